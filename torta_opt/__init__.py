@@ -1,0 +1,1 @@
+"""Proven optimality gaps for geo-distributed GPU-inference scheduling."""

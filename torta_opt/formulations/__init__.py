@@ -1,0 +1,1 @@
+"""Mathematical programs over an instance: one program, one file."""

@@ -1,0 +1,41 @@
+"""Errors a user can meet, each with the exit code the command line answers with."""
+
+from __future__ import annotations
+
+
+class TortaOptError(Exception):
+    """Base of every error that is reported as one plain line."""
+
+    exit_code = 1
+
+
+class InvalidInput(TortaOptError):
+    """A file or an argument breaks a rule; names the file, the field and the rule."""
+
+    exit_code = 2
+
+    def __init__(self, rule: str, field: str | None = None, file: str | None = None):
+        self.rule, self.field, self.file = rule, field, file
+        super().__init__(": ".join(part for part in (file, field, rule) if part))
+
+    def within(self, file: str) -> InvalidInput:
+        """The same complaint, naming the file it came from."""
+        return InvalidInput(self.rule, self.field, file)
+
+
+class Infeasible(TortaOptError):
+    """No answer satisfies the constraints."""
+
+    exit_code = 3
+
+
+class LimitReached(TortaOptError):
+    """A limit was reached with nothing to show."""
+
+    exit_code = 4
+
+
+class VerificationFailed(TortaOptError):
+    """A schedule, a bound or a certificate did not pass its check."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Online schedulers: one file each."""

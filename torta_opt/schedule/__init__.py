@@ -1,0 +1,1 @@
+"""What an answer is: schedule file, evaluate, verify, step."""
