@@ -121,7 +121,9 @@ class System:
             "slo_s latency_s transfer_usd service_s hot_service_s rent_usd_per_hour "
             "idle_kw peak_kw start_usd switch_usd"
         )
-        _freeze(self, **dict.fromkeys(integers.split(), int), **dict.fromkeys(floats.split(), float))
+        _freeze(
+            self, **dict.fromkeys(integers.split(), int), **dict.fromkeys(floats.split(), float)
+        )
         rules.check_system(self)
 
     @property

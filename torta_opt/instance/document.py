@@ -22,6 +22,7 @@ from torta_opt.instance.data import (
     System,
     Weights,
 )
+from torta_opt.instance.rules import MAX_COUNT, MAX_MS
 from torta_opt.io import InvalidInput, read_document, sha256_of, write_document
 
 FORMAT = "torta-opt/allocation"
@@ -29,8 +30,8 @@ VERSION = 1
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Milliseconds = Annotated[int, Field(ge=0, le=10**8)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Milliseconds = Annotated[int, Field(ge=0, le=MAX_MS)]
 
 
 class _Strict(BaseModel):

@@ -16,8 +16,9 @@ from torta_opt.io.errors import InvalidInput
 if TYPE_CHECKING:
     from torta_opt.instance.data import Initial, Instance, System, Weights
 
-MAX_COUNT = 10**9  # requests in one cell
+MAX_COUNT = 10**8  # requests in one cell
 MAX_MS = 10**8  # any duration in milliseconds (about 28 hours)
+MAX_CLASSES = 500  # with the two above: sums of requests times milliseconds fit 64 bits
 MAX_FLOAT = 1e9  # any real number: keeps every sum far from overflow
 
 _PATHS = {
@@ -50,7 +51,7 @@ _PATHS = {
 
 
 def as_array(value: object, kind: type, field: str) -> np.ndarray:
-    """A read-only copy-if-needed array of ``int``, ``float`` or ``bool``; refuses anything lossy."""
+    """A read-only array of ``int``, ``float`` or ``bool``; refuses anything lossy."""
     try:
         array = np.asarray(value)
     except ValueError:
@@ -120,9 +121,7 @@ def check_initial(system: System, initial: Initial) -> None:
     regions, classes, servers = len(system.regions), len(system.classes), len(system.servers)
     _check_shape(initial.model, (servers,), "initial.model", "server")
     _check_shape(initial.loading_ms, (servers,), "initial.loading_ms", "server")
-    _check_shape(
-        initial.processing, (servers, classes), "initial.processing", "server, class"
-    )
+    _check_shape(initial.processing, (servers, classes), "initial.processing", "server, class")
     _check_shape(initial.routing, (regions, regions), "initial.routing", "region, region")
     if initial.backlog.ndim != 3 or initial.backlog.shape[:2] != (regions, classes):
         raise InvalidInput("must be (region, class, age)", field="initial.backlog")
@@ -188,6 +187,8 @@ def _check_names(system: System) -> None:
             if name in seen:
                 raise InvalidInput(f"has the name of an earlier one, {name!r}", field=path)
             seen.add(name)
+    if len(system.classes) > MAX_CLASSES:
+        raise InvalidInput(f"must hold at most {MAX_CLASSES} entries", field="classes")
 
 
 def _check_whole(value: object, low: int, high: int, field: str) -> None:
@@ -307,9 +308,7 @@ def _check_reach(system: System) -> None:
         )
 
 
-def _check_cells(
-    system: System, field: str, array: np.ndarray, low: float, high: float
-) -> None:
+def _check_cells(system: System, field: str, array: np.ndarray, low: float, high: float) -> None:
     """Every cell is finite and lies in [low, high]."""
     with np.errstate(invalid="ignore"):
         bad = ~((array >= low) & (array <= high))

@@ -121,9 +121,7 @@ def _parse(content: bytes) -> Document:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"is not UTF-8 text (byte {error.start})") from None
     try:
-        document = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-        )
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InvalidInput(f"is not JSON: {error.msg} at {where}") from None

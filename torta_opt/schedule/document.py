@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256, parse
+from torta_opt.instance.rules import MAX_COUNT
 from torta_opt.io import InvalidInput, read_document, write_document
 from torta_opt.schedule.data import NO_MODEL, Command, Schedule
 
@@ -26,7 +27,7 @@ FORMAT = "torta-opt/schedule"
 VERSION = 1
 
 Position = Annotated[int, Field(ge=0, le=10**9)]
-Requests = Annotated[int, Field(ge=0, le=10**9)]
+Requests = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _COMMANDS = {"start": Command.START, "stop": Command.STOP, "switch": Command.SWITCH}
 _COMMAND_NAMES = {int(value): name for name, value in _COMMANDS.items()}
 
@@ -145,9 +146,7 @@ def schedule_to_document(schedule: Schedule) -> dict[str, Any]:
 
 def _check_made_for(entry: ScheduleDocument, instance: Instance) -> None:
     if entry.slots != instance.slots:
-        raise InvalidInput(
-            f"is {entry.slots}, the instance has {instance.slots}", field="slots"
-        )
+        raise InvalidInput(f"is {entry.slots}, the instance has {instance.slots}", field="slots")
     if entry.instance_sha256 is not None and entry.instance_sha256 != instance_sha256(instance):
         raise InvalidInput(
             f"is not that of instance {instance.name!r}: the schedule was made for another one",
@@ -194,9 +193,7 @@ def _cells(
     repeated = np.flatnonzero(np.diff(cells[order]) == 0)
     if repeated.size:
         row = int(order[repeated[0] + 1])
-        raise InvalidInput(
-            f"row {row} repeats an earlier {', '.join(names)}", field=field
-        )
+        raise InvalidInput(f"row {row} repeats an earlier {', '.join(names)}", field=field)
     return cells
 
 
