@@ -1,1 +1,67 @@
-"""Proven optimality gaps for geo-distributed GPU-inference scheduling."""
+"""Proven optimality gaps for geo-distributed GPU-inference scheduling.
+
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> report = torta_opt.gap(instance, policies=["greedy_forecast"])
+    >>> report.results[0].feasible
+    True
+
+Everything below is loaded when it is first used, so that ``import torta_opt`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from torta_opt.api import bound, gap, solve
+    from torta_opt.instance import Instance, Weights, load_instance, save_instance
+    from torta_opt.instance.generate import generate
+    from torta_opt.schedule import Schedule, evaluate, load_schedule, save_schedule, verify
+
+_HOMES = {
+    "Instance": "torta_opt.instance",
+    "Schedule": "torta_opt.schedule",
+    "Weights": "torta_opt.instance",
+    "bound": "torta_opt.api",
+    "evaluate": "torta_opt.schedule",
+    "gap": "torta_opt.api",
+    "generate": "torta_opt.instance.generate",
+    "load_instance": "torta_opt.instance",
+    "load_schedule": "torta_opt.schedule",
+    "save_instance": "torta_opt.instance",
+    "save_schedule": "torta_opt.schedule",
+    "solve": "torta_opt.api",
+    "verify": "torta_opt.schedule",
+}
+
+__all__ = [
+    "Instance",
+    "Schedule",
+    "Weights",
+    "bound",
+    "evaluate",
+    "gap",
+    "generate",
+    "load_instance",
+    "load_schedule",
+    "save_instance",
+    "save_schedule",
+    "solve",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

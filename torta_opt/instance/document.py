@@ -426,8 +426,11 @@ def _plain(error: ValidationError) -> InvalidInput:
         "missing": "is missing",
         "extra_forbidden": "is not a known field",
         "finite_number": "must be a finite number",
+        "model_type": "must be an object",
+        "dict_type": "must be an object",
     }
-    rule = messages.get(first["type"]) or first["msg"].replace("Input should be", "must be")
+    rule = messages.get(first["type"]) or first["msg"].replace("Input should", "must")
+    rule = rule.replace("String should", "must")
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return InvalidInput(rule + more, field=field)
 

@@ -104,6 +104,8 @@ def check_instance(instance: Instance) -> None:
     system = instance.system
     if not instance.name or not isinstance(instance.name, str):
         raise InvalidInput("must be a non-empty string", field="name")
+    if not instance.name.isprintable():
+        raise InvalidInput("must not hold control characters", field="name")
     regions, classes, servers = len(system.regions), len(system.classes), len(system.servers)
     if instance.arrivals.ndim != 3 or instance.arrivals.shape[0] == 0:
         raise InvalidInput("must be [slot][region][class] with at least one slot", field="arrivals")
@@ -184,6 +186,8 @@ def _check_names(system: System) -> None:
             path = f"{field}[{position}]"
             if not isinstance(name, str) or not name:
                 raise InvalidInput("must have a non-empty name", field=path)
+            if not name.isprintable():
+                raise InvalidInput("must not hold control characters", field=path)
             if name in seen:
                 raise InvalidInput(f"has the name of an earlier one, {name!r}", field=path)
             seen.add(name)

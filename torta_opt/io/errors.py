@@ -15,8 +15,9 @@ class InvalidInput(TortaOptError):
     exit_code = 2
 
     def __init__(self, rule: str, field: str | None = None, file: str | None = None):
-        self.rule, self.field, self.file = rule, field, file
-        super().__init__(": ".join(part for part in (file, field, rule) if part))
+        self.rule, self.field, self.file = _one_line(rule), field and _one_line(field), file
+        parts = (file and _one_line(file), self.field, self.rule)
+        super().__init__(": ".join(part for part in parts if part))
 
     def within(self, file: str) -> InvalidInput:
         """The same complaint, naming the file it came from."""
@@ -39,3 +40,10 @@ class VerificationFailed(TortaOptError):
     """A schedule, a bound or a certificate did not pass its check."""
 
     exit_code = 5
+
+
+def _one_line(text: str, longest: int = 400) -> str:
+    """``text`` with control characters escaped and its end cut off if it is too long to read."""
+    if len(text) > longest:
+        text = text[:longest] + "..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

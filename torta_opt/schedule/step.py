@@ -263,12 +263,15 @@ def _check_routing(system: System, data: SlotData, routing: np.ndarray) -> None:
         _fail(data.slot, "routes a negative number of requests")
     if routing.any(axis=2)[~system.allowed].any():
         _fail(data.slot, "routes requests over a forbidden pair")
-    wrong = routing.sum(axis=1) != data.arrivals
+    # no single route may exceed the arrivals, so that their sum cannot overflow to the right number
+    beyond = (routing > data.arrivals[:, None, :]).any(axis=1)
+    wrong = beyond | (routing.sum(axis=1) != data.arrivals)
     if wrong.any():
         i, c = np.argwhere(wrong)[0]
+        routed = sum(routing[i, :, c].tolist())
         _fail(
             data.slot,
-            f"region {system.regions[i]!r} routes {routing[i, :, c].sum()} requests of class "
+            f"region {system.regions[i]!r} routes {routed} requests of class "
             f"{system.classes[c]!r}, {data.arrivals[i, c]} arrived",
         )
 

@@ -84,7 +84,7 @@ class Verification:
 
 def verify(instance: Instance, schedule: Schedule) -> Verification:
     """Every rule of the problem; an empty result means that the schedule is feasible."""
-    found = list(_shape(instance, schedule)) or list(_bad_counts(schedule))
+    found = list(_shape(instance, schedule)) or list(_bad_counts(instance, schedule))
     if not found:
         servers = trace_servers(instance, schedule)
         queues = trace_queues(instance, schedule)
@@ -128,17 +128,27 @@ def _shape(instance: Instance, schedule: Schedule) -> Iterator[_Found]:
             yield [Violation("shape", 0, message)], "shape", 1
 
 
-def _bad_counts(schedule: Schedule) -> Iterator[_Found]:
-    for field in ("routing", "processing"):
-        table = getattr(schedule, field)
-        yield from _report(
-            f"{field}-negative",
-            (table < 0) | (table > MAX_COUNT),
-            lambda *cell, field=field, table=table: (
-                f"slot {cell[0]}: {field}{list(cell)} is {table[cell]}, "
-                f"must lie in [0, {MAX_COUNT}]"
-            ),
-        )
+def _bad_counts(instance: Instance, schedule: Schedule) -> Iterator[_Found]:
+    system = instance.system
+    regions, classes = system.regions, system.classes
+    routing, processing = schedule.routing, schedule.processing
+    limits = f"must lie in [0, {MAX_COUNT}]"
+    yield from _report(
+        "routing-negative",
+        (routing < 0) | (routing > MAX_COUNT),
+        lambda t, i, j, c: (
+            f"slot {t}: region {regions[i]!r} routes {routing[t, i, j, c]} requests of class "
+            f"{classes[c]!r} to {regions[j]!r}, {limits}"
+        ),
+    )
+    yield from _report(
+        "processing-negative",
+        (processing < 0) | (processing > MAX_COUNT),
+        lambda t, s, c: (
+            f"slot {t}: server {system.servers[s]!r} processes {processing[t, s, c]} requests of "
+            f"class {classes[c]!r}, {limits}"
+        ),
+    )
 
 
 def _routing(instance: Instance, schedule: Schedule) -> Iterator[_Found]:

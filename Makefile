@@ -1,0 +1,57 @@
+# Everything a developer runs. `make` alone lists the targets; Python ≥ 3.11, make and git are enough.
+# Another Python:  make gap PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help gap test test-all bench instances schemas lint format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+gap: $(VENV)/run.stamp ## the gap of every policy on the paper's Abilene, from an empty machine
+	$(BIN)/torta-opt gap instances/paper/abilene.json.gz
+
+test: $(VENV)/test.stamp ## the fast tests
+	$(BIN)/python -m pytest -m "not slow" $(TEST_OPTIONS)
+
+test-all: $(VENV)/test.stamp ## every test
+	$(BIN)/python -m pytest $(TEST_OPTIONS)
+
+bench: $(VENV)/test.stamp ## every benchmark; each can also be run alone
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+instances: $(VENV)/run.stamp ## write the generated instances anew (the same bytes every time)
+	$(BIN)/torta-opt generate --all -o instances
+
+schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
+	$(BIN)/torta-opt schema -o docs/schemas
+
+lint: $(VENV)/test.stamp ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/test.stamp ## style, mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment, caches and build leftovers
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment: torch first, because a range would pull a CUDA build of several gigabytes.
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "torta-opt needs Python 3.11 or newer, and '$(PYTHON)' is not: make PYTHON=python3.12 (or another one) names it" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once; about 1.5 GB)"
+	@$(PIP) install -q -c constraints.txt torch==2.13.0
+	@$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@$(PIP) install -q -c constraints.txt -e '.[test]'
+	@touch $@

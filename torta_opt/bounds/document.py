@@ -1,0 +1,59 @@
+"""The bound file: what was proved, for which instance, by which method."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from torta_opt.bounds.registry import BoundResult
+from torta_opt.instance.data import Instance
+from torta_opt.instance.document import Name, Real, instance_sha256, parse
+from torta_opt.io import InvalidInput
+
+FORMAT = "torta-opt/bound"
+VERSION = 1
+
+
+class BoundDocument(BaseModel):
+    """A lower bound on the cost of every schedule of one instance."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    format: Literal["torta-opt/bound"]
+    version: Literal[1]
+    instance: Name = Field(description="name of the instance")
+    instance_sha256: str = Field(description="hash of the instance")
+    source: Name = Field(description="the method that proved the bound")
+    value: Real = Field(description="dollars; in the unit of the weights if they are not dollars")
+    certified: bool
+
+
+def bound_to_document(bound: BoundResult, instance: Instance) -> dict[str, Any]:
+    """Everything but the time it took, so that the same bound gives the same bytes."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "instance": instance.name,
+        "instance_sha256": instance_sha256(instance),
+        "source": bound.source,
+        "value": bound.value,
+        "certified": bound.certified,
+    }
+
+
+def bound_from_document(document: dict[str, Any], instance: Instance) -> BoundDocument:
+    """The file's content, refused if it was made for another instance."""
+    entry: BoundDocument = parse(BoundDocument, document)
+    if entry.instance_sha256 != instance_sha256(instance):
+        raise InvalidInput(
+            f"is not that of instance {instance.name!r}: the bound was made for another one",
+            field="instance_sha256",
+        )
+    return entry
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the bound file."""
+    schema = BoundDocument.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
