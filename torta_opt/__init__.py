@@ -6,7 +6,7 @@
     >>> report.results[0].feasible
     True
 
-Everything below is loaded when it is first used, so that ``import torta_opt`` costs next to nothing.
+Everything below is loaded when it is first used: ``import torta_opt`` alone costs next to nothing.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ subject to
     inflow[t,j,c] = Σ_i x[t,i,j,c]                                             (gather)
     q[t,j,c] = q[t−1,j,c] + inflow[t,j,c] − Σ_{p in j} z[t,p,c] − expired[t,j,c]   (queue)
     q[t,j,c] ≤ Σ_{τ=t−ℓ+1..t} inflow[τ,j,c]                                    (deadline)
-    expired[t,j,c] ≤ inflow[t−ℓ,j,c]                       t < T−1             (expiry)
     Σ_{τ=t+1..t+ℓ} expired[τ,j,c] ≤ q[t,j,c]               τ < T−1             (aging)
     off[t,p] + Σ_m start[t,p,m] = off[t−1,p] + Σ_m stop[t−1,p,m]               (off_flow)
     ready[t,p,m] + stop[t,p,m] + leave[t,p,m]
@@ -101,7 +100,7 @@ def build_allocation_model(
     add_servers(model, data)
     add_routing(model, data)  # (route), (gather)
     add_queues(model, data)  # (queue)
-    add_deadlines(model, data)  # (deadline), (expiry), (aging)
+    add_deadlines(model, data)  # (deadline), (aging)
     add_server_states(model, data)  # (off_flow), (ready_flow), (switch_flow)
     add_capacity(model, data)  # (capacity), (fit)
     add_hot_requests(model, data)  # (hot_served), (reuse)
@@ -184,8 +183,7 @@ def add_queues(model: pyo.ConcreteModel, data: ByName) -> None:
 def add_deadlines(model: pyo.ConcreteModel, data: ByName) -> None:
     """(deadline) What waits after slot t arrived in the last ℓ slots; the rest has expired.
 
-    (expiry) What expires at the end of slot t < T−1 arrived in slot t−ℓ.
-    (aging) It has waited in every slot between. In slot T−1 everything left expires.
+    (aging) What expires before slot T−1, in which everything left does, has waited ℓ slots.
     """
 
     def window(var: pyo.Var, first: int, last: int, j: str, c: str) -> list[Any]:
@@ -197,17 +195,12 @@ def add_deadlines(model: pyo.ConcreteModel, data: ByName) -> None:
             return pyo.Constraint.Skip  # only backlog waits: the bound of q says it
         return model.q[t, j, c] <= sum(arrived) + data.fresh_backlog[t, j, c]
 
-    def expiry(model: pyo.ConcreteModel, t: int, j: str, c: str) -> Any:
-        return model.expired[t, j, c] <= model.inflow[t - data.deadline[c], j, c]
-
     def aging(model: pyo.ConcreteModel, t: int, j: str, c: str) -> Any:
         until = min(t + data.deadline[c], data.last - 1)
         expiring = window(model.expired, t + 1, until, j, c)
         return sum(expiring) <= model.q[t, j, c] if expiring else pyo.Constraint.Skip
 
     model.deadline = _rows(model.q, deadline)
-    due = ((t, j, c) for t, j, c in model.expired if t < data.last and 0 < data.deadline[c] <= t)
-    model.expiry = _rows(due, expiry)
     model.aging = _rows(model.q, aging)
 
 

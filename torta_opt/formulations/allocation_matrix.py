@@ -50,7 +50,6 @@ AXES = {
     "gather": "trc",
     "queue": "trc",
     "deadline": "trc",
-    "expiry": "trc",
     "aging": "trc",
     "off_flow": "tp",
     "ready_flow": "tpm",
@@ -100,6 +99,7 @@ class AllocationProgram:
 
     columns, rows    families by name, in the order of the matrix
     integer          (n,) bool
+    further_rows     names of rows below those of the families
     """
 
     instance: Instance
@@ -115,6 +115,7 @@ class AllocationProgram:
     matrix: sparse.csr_array
     row_lower: np.ndarray
     row_upper: np.ndarray
+    further_rows: tuple[str, ...] = ()
 
     @cached_property
     def column_names(self) -> list[str]:
@@ -122,7 +123,8 @@ class AllocationProgram:
 
     @cached_property
     def row_names(self) -> list[str]:
-        return [name for family in self.rows.values() for name in self._names(family)]
+        own = (name for family in self.rows.values() for name in self._names(family))
+        return [*own, *self.further_rows]
 
     def _names(self, family: Family) -> Iterator[str]:
         system = self.instance.system
@@ -343,7 +345,6 @@ def _row_masks(pools: Pools, limits: Limits, columns: dict[str, Family]) -> dict
         "gather": inflow,
         "queue": inflow | np.concatenate([backlog[None], waiting[:-1]]),
         "deadline": waiting & (limits.waiting > limits.fresh_backlog),
-        "expiry": expired & (deadlines > 0) & (slots >= deadlines) & (slots < instance.slots - 1),
         "aging": waiting & _expires_soon(expired, deadlines),
         "off_flow": pools.up,
         "ready_flow": held,
@@ -410,17 +411,16 @@ def _routing_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]
 def _queue_rows(
     pools: Pools, limits: Limits, entries: _Entries, number: dict[str, np.ndarray]
 ) -> _Bounds:
-    """(queue), (deadline), (expiry), (aging)"""
+    """(queue), (deadline), (aging)"""
     inflow, q, expired = number["inflow"], number["q"], number["expired"]
     queue, deadline = number["queue"], number["deadline"]
-    expiry, aging = number["expiry"], number["aging"]
+    aging = number["aging"]
     entries.add(queue, q, 1)
     entries.add(queue[1:], q[:-1], -1)
     entries.add(queue, inflow, -1)
     entries.add(queue, expired, 1)
     entries.add(queue[:, pools.region], number["z"], 1)
     entries.add(deadline, q, 1)
-    entries.add(expiry, expired, 1)
     entries.add(aging, q, -1)
     slots = len(q)
     for c, most in enumerate(pools.instance.system.deadline_slots.tolist()):
@@ -429,13 +429,11 @@ def _queue_rows(
             entries.add(
                 aging[: slots - age - 1, :, c], expired[age + 1 :, :, c], _not_last(slots - age - 1)
             )
-        entries.add(expiry[most:, :, c], inflow[: max(slots - most, 0), :, c], -1)
     before = np.zeros(limits.inflow.shape)
     before[0] = pools.instance.initial.backlog.sum(axis=2)
     return {
         "queue": (before, before),
         "deadline": (-INFINITY, limits.fresh_backlog),
-        "expiry": (-INFINITY, 0.0),
         "aging": (-INFINITY, 0.0),
     }
 

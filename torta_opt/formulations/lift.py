@@ -7,14 +7,77 @@ own cost (at no higher cost where squares are bounded below by tangents).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from torta_opt.formulations.allocation_matrix import AllocationProgram
 from torta_opt.formulations.pools import Pools
 from torta_opt.formulations.segments import TANGENTS, segments
 from torta_opt.instance.data import OFF, Instance
 from torta_opt.schedule.data import Command, Schedule
+from torta_opt.schedule.evaluate import evaluate
 from torta_opt.schedule.timeline import hot_requests, trace_queues, trace_servers
+
+ROUNDING = 1e-9  # relative: shares of requests and sums of dollars are not exact in float64
+
+
+@dataclass(frozen=True)
+class LiftCheck:
+    """A schedule held against a program of its instance.
+
+    violation   how far the worst row or column bound is missed, relative to 1 + Σ|a·v| of the row
+    where       its name
+    objective   what the program charges for the schedule, in dollars
+    cost        what the schedule costs
+    lost        requests and servers of the schedule in cells that have no column
+    """
+
+    violation: float
+    where: str
+    objective: float
+    cost: float
+    lost: float
+
+    @property
+    def ok(self) -> bool:
+        """The schedule is inside the program, at no higher cost."""
+        dearer = self.objective - self.cost
+        return (
+            self.violation <= ROUNDING
+            and self.lost == 0
+            and dearer <= ROUNDING * (1 + abs(self.cost))
+        )
+
+
+def check_lift(program: AllocationProgram, schedule: Schedule) -> LiftCheck:
+    """Does a legal schedule satisfy every row of a program of its instance, at no higher cost?"""
+    instance = program.instance
+    values = lift(instance, schedule, pools=program.pools, tangents=program.tangents)
+    vector = program.vector(values)
+    excess = [_excess(0.0, vector, program.upper) / (1 + np.abs(vector))]
+    size = abs(program.matrix) @ np.abs(vector)
+    row = program.matrix @ vector
+    excess.append(_excess(program.row_lower, row, program.row_upper) / (1 + size))
+    found = np.concatenate(excess)
+    worst = int(np.argmax(found)) if len(found) else 0
+    counted = [name for name in values if name not in _DERIVED]
+    kept = program.values(vector)
+    return LiftCheck(
+        violation=float(found[worst]) if len(found) else 0.0,
+        where=[*program.column_names, *program.row_names][worst] if found.any() else "",
+        objective=program.objective(vector),
+        cost=evaluate(instance, schedule).cost,
+        lost=float(sum(np.abs(values[name] - kept[name]).sum() for name in counted)),
+    )
+
+
+# Columns that exist only where their price does: without one, nothing is lost.
+_DERIVED = ("hot", "moved", "rise", "fall")
+
+
+def _excess(lower: np.ndarray | float, value: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    return np.maximum(np.maximum(lower - value, value - upper), 0.0)
 
 
 def lift(

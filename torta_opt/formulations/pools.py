@@ -39,6 +39,7 @@ class Pools:
 
     Axes: slot t < T, pool p < P, model m < M, class c < C, server s < S.
 
+    named              every server is a pool of its own
     names              (P,) unique: "region/type", with "#2", "#3" … where outages split them
     of_server          (S,) pool of each server
     size               (P,) servers
@@ -53,6 +54,7 @@ class Pools:
     """
 
     instance: Instance
+    named: bool
     names: tuple[str, ...]
     of_server: np.ndarray
     size: np.ndarray
@@ -86,6 +88,7 @@ class Pools:
         np.add.at(hot_before, of_server, system.hot_permille * initial.processing // 1000)
         return cls(
             instance=instance,
+            named=named,
             names=_names(instance, first, named),
             of_server=of_server,
             size=np.bincount(of_server),

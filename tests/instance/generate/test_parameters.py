@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +54,28 @@ def test_refused(name: str, value: object, rule: str) -> None:
 
 def test_longest_deadline_drains() -> None:
     assert PaperParameters(short_deadline_slots=9).drain_slots == 9
+
+
+DOCS = (Path(__file__).parents[3] / "docs" / "instances.md").read_text()
+
+
+@pytest.mark.parametrize("entry", dataclasses.fields(PaperParameters), ids=lambda e: e.name)
+def test_documentation_names_every_parameter(entry: dataclasses.Field) -> None:
+    assert f"`{entry.name}`" in DOCS
+
+
+def test_documentation_states_the_defaults() -> None:
+    """Rows of the tables "| `name`, `name` | default, default | ..."."""
+    defaults = PaperParameters()
+    checked = 0
+    for row in re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", DOCS, flags=re.MULTILINE):
+        names = re.findall(r"`([a-z_]+)`", row[0])
+        values = re.findall(r"\([^)]*\)|-?[\d.]+(?:e-?\d+)?", row[1])
+        if not hasattr(defaults, names[0]) or not isinstance(
+            getattr(defaults, names[0]), int | float | tuple
+        ):
+            continue
+        for name, value in zip(names, values, strict=True):
+            assert ast.literal_eval(value) == getattr(defaults, name), name
+            checked += 1
+    assert checked >= 30

@@ -79,8 +79,9 @@ class PaperParameters:
       start_hour              local solar hour of slot 0 at the mean longitude
       burst_sigma, burst_memory   log-normal AR(1) bursts by region: stationary σ, correlation
       mix_spread              σ of the log-normal spread of the class mix over regions
-      surges                  number of surges; each multiplies the demand of a region and of the
-                              nearest ``surge_reach`` of all regions by ``surge_factor``
+      surges                  number of surges; each multiplies the demand of a region and its
+                              nearest ones, ``surge_reach`` of all regions, by ``surge_factor``
+                              for ``surge_slots``
       outages                 number of regions that lose all servers for ``outage_slots``
     Service
       hot_permille            share of requests that find their prompt in a server's cache
@@ -155,6 +156,7 @@ class PaperParameters:
         _check_table("model_shares", self.model_shares, MODELS, whole=False)
         for name in ("tokens_short", "tokens_long"):
             _check_tokens(name, getattr(self, name))
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.slots <= self.drain_slots:
             raise InvalidInput(
                 f"must exceed the {self.drain_slots} slots that drain the queues", field="slots"

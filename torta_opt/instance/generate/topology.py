@@ -70,7 +70,7 @@ class Topology:
         if mean_ms is not None:
             apart = ~np.eye(len(self.nodes), dtype=bool)
             mean_s = latency[apart].mean()
-            if mean_s <= 0:
+            if mean_s < 1e-9:  # coinciding nodes are a millimetre apart
                 raise InvalidInput("cannot be reached: all nodes coincide", field="mean_latency_ms")
             latency = latency * (mean_ms / 1000 / mean_s)
         return np.round(latency, 6)

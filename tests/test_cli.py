@@ -1,0 +1,686 @@
+"""The command line as a user meets it: one JSON document or a table, exit codes, plain errors."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from torta_opt import __version__, cli
+from torta_opt.bounds.document import bound_to_document
+from torta_opt.bounds.registry import BoundResult
+from torta_opt.instance import instance_to_document, load_instance, save_instance
+from torta_opt.instance.generate import generate, preset_names
+from torta_opt.policies.registry import create
+from torta_opt.policies.runner import run as run_policy
+from torta_opt.schedule import save_schedule
+from torta_opt.schedule.document import schedule_to_document
+
+PRESET = "small/loading"
+
+
+@dataclass
+class Answer:
+    """What one command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def complaint(self) -> str:
+        """The one plain line of a refusal."""
+        assert self.out == ""
+        lines = self.err.splitlines()
+        assert len(lines) == 1
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+Torta = Callable[..., Answer]
+
+
+@pytest.fixture
+def torta(capsys: pytest.CaptureFixture[str]) -> Torta:
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return call
+
+
+def torta_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as a shell would start it."""
+    command = [sys.executable, "-m", "torta_opt", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An instance, a schedule of it that is valid, and one that breaks rules."""
+    folder = tmp_path_factory.mktemp("files")
+    instance = generate(PRESET)
+    paths = {name: folder / f"{name}.json" for name in ("instance", "valid", "broken")}
+    save_instance(instance, paths["instance"])
+    schedule = run_policy(create("greedy_forecast"), instance, 0).schedule
+    save_schedule(schedule, paths["valid"])
+    document = json.loads(paths["valid"].read_text())
+    for column, value in {"slot": 0, "server": 0, "class": 0, "requests": 50}.items():
+        document["processing"][column].append(value)
+    paths["broken"].write_text(json.dumps(document))
+    return paths
+
+
+class TestRoot:
+    def test_help_lists_every_command(self, torta: Torta) -> None:
+        answer = torta("--help")
+        assert answer.code == 0
+        for name in get_command(cli.app).commands:
+            assert f" {name} " in answer.out
+
+    def test_version(self, torta: Torta) -> None:
+        assert torta("--version").out == f"torta-opt {__version__}\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "rule"),
+        [
+            (["fly"], "No such command 'fly'"),
+            (["gap"], "Missing argument 'INSTANCE...'"),
+            (["gap", "x", "--fast"], "No such option: --fast"),
+            (["solve", "x"], "Missing option '--method'"),
+            (["generate", PRESET, "-o", "x", "--seed", "one"], "Invalid value for '--seed'"),
+            (["generate", PRESET, "-o", "x", "--seed", "-1"], "Invalid value for '--seed'"),
+        ],
+    )
+    def test_usage_errors_are_one_line(self, arguments: list[str], rule: str, torta: Torta) -> None:
+        answer = torta(*arguments)
+        assert answer.code == 2
+        assert answer.complaint.startswith(f"torta-opt: {rule}")
+
+
+class TestGenerate:
+    def test_writes_an_instance(self, torta: Torta, tmp_path: Path) -> None:
+        answer = torta("generate", PRESET, "-o", tmp_path / "i.json", "--json")
+        assert answer.code == 0
+        assert answer.document["instance"] == PRESET
+        assert load_instance(tmp_path / "i.json").name == PRESET
+
+    def test_same_seed_same_bytes_other_seed_others(self, torta: Torta, tmp_path: Path) -> None:
+        settings = ["--set", "slots=12", "--set", 'gpu_counts={"A100": 3, "T4": 20}']
+        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+            path = tmp_path / f"{name}.json.gz"
+            answer = torta("generate", "paper/abilene", "-o", path, "--seed", seed, *settings)
+            assert answer.code == 0, answer.err
+        a, b, c = ((tmp_path / f"{name}.json.gz").read_bytes() for name in "abc")
+        assert a == b != c
+
+    def test_own_topology(self, torta: Torta, tmp_path: Path) -> None:
+        graph = tmp_path / "net.gml"
+        graph.write_text(
+            'graph [ node [ id 0 label "A" ] node [ id 1 label "B" ] edge [ source 0 target 1 ] ]'
+        )
+        path = tmp_path / "i.json"
+        answer = torta("generate", "--topology", graph, "-o", path, "--set", "slots=10")
+        assert answer.code == 0, answer.err
+        assert load_instance(path).system.regions == ("A", "B")
+
+    def test_all_writes_every_preset_but_variants(
+        self, torta: Torta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = [name for name in preset_names() if name.startswith("small/")]
+        names += ["paper/polska+surge"]
+        monkeypatch.setattr("torta_opt.instance.generate.preset_names", lambda: names)
+        answer = torta("generate", "--all", "-o", tmp_path, "--json")
+        written = sorted(str(path) for path in tmp_path.rglob("*.json"))
+        assert sorted(answer.document["files"]) == written
+        assert len(written) == len(names) - 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "rule"),
+        [
+            (["small/none", "-o", "x.json"], "preset: 'small/none' is not known"),
+            ([PRESET], "--output: -o says where to write"),
+            (["-o", "x.json"], "give a preset, --topology FILE or --all"),
+            ([PRESET, "--all", "-o", "x"], "give a preset, --topology FILE or --all"),
+            ([PRESET, "-o", "x.json", "--set", "load"], "--set: 'load' must be KEY=VALUE"),
+            (["paper/polska", "-o", "x.json", "--set", "load=much"], "load: must be a number"),
+            (["paper/polska", "-o", "x.json", "--set", "load=NaN"], "load: must lie in"),
+            (["paper/polska", "-o", "x.json", "--set", "speed=1"], "speed: is not a parameter"),
+            (
+                ["paper/polska", "-o", "x", "--set", "load=1", "--set", "load=2"],
+                "--set: load is given twice",
+            ),
+        ],
+    )
+    def test_refusals(
+        self,
+        arguments: list[str],
+        rule: str,
+        torta: Torta,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        answer = torta("generate", *arguments)
+        assert answer.code == 2
+        assert answer.complaint.startswith(f"torta-opt: {rule}")
+        assert not list(tmp_path.iterdir())
+
+
+class TestDescribeAndMethods:
+    def test_describe(self, torta: Torta, files: dict[str, Path]) -> None:
+        facts = torta("describe", files["instance"], "--json").document
+        instance = load_instance(files["instance"])
+        assert facts["instance"] == instance.name
+        assert facts["requests"] == instance.requests
+        assert facts["floor"] > 0
+        text = torta("describe", files["instance"]).out
+        assert f"{instance.slots} slots of 45 s" in text
+
+    def test_describe_warns_on_stderr(self, torta: Torta, tmp_path: Path) -> None:
+        instance = generate(PRESET)
+        save_instance(
+            instance.with_weights(instance.system.weights.scaled(0)), tmp_path / "free.json"
+        )
+        answer = torta("describe", tmp_path / "free.json", "--json")
+        assert answer.code == 0
+        assert answer.document["warnings"]
+        assert answer.err.startswith("warning: weights.expiry_usd")
+
+    def test_methods(self, torta: Torta) -> None:
+        known = torta("methods", "--json").document
+        assert {"round_robin", "greedy_forecast"} <= set(known["policy"])
+        assert "floor" in known["bound"]
+        assert {PRESET, "paper/abilene"} <= set(known["preset"])
+        assert "azure" in known["import"]
+        assert "greedy_forecast" in torta("methods").out
+
+
+class TestSolveVerifyBound:
+    def test_solve_writes_a_schedule_that_verifies(
+        self, torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "s.json.gz"
+        solved = torta(
+            "solve", files["instance"], "--method", "round_robin", "-o", path, "--json"
+        ).document
+        checked = torta("verify", files["instance"], path, "--json").document
+        assert solved["status"] == "done"
+        assert solved["method"] == "round_robin"
+        assert checked["valid"] is True
+        assert checked["cost"] == solved["cost"] == pytest.approx(sum(solved["costs"].values()))
+
+    def test_solve_without_output_prints_the_cost_split(
+        self, torta: Torta, files: dict[str, Path]
+    ) -> None:
+        answer = torta("solve", files["instance"], "--method", "greedy_forecast")
+        assert answer.code == 0
+        assert "service" in answer.out
+
+    def test_verify_names_the_broken_rule(self, torta: Torta, files: dict[str, Path]) -> None:
+        answer = torta("verify", files["instance"], files["broken"], "--json")
+        assert answer.code == 5
+        assert answer.document["valid"] is False
+        assert answer.document["violations"] >= 1
+        assert "processing-off" in answer.document["violations_by_rule"]
+        text = torta("verify", files["instance"], files["broken"])
+        assert text.code == 5
+        assert "processing-off: slot" in text.out
+
+    def test_bound_there_and_back(
+        self, torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "b.json"
+        proved = torta("bound", files["instance"], "-o", path, "--json").document
+        assert (proved["source"], proved["certified"]) == ("floor", False)
+        checked = torta("verify", files["instance"], path, "--json")
+        assert checked.code == 0
+        assert checked.document["bound"] == proved["value"]
+
+    def test_a_bound_that_is_too_high_fails(
+        self, torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "b.json"
+        torta("bound", files["instance"], "-o", path)
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps(document | {"value": document["value"] * 1.001}))
+        answer = torta("verify", files["instance"], path)
+        assert answer.code == 5
+        assert "bound-too-high" in answer.out
+
+    @pytest.mark.parametrize("command", ["solve", "bound"])
+    def test_unknown_method(self, command: str, torta: Torta, files: dict[str, Path]) -> None:
+        answer = torta(command, files["instance"], "--method", "magic")
+        assert answer.code == 2
+        assert "'magic'" in answer.complaint
+
+
+class TestGap:
+    CONTRACT = ("instance", "floor", "bound", "results")
+    RESULT = (
+        "policy",
+        "cost",
+        "gap",
+        "avoidable_gap",
+        "feasible",
+        "seconds",
+        "costs",
+        "metrics",
+    )
+    METRICS = (
+        "response_mean_s",
+        "response_p95_s",
+        "wait_mean_s",
+        "inference_mean_s",
+        "load_balance",
+        "energy_usd",
+        "overhead_usd",
+        "expired_share",
+    )
+
+    def test_json_is_the_contract(self, torta: Torta, files: dict[str, Path]) -> None:
+        answer = torta("gap", files["instance"], "--policies", "round_robin", "--json")
+        assert answer.code == 0
+        report = answer.document
+        assert tuple(report) == self.CONTRACT
+        assert tuple(report["bound"]) == ("value", "source", "certified", "seconds")
+        (result,) = report["results"]
+        assert tuple(result) == self.RESULT
+        assert set(self.METRICS) <= set(result["metrics"])
+        assert result["gap"] == pytest.approx(
+            (result["cost"] - report["bound"]["value"]) / result["cost"]
+        )
+        assert result["avoidable_gap"] == pytest.approx(1.0)
+
+    def test_all_policies_by_default(self, torta: Torta, files: dict[str, Path]) -> None:
+        report = torta("gap", files["instance"], "--json").document
+        known = torta("methods", "--json").document["policy"]
+        assert [result["policy"] for result in report["results"]] == list(known)
+
+    def test_own_schedule_alone(self, torta: Torta, files: dict[str, Path]) -> None:
+        report = torta("gap", files["instance"], "--schedule", files["valid"], "--json").document
+        (result,) = report["results"]
+        assert (result["policy"], result["seconds"]) == ("valid.json", None)
+
+    def test_own_schedule_beside_policies(self, torta: Torta, files: dict[str, Path]) -> None:
+        arguments = ["--schedule", files["valid"], "--policies", "round_robin", "--json"]
+        report = torta("gap", files["instance"], *arguments).document
+        assert [r["policy"] for r in report["results"]] == ["valid.json", "round_robin"]
+
+    def test_broken_schedule_is_shown_without_numbers_and_fails(
+        self, torta: Torta, files: dict[str, Path]
+    ) -> None:
+        arguments = ["--schedule", files["broken"], "--schedule", files["valid"]]
+        answer = torta("gap", files["instance"], *arguments, "--json")
+        assert answer.code == 5
+        broken, valid = answer.document["results"]
+        assert (broken["feasible"], broken["cost"], broken["gap"]) == (False, None, None)
+        assert valid["feasible"] is True
+        assert answer.err.startswith("torta-opt: broken.json: ")
+        assert torta("gap", files["instance"], *arguments).code == 5
+
+    def test_several_instances_are_a_list(
+        self, torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        save_instance(generate("small/outage"), tmp_path / "other.json")
+        answer = torta(
+            "gap", files["instance"], tmp_path / "other.json", "--policies", "round_robin", "--json"
+        )
+        assert [report["instance"] for report in answer.document] == [PRESET, "small/outage"]
+
+    def test_slots_cut_the_horizon(self, torta: Torta, files: dict[str, Path]) -> None:
+        arguments = ["--policies", "round_robin", "--slots", "0:2", "--json"]
+        report = torta("gap", files["instance"], *arguments).document
+        assert report["instance"] == f"{PRESET}[0:2]"
+
+    @pytest.mark.parametrize("weights", ["paper", "x4", "x0.25"])
+    def test_other_weights(self, weights: str, torta: Torta, files: dict[str, Path]) -> None:
+        arguments = ["--schedule", files["valid"], "--json"]
+        usual = torta("gap", files["instance"], *arguments).document
+        other = torta("gap", files["instance"], *arguments, "--weights", weights).document
+        assert other["floor"] != usual["floor"]
+        assert other["results"][0]["cost"] != usual["results"][0]["cost"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "rule"),
+        [
+            (["--policies", "magic"], "'magic'"),
+            (["--slots", "3"], "--slots: '3' must be A:B"),
+            (["--slots", "3:1"], "slots: 3:1 must satisfy"),
+            (["--slots", "0:99"], "slots: 0:99 must satisfy"),
+            (["--bound", "magic"], "'magic' is not a bound"),
+            (["--weights", "none.json"], "none.json: cannot be read"),
+            (["--weights", "x0"], "weights: x0 must lie in"),
+            (["--weights", "xnan"], "weights: xnan must lie in"),
+            (["--schedule", "none.json"], "none.json: cannot be read"),
+        ],
+    )
+    def test_refusals(
+        self, arguments: list[str], rule: str, torta: Torta, files: dict[str, Path]
+    ) -> None:
+        answer = torta("gap", files["instance"], *arguments, "--json")
+        assert answer.code == 2
+        assert rule in answer.complaint
+
+    def test_one_schedule_cannot_go_with_two_instances(
+        self, torta: Torta, files: dict[str, Path]
+    ) -> None:
+        answer = torta("gap", files["instance"], files["instance"], "--schedule", files["valid"])
+        assert answer.complaint == "torta-opt: --schedule: goes with one instance"
+
+    def test_table_is_plain_and_narrow_when_piped(self, files: dict[str, Path]) -> None:
+        done = torta_process("gap", files["instance"])
+        assert done.returncode == 0
+        assert "\x1b" not in done.stdout
+        assert max(map(len, done.stdout.splitlines())) <= 100
+        for word in ("policy", "cost $", "gap", "avoidable gap", "floor", "bound", "service"):
+            assert word in done.stdout
+        assert done.stderr == ""
+
+    def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(
+        self, files: dict[str, Path]
+    ) -> None:
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = torta_process("gap", files["instance"], env=environment)
+        assert done.returncode == 0, done.stderr
+
+
+class TestDoctorAndSchema:
+    def test_doctor_finds_what_is_needed(self, torta: Torta) -> None:
+        answer = torta("doctor", "--json")
+        assert answer.code == 0
+        assert answer.document["highs"]
+        assert None not in answer.document["packages"].values()
+        assert "HiGHS" in torta("doctor").out
+
+    def test_doctor_says_what_is_missing(
+        self, torta: Torta, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("torta_opt.report.environment._version", lambda name: None)
+        answer = torta("doctor", "--json")
+        assert answer.code == 2
+        assert answer.document["packages"]["torch"] is None
+
+    def test_schema(self, torta: Torta, tmp_path: Path) -> None:
+        answer = torta("schema", "-o", tmp_path / "new", "--json")
+        assert [Path(file).exists() for file in answer.document["files"]] == [True] * 4
+        assert set(torta("schema").document) == {
+            f"torta-opt/{path.stem}" for path in (tmp_path / "new").iterdir()
+        }
+
+
+MARK = 31415  # stands in a document where a count is broken
+DEEP = "[" * 100_000 + "]" * 100_000
+LITERALS = {
+    "text for a number": '"3"',
+    "truth value": "true",
+    "null": "null",
+    "array": "[]",
+    "object": "{}",
+    "deep nesting": DEEP,
+    "NaN": "NaN",
+    "minus infinity": "-Infinity",
+    "1e400": "1e400",
+    "10^9999": "1" + "0" * 9999,
+    "fraction": "3.5",
+    "negative": "-3",
+    "more than 64 bits": "3" * 19,
+    "10^400": "1" + "0" * 400,
+}
+LEGAL_REALS = {"fraction", "negative", "more than 64 bits"}
+WHOLE_FILES = {
+    "empty": b"",
+    "white space": b" \n",
+    "not JSON": b"hello",
+    "binary": bytes(range(256)),
+    "array": b"[1, 2]",
+    "null": b"null",
+    "number": b"3",
+    "deep nesting": DEEP.encode(),
+    "gzip in name only": b"\x1f\x8b",
+    "gzip of nothing": gzip.compress(b""),
+}
+
+
+def broken_versions(document: dict[str, Any], real: bool = False) -> dict[str, bytes]:
+    """``document``, in which MARK stands somewhere, broken in many ways."""
+    text = json.dumps(document)
+    assert text.count(str(MARK)) == 1
+
+    def without(field: str) -> bytes:
+        return json.dumps({k: v for k, v in document.items() if k != field}).encode()
+
+    def changed(**fields: Any) -> bytes:
+        return json.dumps(document | fields).encode()
+
+    literals = {
+        f"count: {kind}": text.replace(str(MARK), literal).encode()
+        for kind, literal in LITERALS.items()
+        if not (real and kind in LEGAL_REALS)
+    }
+    return literals | {
+        **WHOLE_FILES,
+        "UTF-16": text.encode("utf-16"),
+        "truncated": text[: len(text) // 2].encode(),
+        "truncated gzip": gzip.compress(text.encode())[:-20],
+        "no format": without("format"),
+        "unknown format": changed(format="torta-opt/other"),
+        "format is a list": changed(format=[]),
+        "no version": without("version"),
+        "unknown version": changed(version=99),
+        "version is text": changed(version="1"),
+        "unknown field": changed(colour=1),
+        "line break in a field name": json.dumps(document | {"a\nb": 1}).encode(),
+        "lone surrogate": json.dumps(document | {"\ud800": 1}).encode(),
+        "field given twice": text.replace("{", '{"version": 1, ', 1).encode(),
+    }
+
+
+def marked_instance() -> dict[str, Any]:
+    document = instance_to_document(generate(PRESET))
+    document["arrivals"][0][0][0] = MARK
+    return document
+
+
+def marked_schedule() -> dict[str, Any]:
+    schedule = run_policy(create("greedy_forecast"), generate(PRESET), 0).schedule
+    document = schedule_to_document(schedule)
+    document["routing"]["requests"][0] = MARK
+    return document
+
+
+def marked_bound() -> dict[str, Any]:
+    instance = generate(PRESET)
+    return bound_to_document(BoundResult(MARK, "floor", False, 0.0), instance)
+
+
+def marked_weights() -> dict[str, Any]:
+    return {"format": "torta-opt/weights", "version": 1, "reroute_usd": MARK}
+
+
+def refuses(answer: Answer, path: Path) -> None:
+    assert answer.code == 2
+    assert answer.complaint.startswith(f"torta-opt: {path}: ")
+    assert len(answer.complaint) < 1200
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    return tmp_path / "bad.json"
+
+
+class TestBrokenFiles:
+    """Every broken file is refused in one line that names it; never a traceback, never a number."""
+
+    @pytest.mark.parametrize("kind", broken_versions(marked_instance()))
+    def test_instance(self, kind: str, torta: Torta, bad: Path) -> None:
+        bad.write_bytes(broken_versions(marked_instance())[kind])
+        refuses(torta("describe", bad), bad)
+        refuses(torta("gap", bad, "--json"), bad)
+
+    @pytest.mark.parametrize("kind", broken_versions(marked_schedule()))
+    def test_schedule(self, kind: str, torta: Torta, files: dict[str, Path], bad: Path) -> None:
+        bad.write_bytes(broken_versions(marked_schedule())[kind])
+        refuses(torta("verify", files["instance"], bad), bad)
+        refuses(torta("gap", files["instance"], "--schedule", bad, "--json"), bad)
+
+    @pytest.mark.parametrize("kind", broken_versions(marked_bound(), real=True))
+    def test_bound(self, kind: str, torta: Torta, files: dict[str, Path], bad: Path) -> None:
+        bad.write_bytes(broken_versions(marked_bound(), real=True)[kind])
+        refuses(torta("verify", files["instance"], bad, "--json"), bad)
+
+    @pytest.mark.parametrize("kind", broken_versions(marked_weights(), real=True))
+    def test_weights(self, kind: str, torta: Torta, files: dict[str, Path], bad: Path) -> None:
+        bad.write_bytes(broken_versions(marked_weights(), real=True)[kind])
+        refuses(torta("gap", files["instance"], "--weights", bad), bad)
+
+    def test_missing_and_folder(self, torta: Torta, files: dict[str, Path], tmp_path: Path) -> None:
+        for path in (tmp_path / "none.json", tmp_path):
+            refuses(torta("describe", path), path)
+            refuses(torta("verify", files["instance"], path), path)
+            refuses(torta("gap", files["instance"], "--weights", path), path)
+
+    def test_a_file_that_grows_without_end_is_refused(
+        self, torta: Torta, bad: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("torta_opt.io.files.read_document.__defaults__", (None, 1 << 20))
+        bad.write_bytes(gzip.compress(b" " * (3 << 20)))
+        assert bad.stat().st_size < 10_000
+        refuses(torta("describe", bad), bad)
+
+    def test_an_instance_is_no_schedule_and_the_other_way_round(
+        self, torta: Torta, files: dict[str, Path]
+    ) -> None:
+        refuses(torta("describe", files["valid"]), files["valid"])
+        refuses(torta("verify", files["instance"], files["instance"]), files["instance"])
+
+    def test_a_schedule_of_another_instance_is_refused(
+        self, torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        save_instance(generate("small/outage"), tmp_path / "other.json")
+        answer = torta("verify", tmp_path / "other.json", files["valid"])
+        refuses(answer, files["valid"])
+        assert "was made for another one" in answer.complaint
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["generate", PRESET],
+            ["solve", "INSTANCE", "--method", "round_robin"],
+            ["bound", "INSTANCE"],
+        ],
+    )
+    def test_unwritable_output_is_refused_before_the_work(
+        self, command: list[str], torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        command = [str(files["instance"]) if word == "INSTANCE" else word for word in command]
+        refuses(torta(*command, "-o", tmp_path), tmp_path)
+        refuses(torta(*command, "-o", tmp_path / "no" / "x.json"), tmp_path / "no" / "x.json")
+
+    def test_schema_into_a_file_is_refused(self, torta: Torta, files: dict[str, Path]) -> None:
+        refuses(torta("schema", "-o", files["valid"]), files["valid"])
+
+    def test_a_reader_that_stops_early_is_no_error_of_ours(self, files: dict[str, Path]) -> None:
+        command = f"{sys.executable} -m torta_opt schema | head -c 10"
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert "Traceback" not in done.stderr
+
+    def test_every_command_keeps_stdout_for_the_document(
+        self, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        commands = [
+            ["generate", PRESET, "-o", tmp_path / "g.json"],
+            ["describe", files["instance"]],
+            ["methods"],
+            ["solve", files["instance"], "--method", "greedy_forecast"],
+            ["bound", files["instance"]],
+            ["gap", files["instance"]],
+            ["verify", files["instance"], files["valid"]],
+            ["doctor"],
+            ["schema"],
+        ]
+        for command in commands:
+            done = torta_process(*command, "--json")
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)
+
+
+class TestInterrupt:
+    def test_gap_keeps_what_is_complete(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ran: list[str] = []
+
+        def interrupted(policy: Any, instance: Any, seed: int) -> Any:
+            ran.append("policy")
+            if len(ran) == 2:
+                raise KeyboardInterrupt
+            return run_policy(policy, instance, seed)
+
+        monkeypatch.setattr("torta_opt.policies.runner.run", interrupted)
+        arguments = ["--policies", "round_robin,greedy_forecast", "--json"]
+        answer = torta("gap", files["instance"], files["instance"], *arguments)
+        assert answer.code == 0
+        (report,) = answer.document
+        assert report["status"] == "interrupted"
+        assert [result["policy"] for result in report["results"]] == ["round_robin"]
+
+    def test_ctrl_c_in_the_middle_of_a_long_run(self, tmp_path: Path) -> None:
+        save_instance(generate("paper/abilene"), tmp_path / "long.json.gz")
+        policies = ",".join(["greedy_forecast"] * 50)
+        command = [sys.executable, "-m", "torta_opt", "gap", tmp_path / "long.json.gz"]
+        process = subprocess.Popen(
+            [*command, "--policies", policies, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(4)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert json.loads(out)["status"] == "interrupted"
+        assert err == "interrupted\n"
+
+    def test_ctrl_c_elsewhere(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("torta_opt.policies.runner.run", interrupted)
+        answer = torta("solve", files["instance"], "--method", "round_robin", "--json")
+        assert (answer.code, answer.document) == (0, {"status": "interrupted"})
+
+
+def test_a_bug_looks_like_a_bug(
+    torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: Any) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("torta_opt.api.describe", wrong)
+    with pytest.raises(ZeroDivisionError):
+        torta("describe", files["instance"])

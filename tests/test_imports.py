@@ -1,0 +1,150 @@
+"""The import graph: lower layers never know higher ones, and heavy packages load only when used."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.plain import make_instance, make_schedule
+
+from torta_opt.instance import save_instance
+from torta_opt.schedule import save_schedule
+
+ROOT = Path(__file__).parents[1] / "torta_opt"
+LAYERS = [
+    "io",
+    "instance",
+    "schedule",
+    "solvers",
+    "formulations",
+    "bounds",
+    "search",
+    "networks",
+    "policies",
+    "learning",
+    "placement",
+    "api",
+    "report",
+    "cli",
+]
+HEAVY = {
+    "cvxpy",
+    "gymnasium",
+    "highspy",
+    "matplotlib",
+    "networkx",
+    "ot",
+    "pandas",
+    "pyomo",
+    "scipy",
+    "topohub",
+    "torch",
+}
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_layers(path: Path) -> set[str]:
+    """Layers that a module imports from, wherever in it the import stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("torta_opt.")}
+    return found & set(LAYERS)
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if layer_of(path) in LAYERS)
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {layer_of(path) for path in ROOT.rglob("*.py")} <= {*LAYERS, "__init__", "__main__"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_downward(path: Path) -> None:
+    rank = LAYERS.index(layer_of(path))
+    above = {name for name in imported_layers(path) if LAYERS.index(name) > rank}
+    assert not above
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_are_absolute(path: Path) -> None:
+    relative = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level > 0
+    ]
+    assert not relative
+
+
+def test_the_referee_knows_no_formulation_policy_or_solver() -> None:
+    referee = ("evaluate", "verify", "timeline", "metrics", "step", "data", "document")
+    for name in referee:
+        layers = imported_layers(ROOT / "schedule" / f"{name}.py")
+        assert layers <= {"io", "instance", "schedule"}
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    """Top-level modules in ``sys.modules`` after running ``code`` in a fresh interpreter."""
+    tail = "\nimport sys; print('LOADED', *sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + tail, *arguments], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.rsplit("LOADED", 1)[1].split())
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    folder = tmp_path_factory.mktemp("light")
+    instance = make_instance([[[1]], [[0]]])
+    save_instance(instance, folder / "instance.json")
+    save_schedule(make_schedule(instance), folder / "schedule.json")
+    return str(folder / "instance.json"), str(folder / "schedule.json")
+
+
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    assert not loaded("import torta_opt") & (HEAVY | {"numpy", "pydantic", "rich", "typer"})
+
+
+def test_data_and_referee_load_nothing_heavy() -> None:
+    assert not loaded("from torta_opt import Instance, Schedule, evaluate, verify") & HEAVY
+
+
+RUN = "import sys; from torta_opt.cli import run; run(sys.argv[1:])"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("gap", "--help")])
+def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert not loaded(RUN, *arguments) & HEAVY
+
+
+def test_verify_and_bound_load_nothing_heavy(files: tuple[str, str]) -> None:
+    assert not loaded(RUN, "verify", *files) & HEAVY
+    assert not loaded(RUN, "bound", files[0]) & HEAVY
+
+
+@pytest.mark.parametrize("command", ["help", "verify"])
+def test_light_commands_start_in_half_a_second(command: str, files: tuple[str, str]) -> None:
+    """Processor time of the best of five starts: the machine may be busy with something else."""
+    arguments = ["--help"] if command == "help" else ["verify", *files]
+    best = float("inf")
+    for _ in range(5):
+        before = os.times()
+        subprocess.run(
+            [sys.executable, "-m", "torta_opt", *arguments], capture_output=True, check=True
+        )
+        after = os.times()
+        spent = after.children_user + after.children_system
+        best = min(best, spent - before.children_user - before.children_system)
+    assert best < 0.5

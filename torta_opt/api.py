@@ -1,0 +1,402 @@
+"""The door: solve, bound, gap, verify and describe, whatever kind of instance a file holds.
+
+    instance = open_instance("instances/paper/abilene.json.gz")
+    report = gap(instance)
+
+Every schedule, ours or a user's, passes the verifier and the evaluator before a number is given.
+
+    gap           = (cost − bound) / |cost|           None if the cost is 0
+    avoidable gap = (cost − bound) / (cost − floor)   None if the cost is the floor
+
+The two stand side by side: most of a cost is unavoidable, and a small gap can hide all of the part
+that is not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torta_opt.instance import document as instance_document
+from torta_opt.io import InvalidInput, VerificationFailed, read_document
+from torta_opt.schedule import document as schedule_document
+from torta_opt.schedule import evaluate, verify
+
+if TYPE_CHECKING:
+    from torta_opt.bounds.registry import BoundResult
+    from torta_opt.instance import Instance
+    from torta_opt.schedule import Evaluation, Schedule, Verification
+
+Path = str | os.PathLike[str]
+Watch = Callable[[str], None]
+
+DONE, INTERRUPTED = "done", "interrupted"
+ROUNDING = 1e-9  # of a cost: what float64 sums of a million terms can be off by, and more
+
+# What can stand in an instance file: format → (version, reader).
+_INSTANCES: dict[str, tuple[int, Callable[[dict[str, Any]], Any]]] = {
+    instance_document.FORMAT: (
+        instance_document.VERSION,
+        instance_document.instance_from_document,
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A schedule that passed the verifier, and what it costs."""
+
+    schedule: Schedule
+    evaluation: Evaluation
+    seconds: float
+    slot_seconds: Any = None
+
+    @property
+    def cost(self) -> float:
+        return self.evaluation.cost
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "method": self.schedule.method,
+            "seed": self.schedule.seed,
+            "status": DONE,
+            "seconds": self.seconds,
+            **_priced(self.evaluation),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class GapResult:
+    """One schedule against the bound; everything that needs a cost is None if it breaks rules."""
+
+    policy: str
+    schedule: Schedule
+    verification: Verification
+    evaluation: Evaluation | None
+    gap: float | None
+    avoidable_gap: float | None
+    seconds: float | None
+
+    @property
+    def feasible(self) -> bool:
+        return self.verification.ok
+
+    @property
+    def cost(self) -> float | None:
+        return None if self.evaluation is None else self.evaluation.cost
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "policy": self.policy,
+            "cost": self.cost,
+            "gap": self.gap,
+            "avoidable_gap": self.avoidable_gap,
+            "feasible": self.feasible,
+            "seconds": self.seconds,
+            "costs": {} if self.evaluation is None else self.evaluation.costs,
+            "metrics": {} if self.evaluation is None else self.evaluation.metrics,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class GapReport:
+    """How far schedules of one instance are from the best possible one, at most."""
+
+    instance: str
+    floor: BoundResult
+    bound: BoundResult
+    results: tuple[GapResult, ...]
+    status: str = DONE
+
+    @property
+    def feasible(self) -> bool:
+        return all(result.feasible for result in self.results)
+
+    def to_document(self) -> dict[str, Any]:
+        document = {
+            "instance": self.instance,
+            "floor": self.floor.value,
+            "bound": {
+                "value": self.bound.value,
+                "source": self.bound.source,
+                "certified": self.bound.certified,
+                "seconds": self.bound.seconds,
+            },
+            "results": [result.to_document() for result in self.results],
+        }
+        return document if self.status == DONE else {**document, "status": self.status}
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What a schedule file or a bound file turned out to be worth.
+
+    problems   one line per described violation; empty if everything holds
+    counts     violations by rule
+    """
+
+    instance: str
+    kind: str
+    problems: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    bound: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_document(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "instance": self.instance,
+            "kind": self.kind,
+            "valid": self.ok,
+            "violations": sum(self.counts.values()),
+            "violations_by_rule": self.counts,
+            "problems": list(self.problems),
+        }
+        if self.evaluation is not None:
+            document |= _priced(self.evaluation)
+        if self.bound is not None:
+            document["bound"] = self.bound
+        return document
+
+
+def open_instance(path: Path) -> Instance:
+    """The instance in a file, of whatever kind the file says. Raises InvalidInput."""
+    document = read_document(path, {name: version for name, (version, _) in _INSTANCES.items()})
+    _, read = _INSTANCES[document["format"]]
+    try:
+        return read(document)
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+
+
+def solve(instance: Instance, method: str = "greedy_forecast", seed: int = 0) -> Result:
+    """The schedule that ``method`` finds, verified and priced."""
+    from torta_opt.policies.registry import create
+    from torta_opt.policies.runner import run
+
+    outcome = run(create(method), instance, seed)
+    verify(instance, outcome.schedule).raise_if_broken(method)
+    evaluation = evaluate(instance, outcome.schedule)
+    return Result(outcome.schedule, evaluation, outcome.seconds, outcome.slot_seconds)
+
+
+def bound(instance: Instance, method: str = "floor") -> BoundResult:
+    """A number that no schedule of ``instance`` can beat; ``bounds.registry`` lists the methods."""
+    from torta_opt.bounds.registry import compute
+
+    return compute(instance, method)
+
+
+def gap(
+    instance: Instance,
+    policies: Sequence[str] | None = None,
+    schedules: Mapping[str, Schedule] | None = None,
+    bound_method: str = "floor",
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> GapReport:
+    """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
+
+    ``schedules`` are further schedules by the name they get in the report. ``watch`` is told what
+    is being done. Ctrl-C ends the comparison with what is complete. Raises VerificationFailed if
+    a schedule costs less than the bound: then one of the two is wrong, and no number is given.
+    """
+    if policies is None:
+        policies = [] if schedules else policy_names()
+    _check_policies(policies)
+    watch = watch or (lambda _: None)
+    watch(f"bound: {bound_method}")
+    proved = bound(instance, bound_method)
+    least = proved if bound_method == "floor" else bound(instance, "floor")
+    results: list[GapResult] = []
+    status = DONE
+    try:
+        for name, schedule in (schedules or {}).items():
+            watch(name)
+            results.append(compare(instance, name, schedule, proved, least))
+        for name in policies:
+            watch(name)
+            schedule, seconds = _decided(instance, name, seed)
+            results.append(compare(instance, name, schedule, proved, least, seconds))
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    return GapReport(instance.name, least, proved, tuple(results), status)
+
+
+def compare(
+    instance: Instance,
+    name: str,
+    schedule: Schedule,
+    proved: BoundResult,
+    least: BoundResult,
+    seconds: float | None = None,
+) -> GapResult:
+    """One schedule, verified, priced and held against a bound and the floor."""
+    verification = verify(instance, schedule)
+    if not verification.ok:
+        return GapResult(name, schedule, verification, None, None, None, seconds)
+    evaluation = evaluate(instance, schedule)
+    cost = evaluation.cost
+    rounding = ROUNDING * max(sum(map(abs, evaluation.costs.values())), abs(proved.value))
+    for limit in (proved, least):
+        if cost < limit.value - rounding:
+            raise VerificationFailed(
+                f"{name}: costs {cost!r} on {instance.name}, less than the {limit.source} bound "
+                f"{limit.value!r}: one of the two is wrong"
+            )
+    above = max(cost - proved.value, 0.0)
+    avoidable = cost - least.value
+    return GapResult(
+        policy=name,
+        schedule=schedule,
+        verification=verification,
+        evaluation=evaluation,
+        gap=above / abs(cost) if cost else None,
+        avoidable_gap=above / avoidable if avoidable > rounding else None,
+        seconds=seconds,
+    )
+
+
+def verify_file(instance: Instance, path: Path) -> Check:
+    """Check a schedule file or a bound file against ``instance``. Raises InvalidInput."""
+    from torta_opt.bounds import document as bound_document
+
+    checks = {
+        schedule_document.FORMAT: (schedule_document.VERSION, _check_schedule),
+        bound_document.FORMAT: (bound_document.VERSION, _check_bound),
+    }
+    document = read_document(path, {name: version for name, (version, _) in checks.items()})
+    _, check = checks[document["format"]]
+    try:
+        return check(instance, document)
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+
+
+def describe(instance: Instance) -> dict[str, Any]:
+    """Size, load, floor, and what is legal in the instance but rarely meant."""
+    from torta_opt.instance.load import load_of
+    from torta_opt.instance.warnings import warnings_of
+
+    system = instance.system
+    kinds = Counter(system.types[k] for k in system.server_type)
+    price = instance.price_usd_per_kwh
+    load = load_of(instance)
+    least = bound(instance, "floor")
+    return {
+        "instance": instance.name,
+        "description": instance.description,
+        "sha256": instance_document.instance_sha256(instance),
+        "slots": instance.slots,
+        "slot_s": system.slot_s,
+        "regions": len(system.regions),
+        "servers": len(system.servers),
+        "servers_by_type": dict(kinds),
+        "servers_on_at_start": int((instance.initial.model >= 0).sum()),
+        "models": list(system.models),
+        "classes": list(system.classes),
+        "requests": instance.requests,
+        "requests_by_class": dict(
+            zip(system.classes, instance.arrivals.sum(axis=(0, 1)).tolist(), strict=True)
+        ),
+        "load": load if load != float("inf") else None,
+        "outage_server_slots": int((~instance.up).sum()),
+        "price_usd_per_kwh": {"min": float(price.min()), "max": float(price.max())},
+        "floor": least.value,
+        "floor_costs": least.costs,
+        "warnings": warnings_of(instance),
+    }
+
+
+def reweighted(instance: Instance, weights: str) -> Instance:
+    """``instance`` priced by other weights: ``paper``, ``xNUMBER`` (as in ``x0.25``) or a file."""
+    from torta_opt.instance.paper_weights import paper_weights
+    from torta_opt.instance.weights_file import load_weights
+
+    if weights == "paper":
+        return instance.with_weights(paper_weights(instance.system))
+    factor = _factor(weights)
+    if factor is not None:
+        return instance.with_weights(instance.system.weights.scaled(factor))
+    return instance.with_weights(load_weights(weights, instance.system))
+
+
+def policy_names() -> list[str]:
+    """Every policy that runs on any instance as it is."""
+    from torta_opt.policies.registry import policy_names as names
+
+    return list(names())
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schema of every file format, by the name of the format."""
+    from torta_opt.bounds import document as bound_document
+    from torta_opt.instance import weights_file
+
+    homes = (instance_document, schedule_document, weights_file, bound_document)
+    return {home.FORMAT: home.json_schema() for home in homes}
+
+
+def _decided(instance: Instance, policy: str, seed: int) -> tuple[Schedule, float]:
+    from torta_opt.policies.registry import create
+    from torta_opt.policies.runner import run
+
+    outcome = run(create(policy), instance, seed)
+    return outcome.schedule, outcome.seconds
+
+
+def _check_policies(policies: Sequence[str]) -> None:
+    """Refuse an unknown name before the first policy runs."""
+    from torta_opt.policies.registry import create
+
+    for name in policies:
+        create(name)
+
+
+def _check_schedule(instance: Instance, document: dict[str, Any]) -> Check:
+    schedule = schedule_document.schedule_from_document(document, instance)
+    found = verify(instance, schedule)
+    problems = tuple(f"{violation.rule}: {violation.message}" for violation in found.violations)
+    evaluation = evaluate(instance, schedule) if found.ok else None
+    return Check(instance.name, "schedule", problems, found.counts, evaluation)
+
+
+def _check_bound(instance: Instance, document: dict[str, Any]) -> Check:
+    """A bound is checked by proving it again, where that takes no solver."""
+    from torta_opt.bounds.document import bound_from_document
+
+    entry = bound_from_document(document, instance)
+    if entry.source != "floor":
+        raise InvalidInput(f"{entry.source!r} cannot be checked without a solver", field="source")
+    least = bound(instance, "floor").value
+    if entry.value <= least + ROUNDING * abs(least):
+        return Check(instance.name, "bound", bound=entry.value)
+    problem = f"bound-too-high: value is {entry.value!r}, the floor is {least!r}"
+    return Check(instance.name, "bound", (problem,), {"bound-too-high": 1}, bound=entry.value)
+
+
+def _factor(weights: str) -> float | None:
+    """The number in ``xNUMBER``; None if it is something else."""
+    if not weights.startswith("x"):
+        return None
+    try:
+        factor = float(weights[1:])
+    except ValueError:
+        return None
+    if not 0 < factor < 1e6:
+        raise InvalidInput(f"{weights} must lie in (x0, x1e6)", field="weights")
+    return factor
+
+
+def _priced(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "cost": evaluation.cost,
+        "costs": evaluation.costs,
+        "metrics": evaluation.metrics,
+    }

@@ -1,0 +1,533 @@
+"""The command line: parses, calls ``api``, prints.
+
+With --json a command prints one JSON document on stdout and nothing else; everything meant for
+people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2 invalid input,
+3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from torta_opt import __version__
+from torta_opt.io import InvalidInput, TortaOptError
+
+if TYPE_CHECKING:
+    from torta_opt.instance import Instance
+    from torta_opt.schedule import Schedule
+
+INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
+
+app = typer.Typer(
+    name="torta-opt",
+    help="How far is a geo-distributed GPU-inference schedule from the best possible one?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+InstanceFile = Annotated[str, typer.Argument(metavar="INSTANCE", help="instance file")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, nothing else")]
+Seed = Annotated[int, typer.Option(help="seed of everything random", min=0)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated"),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|paper|xN", help="other weights: a file, the paper's, or N times"),
+]
+
+
+def main() -> None:
+    """Entry point of ``torta-opt``."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; errors that a user can meet become one plain line and an exit code."""
+    try:
+        code = app(list(arguments), prog_name="torta-opt", standalone_mode=False)
+    except TortaOptError as error:
+        return _complain(str(error), error.exit_code)
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split())
+        return _complain(f"{message} (torta-opt --help lists what there is)", 2)
+    if code == INTERRUPTED_CODE:
+        _say("interrupted")
+        if "--json" in arguments:
+            _print_json({"status": "interrupted"})
+        return 0
+    return code or 0
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if version:
+        print(f"torta-opt {__version__}")
+
+
+@app.command()
+def generate(
+    preset: Annotated[
+        str | None, typer.Argument(metavar="PRESET", help="a name that `methods` lists")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
+    ] = None,
+    topology: Annotated[
+        str | None, typer.Option(metavar="FILE", help="your own GML or GraphML, not a preset")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="every preset, into the folder that -o names")
+    ] = False,
+    seed: Seed = 0,
+    settings: Settings = None,
+    json_: Json = False,
+) -> None:
+    """Write an instance: a preset, or the paper's setting on a topology of your own."""
+    from torta_opt.instance import generate as presets
+
+    if [preset is not None, topology is not None, every].count(True) != 1:
+        raise InvalidInput("give a preset, --topology FILE or --all, and only one of them")
+    if output is None:
+        raise InvalidInput("-o says where to write", field="--output")
+    parameters = _parameters(settings)
+    if every:
+        written = _generate_all(Path(output), seed, parameters)
+        return _show(json_, {"files": written}, lambda: "\n".join(written))
+    _check_writable(output)
+    if topology is not None:
+        instance = presets.generate_from_topology(topology, seed, **parameters)
+    else:
+        instance = presets.generate(str(preset), seed, **parameters)
+    _write_instance(instance, output, json_)
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="a kind that `methods` lists")],
+    trace: Annotated[str, typer.Argument(metavar="TRACE", help="the trace file")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
+    ],
+    seed: Seed = 0,
+    settings: Settings = None,
+    json_: Json = False,
+) -> None:
+    """Make an instance of a request trace."""
+    from torta_opt.instance.imports import import_trace
+
+    _check_writable(output)
+    instance, report = import_trace(kind, trace, seed=seed, **_parameters(settings))
+    _write_instance(instance, output, json_, report)
+
+
+@app.command()
+def describe(instance: InstanceFile, json_: Json = False) -> None:
+    """Size, load, floor of an instance, and what looks odd about it."""
+    from torta_opt import api
+
+    facts = api.describe(api.open_instance(instance))
+    warnings = facts["warnings"]
+    _show(json_, facts, lambda: _description(facts))
+    for warning in warnings:
+        _say(f"warning: {warning}")
+
+
+@app.command()
+def methods(json_: Json = False) -> None:
+    """Policies, bounds, presets and importers by name."""
+    known = _known_methods()
+
+    def table() -> Any:
+        from torta_opt.report.tables import rows_table
+
+        rows = [
+            (name, kind, summary)
+            for kind, entries in known.items()
+            for name, summary in entries.items()
+        ]
+        return rows_table(("name", "", "what it does"), rows)
+
+    _show(json_, known, table)
+
+
+@app.command()
+def solve(
+    instance: InstanceFile,
+    method: Annotated[str, typer.Option(metavar="NAME", help="a policy that `methods` lists")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
+    ] = None,
+    seed: Seed = 0,
+    weights: Weights = None,
+    json_: Json = False,
+) -> None:
+    """Find a schedule, verify it, price it, write it."""
+    from torta_opt import api
+    from torta_opt.schedule import save_schedule
+
+    if output is not None:
+        _check_writable(output)
+    problem = _opened(instance, None, weights)
+    _warn(problem)
+    with _watching() as watch:
+        watch(method)
+        result = api.solve(problem, method, seed)
+    if output is not None:
+        save_schedule(result.schedule, output)
+    document = {"instance": problem.name, **result.to_document(), "output": output}
+
+    def table() -> Any:
+        from torta_opt.report.tables import solve_table
+
+        return solve_table(result, _unit(weights))
+
+    _show(json_, document, table)
+
+
+@app.command()
+def bound(
+    instance: InstanceFile,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="a bound that `methods` lists")
+    ] = "floor",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="bound file to write")
+    ] = None,
+    weights: Weights = None,
+    json_: Json = False,
+) -> None:
+    """Prove a number that no schedule can beat."""
+    from torta_opt import api
+    from torta_opt.bounds.document import bound_to_document
+    from torta_opt.io import write_document
+
+    if output is not None:
+        _check_writable(output)
+    problem = _opened(instance, None, weights)
+    proved = api.bound(problem, method)
+    if output is not None:
+        write_document(output, bound_to_document(proved, problem))
+    document = {
+        "instance": problem.name,
+        "value": proved.value,
+        "source": proved.source,
+        "certified": proved.certified,
+        "seconds": proved.seconds,
+        "costs": proved.costs,
+        "output": output,
+    }
+    proof = "certified" if proved.certified else "not certified"
+    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {_unit(weights)}"
+    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
+
+
+@app.command()
+def gap(
+    instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="instance files")],
+    policies: Annotated[
+        str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
+    ] = None,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="a schedule of your own; may be repeated"),
+    ] = None,
+    bound_method: Annotated[
+        str, typer.Option("--bound", metavar="NAME", help="what to measure from")
+    ] = "floor",
+    weights: Weights = None,
+    slots: Annotated[
+        str | None, typer.Option(metavar="A:B", help="only slots A to B−1 of every instance")
+    ] = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """How far schedules are from the best possible one, at most."""
+    from torta_opt import api
+
+    if schedule and len(instances) > 1:
+        raise InvalidInput("goes with one instance", field="--schedule")
+    names = None if policies is None else [name for name in policies.split(",") if name]
+    reports = []
+    for path in instances:
+        problem = _opened(path, slots, None)
+        own = _own_schedules(schedule or [], problem)
+        problem = problem if weights is None else api.reweighted(problem, weights)
+        _warn(problem)
+        with _watching() as watch:
+            report = api.gap(problem, names, own, bound_method, seed, watch)
+        reports.append(report)
+        if not json_:
+            _show_gap(report, _unit(weights))
+        if report.status != api.DONE:
+            _say("interrupted")
+            break
+    documents = [report.to_document() for report in reports]
+    if json_:
+        _print_json(documents[0] if len(instances) == 1 else documents)
+    broken = [result for report in reports for result in report.results if not result.feasible]
+    for result in broken:
+        result.verification.raise_if_broken(result.policy)
+
+
+@app.command()
+def verify(
+    instance: InstanceFile,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="schedule or bound file")],
+    json_: Json = False,
+) -> None:
+    """Check a schedule or a bound against every rule."""
+    from torta_opt import api
+
+    check = api.verify_file(api.open_instance(instance), file)
+
+    def table() -> Any:
+        from torta_opt.report.tables import check_table
+
+        return check_table(check, file)
+
+    _show(json_, {"file": file, **check.to_document()}, table)
+    if not check.ok:
+        raise typer.Exit(5)
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """Versions, solvers and threads of this machine."""
+    from torta_opt.report.environment import environment, environment_rows, is_complete
+
+    found = environment()
+
+    def table() -> Any:
+        from torta_opt.report.tables import rows_table
+
+        return rows_table(("what", "version", ""), environment_rows(found))
+
+    _show(json_, found, table)
+    if not is_complete(found):
+        raise InvalidInput("something is missing or does not work; make clean, then make gap")
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """JSON Schema of every file format."""
+    from torta_opt.api import schemas
+
+    known = schemas()
+    if output is None:
+        return _print_json(known)
+    written = _write_schemas(known, Path(output))
+    _show(json_, {"files": written}, lambda: "\n".join(written))
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _opened(path: str, slots: str | None, weights: str | None) -> Instance:
+    from torta_opt import api
+
+    instance = api.open_instance(path)
+    if slots is not None:
+        instance = instance.cut(*_slot_range(slots))
+    return instance if weights is None else api.reweighted(instance, weights)
+
+
+def _slot_range(text: str) -> tuple[int, int]:
+    try:
+        first, last = map(int, text.split(":"))
+    except ValueError:
+        raise InvalidInput(f"{text!r:.40} must be A:B, two slots", field="--slots") from None
+    return first, last
+
+
+def _own_schedules(files: Sequence[str], instance: Instance) -> dict[str, Schedule]:
+    """Schedules by file name; the whole path where two have the same name."""
+    from torta_opt.schedule import load_schedule
+
+    names = [Path(file).name for file in files]
+    labels = [
+        file if names.count(name) > 1 else name for file, name in zip(files, names, strict=True)
+    ]
+    return {label: load_schedule(file, instance) for label, file in zip(labels, files, strict=True)}
+
+
+def _parameters(settings: Sequence[str] | None) -> dict[str, Any]:
+    """``KEY=VALUE`` pairs; a value is JSON where it can be, text otherwise."""
+    parameters: dict[str, Any] = {}
+    for setting in settings or ():
+        key, equals, text = setting.partition("=")
+        if not equals or not key.isidentifier():
+            raise InvalidInput(f"{setting!r:.60} must be KEY=VALUE", field="--set")
+        if key in parameters:
+            raise InvalidInput(f"{key} is given twice", field="--set")
+        try:
+            parameters[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            parameters[key] = text
+    return parameters
+
+
+def _known_methods() -> dict[str, dict[str, str]]:
+    from torta_opt.bounds.registry import METHODS
+    from torta_opt.instance.generate import preset_names
+    from torta_opt.instance.imports import KINDS
+    from torta_opt.policies.registry import summaries
+
+    return {
+        "policy": summaries(),
+        "bound": {name: method.summary for name, method in METHODS.items()},
+        "preset": dict.fromkeys(preset_names(), ""),
+        "import": dict(KINDS),
+    }
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _generate_all(folder: Path, seed: int, parameters: dict[str, Any]) -> list[str]:
+    """Tiny instances as plain text, the others compressed; variants follow from their presets."""
+    from torta_opt.instance import save_instance
+    from torta_opt.instance.generate import generate, preset_names
+
+    if parameters:
+        raise InvalidInput("goes with one preset", field="--set")
+    written = []
+    for name in preset_names():
+        if "+" in name:
+            continue
+        path = folder / f"{name}{'.json' if name.startswith('small/') else '.json.gz'}"
+        _make_folder(path.parent)
+        save_instance(generate(name, seed), path)
+        written.append(str(path))
+    return written
+
+
+def _write_instance(instance: Instance, output: str, json_: bool, report: Any = None) -> None:
+    from torta_opt.instance import save_instance
+
+    save_instance(instance, output)
+    document = {
+        "instance": instance.name,
+        "output": output,
+        "slots": instance.slots,
+        "requests": instance.requests,
+    }
+    if report is not None:
+        document["import"] = report.to_document()
+    line = f"{output}: {instance.name}, {instance.slots} slots, {instance.requests:,} requests"
+    _show(json_, document, lambda: line)
+    _warn(instance)
+
+
+def _write_schemas(known: dict[str, dict[str, Any]], folder: Path) -> list[str]:
+    from torta_opt.io import write_bytes
+
+    _make_folder(folder)
+    written = []
+    for name, content in known.items():
+        path = folder / f"{name.removeprefix('torta-opt/')}.json"
+        write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        written.append(str(path))
+    return written
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"cannot be made: {error.strerror}", file=str(folder)) from None
+
+
+def _check_writable(output: str) -> None:
+    """Complain before the work is done, not after."""
+    path = Path(output)
+    if path.is_dir():
+        raise InvalidInput("is a folder, not a file to write", file=output)
+    if not path.parent.is_dir():
+        raise InvalidInput("cannot be written: there is no such folder", file=output)
+
+
+# --- printing -----------------------------------------------------------------------------------
+
+
+def _show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
+    """``document`` as JSON, or what ``table()`` gives for people."""
+    if json_:
+        return _print_json(document)
+    _console().print(table())
+
+
+def _show_gap(report: Any, unit: str) -> None:
+    from torta_opt.report.tables import gap_tables
+
+    _console().print(gap_tables(report, unit))
+
+
+def _description(facts: dict[str, Any]) -> Any:
+    from torta_opt.report.tables import description_table
+
+    return description_table(facts)
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, allow_nan=False, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def _console() -> Any:
+    """A terminal at its own width; anything else gets plain text of 100 columns."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 100
+    return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+@contextlib.contextmanager
+def _watching() -> Iterator[Callable[[str], None]]:
+    """Says on stderr what is being done, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, markup=False).status("") as status:
+        yield status.update
+
+
+def _warn(instance: Instance) -> None:
+    from torta_opt.instance.warnings import warnings_of
+
+    for warning in warnings_of(instance):
+        _say(f"warning: {warning}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _complain(line: str, code: int) -> int:
+    _say(f"torta-opt: {line}")
+    return code
+
+
+def _unit(weights: str | None) -> str:
+    return "request-s" if weights == "paper" else "$"

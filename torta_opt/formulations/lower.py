@@ -1,0 +1,305 @@
+"""From the allocation program back to a schedule: named servers, whole requests, every rule kept.
+
+``lower`` takes an answer whose server counts are integers; its requests may be fractions.
+
+1. *Servers.* Counts become commands of named servers. What a pool does is a flow of integers, so
+   every server can follow it; a switch out of m and one into m in the same slot cancel out.
+2. *Routing.* Row by row x is rounded to whole requests (largest remainder); what rounding takes
+   from a region or gives to it is made up for by the next origin, and by the next slot.
+3. *Processing*, slot by slot. Each region works its queues down to what the program leaves waiting
+   or expiring there, on the pools the program chose, then on others with time to spare; servers
+   with many hot requests first. Then what is due is processed wherever there is time left and
+   processing costs less than expiry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from torta_opt.formulations.allocation_matrix import SERVERS
+from torta_opt.formulations.pools import Pools
+from torta_opt.instance.data import OFF, Instance
+from torta_opt.schedule.data import NO_MODEL, Command, Schedule
+from torta_opt.schedule.step import apply_commands, initial_state
+
+INTEGRAL = 1e-4  # server counts of an integral answer are at most this far from integers
+SLACK = 1e-6  # a count this little below an integer is that integer
+
+
+def lower(
+    instance: Instance,
+    values: dict[str, np.ndarray],
+    *,
+    pools: Pools | None = None,
+    method: str = "optimal",
+) -> Schedule:
+    """A legal schedule close to an answer of the program (``AllocationProgram.values``).
+
+    Raises ValueError if a server count is not an integer.
+    """
+    pools = Pools.of(instance) if pools is None else pools
+    command, command_model = name_servers(pools, values)
+    routing = round_routing(instance, values["x"])
+    processing = _process(instance, pools, values, routing, command, command_model)
+    return Schedule(routing, command, command_model, processing, method=method)
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+def name_servers(pools: Pools, values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Commands and their models, both (T, S), of named servers that follow counted ones."""
+    counts = {name: _whole(name, values[name]) for name in SERVERS}
+    shape = pools.instance.up.shape
+    command, target = np.zeros(shape, np.int64), np.full(shape, NO_MODEL)
+    for p in range(len(pools)):
+        _name_pool(pools, p, counts, command, target)
+    return command, target
+
+
+def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    counts = np.rint(values).astype(np.int64)
+    if np.abs(values - counts).max(initial=0) > INTEGRAL:
+        raise ValueError(f"{name} must hold integers: solve the program with integer server counts")
+    return counts
+
+
+def _name_pool(
+    pools: Pools, p: int, counts: dict[str, np.ndarray], command: np.ndarray, target: np.ndarray
+) -> None:
+    """Tell the servers of pool p, slot by slot, what the counts say."""
+    initial = pools.instance.initial
+    members = _hottest_first(pools, p)
+    model, loading = initial.model[members], initial.loading_ms[members] > 0
+    free_from = np.zeros(len(members), np.int64)  # first slot in which a command is possible
+    slot_ms = pools.instance.system.slot_ms
+    free_from[loading] = -(-initial.loading_ms[members][loading] // slot_ms)
+    for t in range(len(pools.up)):
+        if not pools.up[t, p]:
+            model[:], free_from[:] = OFF, t + 1
+            continue
+        free, now = free_from <= t, model.copy()
+        tell = _Teller(members, command[t], target[t], model)
+        off = np.flatnonzero(free & (now == OFF))
+        for m in np.flatnonzero(counts["start"][t, p]):
+            chosen, off = np.split(off, [counts["start"][t, p, m]])
+            tell(chosen, Command.START, m)
+            free_from[chosen] = t + pools.start_slots[p, m]
+        kept = np.minimum(counts["leave"][t, p], counts["enter"][t, p])
+        leaving = [np.zeros(0, np.int64)]
+        for m in np.flatnonzero(pools.holds[p]):
+            ready = np.flatnonzero(free & (now == m))[::-1]
+            stopped, ready = np.split(ready, [counts["stop"][t, p, m]])
+            tell(stopped, Command.STOP, OFF)
+            leaving.append(ready[: counts["leave"][t, p, m] - kept[m]])
+        left = np.concatenate(leaving)
+        for m in np.flatnonzero(counts["enter"][t, p] > kept):
+            chosen, left = np.split(left, [counts["enter"][t, p, m] - kept[m]])
+            tell(chosen, Command.SWITCH, m)
+            free_from[chosen] = t + pools.switch_slots[p, m]
+
+
+def _hottest_first(pools: Pools, p: int) -> np.ndarray:
+    """Servers of a pool; those stay longest that processed most before slot 0."""
+    members = pools.members(p)
+    worked = pools.instance.initial.processing[members].sum(axis=1)
+    return members[np.argsort(-worked, kind="stable")]
+
+
+@dataclass
+class _Teller:
+    """Writes commands of one slot for some servers of a pool."""
+
+    members: np.ndarray
+    command: np.ndarray
+    target: np.ndarray
+    model: np.ndarray
+
+    def __call__(self, chosen: np.ndarray, command: Command, model: int) -> None:
+        self.command[self.members[chosen]] = command
+        self.target[self.members[chosen]] = model
+        self.model[chosen] = model
+
+
+# --- routing ------------------------------------------------------------------------------------
+
+
+def round_routing(instance: Instance, x: np.ndarray) -> np.ndarray:
+    """Whole requests (T, R, R, C) close to x, every arrival routed, only where x routes."""
+    arrivals, allowed = instance.arrivals, instance.system.allowed
+    routing = np.zeros(x.shape, np.int64)
+    missing = np.zeros(x.shape[2:])  # (R, C) requests that rounding has kept from each region
+    for t, i in zip(*np.nonzero(arrivals.any(axis=2)), strict=True):
+        share = np.where(allowed[i][:, None], np.maximum(x[t, i], 0.0), 0.0)
+        usable = np.where((share > SLACK).any(axis=0), share > SLACK, allowed[i][:, None])
+        routing[t, i] = _round_columns(share + missing * usable, arrivals[t, i], usable)
+        missing += share - routing[t, i]
+    return routing
+
+
+def _round_columns(wanted: np.ndarray, total: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Whole numbers close to ``wanted`` (R, C) whose columns add up to ``total`` (C,)."""
+    rounded = np.where(usable, np.floor(np.maximum(wanted, 0.0) + SLACK), 0).astype(np.int64)
+    columns = np.arange(len(total))
+    while (short := total - rounded.sum(axis=0)).any():
+        rest = wanted - rounded
+        more = np.argmax(np.where(usable, rest, -np.inf), axis=0)
+        less = np.argmin(np.where(rounded > 0, rest, np.inf), axis=0)
+        rounded[more, columns] += short > 0
+        rounded[less, columns] -= short < 0
+    return rounded
+
+
+# --- processing ---------------------------------------------------------------------------------
+
+
+def _process(
+    instance: Instance,
+    pools: Pools,
+    values: dict[str, np.ndarray],
+    routing: np.ndarray,
+    command: np.ndarray,
+    command_model: np.ndarray,
+) -> np.ndarray:
+    """(T, S, C) whole requests that named servers process."""
+    system = instance.system
+    state = initial_state(instance)
+    hot_before = state.processing
+    queue = _Queue(state.waiting, system.deadline_slots)
+    processing = np.zeros((instance.slots, *hot_before.shape), np.int64)
+    members = [np.flatnonzero(system.server_region == j) for j in range(len(system.regions))]
+    inflow = routing.sum(axis=1)
+    for t in range(instance.slots):
+        fleet = apply_commands(system, state, instance.up[t], command[t], command_model[t])
+        state = replace(state, slot=t + 1, model=fleet.model, loading_ms=fleet.loading_ms_after)
+        queue.arrive(inflow[t])
+        hot = system.hot_permille * hot_before // 1000
+        left = np.floor(values["q"][t] + values["expired"][t] + SLACK).astype(np.int64)
+        for j, servers in enumerate(members):
+            if not fleet.usable_ms[servers].any():
+                continue
+            site = _Site(instance, pools, t, servers, fleet.model, fleet.usable_ms, hot)
+            site.follow(values["z"][t], queue.total(j) - left[j])
+            site.spill(queue.total(j) - left[j])
+            site.rescue(queue.due(j, t == instance.slots - 1))
+            processing[t, servers] = site.done
+            queue.serve(j, site.done.sum(axis=0))
+        queue.close()
+        hot_before = processing[t]
+    return processing
+
+
+class _Queue:
+    """Waiting requests by age, (R, C, A+1); index 0 arrived in this slot."""
+
+    def __init__(self, waiting: np.ndarray, deadline_slots: np.ndarray):
+        self.ages = np.concatenate([np.zeros_like(waiting[..., :1]), waiting], axis=2)
+        if waiting.shape[2] == 0:
+            self.ages = np.zeros((*waiting.shape[:2], 1), np.int64)
+        self.is_due = np.arange(self.ages.shape[2]) >= deadline_slots[:, None]
+
+    def arrive(self, inflow: np.ndarray) -> None:
+        self.ages[:, :, 0] = inflow
+
+    def total(self, j: int) -> np.ndarray:
+        return self.ages[j].sum(axis=1)
+
+    def due(self, j: int, is_last: bool) -> np.ndarray:
+        """(C,) requests that expire unless they are processed in this slot."""
+        return self.total(j) if is_last else np.where(self.is_due, self.ages[j], 0).sum(axis=1)
+
+    def serve(self, j: int, requests: np.ndarray) -> None:
+        older = self.ages[j][:, ::-1].cumsum(axis=1)[:, ::-1] - self.ages[j]
+        self.ages[j] -= np.clip(requests[:, None] - older, 0, self.ages[j])
+
+    def close(self) -> None:
+        """End of the slot: what is due expires, the rest is one slot older."""
+        kept = np.where(self.is_due, 0, self.ages)
+        self.ages = np.concatenate([np.zeros_like(kept[..., :1]), kept[..., :-1]], axis=2)
+
+
+@dataclass
+class _Site:
+    """The servers of one region in one slot, and what they have been given to do."""
+
+    instance: Instance
+    pools: Pools
+    slot: int
+    servers: np.ndarray
+    model: np.ndarray
+    usable_ms: np.ndarray
+    hot: np.ndarray
+    done: np.ndarray = field(init=False)
+    spare_ms: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        system = self.instance.system
+        kind = system.server_type[self.servers]
+        self.hot = self.hot[self.servers]
+        self.spare_ms = self.usable_ms[self.servers].copy()
+        fits = self.model[self.servers][:, None] == system.class_model
+        self.work_ms = np.where(fits, system.server_ms[kind], 0)
+        self.done = np.zeros(self.work_ms.shape, np.int64)
+        self.pool = self.pools.of_server[self.servers]
+        self.by_work = np.argsort(-system.server_ms.max(axis=0), kind="stable")
+        self.saved_s = np.nan_to_num(system.service_s - system.hot_service_s)[kind]
+        self.usd = self._marginal_usd(kind)
+
+    def _marginal_usd(self, kind: np.ndarray) -> np.ndarray:
+        """(servers, C) dollars of processing one request that is not hot."""
+        system, weights = self.instance.system, self.instance.system.weights
+        price = self.instance.price_usd_per_kwh[self.slot, system.server_region[self.servers]]
+        span_kw = (system.peak_kw - system.idle_kw)[kind]
+        energy = (weights.energy_factor * price * span_kw / 3.6e6)[:, None] * self.work_ms
+        return weights.time_usd_per_s * np.nan_to_num(system.service_s)[kind] + energy
+
+    def follow(self, planned: np.ndarray, most: np.ndarray) -> None:
+        """Process what the program plans for each pool (P, C), ``most`` (C,) in all."""
+        for p in np.unique(self.pool):
+            wanted = np.minimum(np.ceil(planned[p] - SLACK).astype(np.int64), most - self.total)
+            self._fill(np.flatnonzero(self.pool == p), np.maximum(wanted, 0))
+
+    def spill(self, wanted: np.ndarray) -> None:
+        """Process what is left of ``wanted`` (C,) on any server, the cheapest first."""
+        for c in np.flatnonzero(wanted > self.total):
+            able = np.flatnonzero(self._room(c) > 0)
+            able = able[np.argsort(self.usd[able, c], kind="stable")]
+            self._take(able, c, self._room(c)[able], int((wanted - self.total)[c]))
+
+    def rescue(self, due: np.ndarray) -> None:
+        """Process what would expire (C,), the oldest being served first, if that is cheaper."""
+        expiry_usd = self.instance.system.weights.expiry_usd
+        for c in np.flatnonzero(due > self.total):
+            able = np.flatnonzero((self._room(c) > 0) & (self.usd[:, c] < expiry_usd[c]))
+            able = able[np.argsort(self.usd[able, c], kind="stable")]
+            self._take(able, c, self._room(c)[able], int((due - self.total)[c]))
+
+    @property
+    def total(self) -> np.ndarray:
+        return self.done.sum(axis=0)
+
+    def _room(self, c: int) -> np.ndarray:
+        """(servers,) requests of class c that still fit."""
+        work = self.work_ms[:, c]
+        return np.where(work > 0, self.spare_ms // np.maximum(work, 1), 0)
+
+    def _fill(self, members: np.ndarray, wanted: np.ndarray) -> None:
+        """Give ``wanted`` (C,) to a pool: what can be hot first, then large requests first."""
+        wanted = wanted.copy()
+        gain = self.saved_s[members[0]] / np.maximum(self.work_ms[members].max(axis=0), 1)
+        for c in np.argsort(-gain, kind="stable"):
+            if wanted[c] and gain[c] > 0:
+                hot = np.minimum(self._room(c), self.hot[:, c])[members]
+                wanted[c] -= self._take(members, c, hot, int(wanted[c]))
+        for c in self.by_work:
+            if wanted[c]:
+                self._take(members, c, self._room(c)[members], int(wanted[c]))
+
+    def _take(self, servers: np.ndarray, c: int, room: np.ndarray, wanted: int) -> int:
+        """Put up to ``wanted`` requests on servers, in order, each at most its room."""
+        taken = np.clip(wanted - (room.cumsum() - room), 0, room)
+        self.done[servers, c] += taken
+        self.spare_ms[servers] -= taken * self.work_ms[servers, c]
+        return int(taken.sum())

@@ -1,0 +1,28 @@
+"""Azure LLM inference traces of 2023, 2024 and 2025 (github.com/Azure/AzurePublicDataset, CC BY 4.0).
+
+One request a row: TIMESTAMP (date and time, UTC unless an offset follows; any number of decimals),
+ContextTokens, GeneratedTokens. Further columns (NumImages of 2025) are passed over. No model, no
+client, no place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from torta_opt.instance.imports.csv_rows import Column, read_csv_columns
+from torta_opt.instance.imports.rows import Batch, Progress, Tally
+
+COLUMNS = {
+    "time": Column("TIMESTAMP", "datetime"),
+    "input": Column("ContextTokens", "tokens"),
+    "output": Column("GeneratedTokens", "tokens"),
+}
+
+
+def read_azure(
+    path: str | os.PathLike[str], tally: Tally, progress: Progress | None = None
+) -> Iterator[Batch]:
+    """Requests of an Azure trace, in the order of the file; times are milliseconds since 1970."""
+    for rows in read_csv_columns(path, COLUMNS, tally, progress):
+        yield Batch(rows["time"], rows["input"], rows["output"])

@@ -1,0 +1,131 @@
+"""Mooncake traces (github.com/kvcache-ai/Mooncake, FAST'25, Apache-2.0).
+
+One JSON object a line: timestamp (milliseconds), input_length, output_length, hash_ids (one per
+block of 512 prompt tokens; blocks with the same id share their prefix and so their cache).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from torta_opt.instance.imports.rows import MAX_TOKENS, Batch, Progress, Tally
+from torta_opt.instance.imports.text import open_lines
+from torta_opt.io import InvalidInput
+
+MAX_MILLISECONDS = 10**14
+BLOCK_IDS = 1 << 28  # larger ids (64-bit hashes, say) are taken modulo this
+FIELDS = ("timestamp", "input_length", "output_length")
+
+
+class SeenBlocks:
+    """How many prompt blocks occurred before in the trace."""
+
+    def __init__(self) -> None:
+        self._seen = np.zeros(1 << 16, bool)
+        self.blocks = 0
+        self.repeated = 0
+
+    @property
+    def repeat_permille(self) -> int | None:
+        """Repeated blocks in thousandths of all; None if the trace names no blocks."""
+        return None if self.blocks == 0 else self.repeated * 1000 // self.blocks
+
+    def add(self, ids: list[int]) -> None:
+        """Count the blocks of one prompt; only blocks of earlier prompts count as repeated."""
+        if not ids:
+            return
+        blocks = np.array([block % BLOCK_IDS for block in ids])
+        if blocks.max() >= self._seen.size:
+            grown = np.zeros(max(2 * self._seen.size, int(blocks.max()) + 1), bool)
+            grown[: self._seen.size] = self._seen
+            self._seen = grown
+        self.blocks += blocks.size
+        self.repeated += int(self._seen[blocks].sum())
+        self._seen[blocks] = True
+
+
+def read_mooncake(
+    path: str | os.PathLike[str],
+    tally: Tally,
+    progress: Progress | None = None,
+    seen: SeenBlocks | None = None,
+) -> Iterator[Batch]:
+    """Requests of a Mooncake trace, in the order of the file; ``seen`` counts their blocks."""
+    with open_lines(path, progress) as lines:
+        first = (lines.first() + "\n").encode()
+        _check_json(first)
+        yield _batch(1, first, tally, seen)
+        for line, block in lines.blocks(2):
+            yield _batch(line, block, tally, seen)
+
+
+def _check_json(first: bytes) -> None:
+    """A first line that is no JSON object means another kind of file."""
+    try:
+        entry = json.loads(first)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict):
+        wanted = ", ".join(FIELDS)
+        raise InvalidInput(f"must be a JSON object with {wanted}", field="line 1")
+    for field in FIELDS:
+        if field not in entry:
+            found = ", ".join(map(str, entry))[:200]
+            raise InvalidInput(f"lacks {field}; found: {found}", field="line 1")
+
+
+def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None) -> Batch:
+    rows: list[tuple[int, int, int]] = []
+    for number, raw in enumerate(block.split(b"\n")[:-1], start=line):
+        if not raw.strip():
+            continue
+        tally.rows += 1
+        try:
+            rows.append(_request(raw, seen))
+        except (ValueError, RecursionError) as error:
+            tally.refuse(number, str(error) or "is nested too deeply")
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return Batch(table[:, 0], table[:, 1], table[:, 2])
+
+
+def _request(raw: bytes, seen: SeenBlocks | None) -> tuple[int, int, int]:
+    try:
+        entry = json.loads(raw)
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(entry, dict):
+        raise ValueError("is not a JSON object")
+    time_ms = math.floor(_number(entry, "timestamp", MAX_MILLISECONDS))
+    prompt, output = (_number(entry, field, MAX_TOKENS) for field in FIELDS[1:])
+    if prompt != int(prompt) or output != int(output):
+        raise ValueError("input_length or output_length is not a whole number")
+    if seen is not None and "hash_ids" in entry:
+        seen.add(_block_ids(entry["hash_ids"]))
+    return time_ms, int(prompt), int(output)
+
+
+def _number(entry: dict, field: str, most: int) -> float:
+    value = entry.get(field)
+    if value is None:
+        raise ValueError(f"{field} is missing")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ValueError(f"{field} {str(value)[:40]!r} is not a number")
+    if value < 0:
+        raise ValueError(f"{field} {value!s:.40} is negative")
+    if value > most:
+        raise ValueError(f"{field} {value!s:.40} is more than {most}")
+    return value
+
+
+def _block_ids(ids: object) -> list[int]:
+    is_list = isinstance(ids, list)
+    if not is_list or not all(type(i) is int for i in ids):
+        raise ValueError("hash_ids is not a list of block numbers")
+    return ids

@@ -1,0 +1,205 @@
+"""Tables for people: what the command line prints, as rich renderables at most 100 columns wide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from torta_opt.api import Check, GapReport, GapResult, Result
+
+_MISSING = "-"
+_SPLIT_POLICIES = 6  # policies side by side in one cost table
+
+
+def gap_tables(report: GapReport, unit: str = "$") -> RenderableType:
+    """Policies against the bound, the lines of floor and bound, and what each cost is made of."""
+    parts: list[RenderableType] = [
+        Text(report.instance, style="bold"),
+        _results(report, unit),
+        *_bound_lines(report, unit),
+        *_broken_lines(report),
+        *_splits(report, unit),
+    ]
+    return Group(*parts)
+
+
+def solve_table(result: Result, unit: str = "$") -> RenderableType:
+    """One schedule: what it costs, by component, and how it serves."""
+    head = f"{result.schedule.method}: {money([result.cost])[0]} {unit} in {result.seconds:.2f} s"
+    costs = result.evaluation.costs
+    return Group(
+        Text(head, style="bold"),
+        pairs("cost", _shares(costs, unit)),
+        pairs("metric", {name: number(value) for name, value in result.evaluation.metrics.items()}),
+    )
+
+
+def check_table(check: Check, subject: str) -> RenderableType:
+    """The verdict on a file, with the first violations."""
+    if not check.ok:
+        total = sum(check.counts.values())
+        lines = [Text(f"{subject}: breaks the rules in {total} places", style="bold red")]
+        lines += [Text(f"  {problem}") for problem in check.problems]
+        if total > len(check.problems):
+            lines.append(Text(f"  and {total - len(check.problems)} more"))
+        return Group(*lines)
+    if check.evaluation is None:
+        return Text(f"{subject}: a valid bound, {check.bound:.10g}", style="bold green")
+    cost = f"{subject}: a valid schedule, cost {money([check.evaluation.cost])[0]}"
+    return Group(
+        Text(cost, style="bold green"), pairs("cost", _shares(check.evaluation.costs, "$"))
+    )
+
+
+def description_table(facts: Mapping[str, Any]) -> RenderableType:
+    """What ``api.describe`` found, one line a fact."""
+    kinds = ", ".join(f"{count} {name}" for name, count in facts["servers_by_type"].items())
+    load = facts["load"]
+    price = facts["price_usd_per_kwh"]
+    requests = facts["requests_by_class"]
+    lines = {
+        "horizon": f"{facts['slots']} slots of {facts['slot_s']:g} s",
+        "regions": str(facts["regions"]),
+        "servers": f"{facts['servers']} ({kinds}), {facts['servers_on_at_start']} on at the start",
+        "models": ", ".join(facts["models"]),
+        "requests": f"{facts['requests']:,}",
+        **{f"  {name}": f"{count:,}" for name, count in requests.items()},
+        "load": "cannot all be served" if load is None else f"{percent(load)} at the least",
+        "outages": f"{facts['outage_server_slots']} server-slots",
+        "electricity": f"{price['min']:.4g} to {price['max']:.4g} $/kWh",
+        "floor": f"{money([facts['floor']])[0]} $",
+    }
+    head = [Text(facts["instance"], style="bold")]
+    if facts["description"]:
+        head.append(Text(facts["description"]))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines.items():
+        table.add_row(name, value)
+    return Group(*head, table)
+
+
+def pairs(title: str, entries: Mapping[str, Any]) -> Table:
+    """Two columns: names, and values as they are."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(title)
+    table.add_column("", justify="right", overflow="fold")
+    for name, value in entries.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def rows_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Left-aligned columns that wrap."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, title in enumerate(titles):
+        table.add_column(title, no_wrap=position == 0)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def money(values: Sequence[float | None]) -> list[str]:
+    """Amounts with as many decimals as the largest needs for five digits."""
+    largest = max((abs(value) for value in values if value), default=0.0)
+    whole_digits = math.floor(math.log10(largest)) + 1 if largest else 1
+    decimals = min(max(5 - whole_digits, 0), 9)
+    return [_MISSING if value is None else f"{value:,.{decimals}f}" for value in values]
+
+
+def percent(share: float | None) -> str:
+    """A share of 1; what is not quite 0 does not look like it."""
+    if share is None:
+        return _MISSING
+    if 0 < share < 5e-5:
+        return "<0.01 %"
+    return f"{100 * share:.2f} %"
+
+
+def number(value: float | int | None) -> str:
+    if value is None:
+        return _MISSING
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}"
+
+
+def _results(report: GapReport, unit: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("policy", overflow="fold")
+    for title in (f"cost {unit}", "gap", "avoidable gap", "feasible", "response s", "expired"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    costs = money([result.cost for result in report.results])
+    for result, cost in zip(report.results, costs, strict=True):
+        metrics = result.evaluation.metrics if result.evaluation else {}
+        response = metrics.get("response_mean_s")
+        table.add_row(
+            result.policy,
+            cost,
+            percent(result.gap),
+            percent(result.avoidable_gap),
+            "yes" if result.feasible else "NO",
+            _MISSING if response is None else f"{response:.3f}",
+            percent(metrics.get("expired_share")),
+            _MISSING if result.seconds is None else f"{result.seconds:.2f}",
+        )
+    return table
+
+
+def _bound_lines(report: GapReport, unit: str) -> Iterator[Text]:
+    floor, bound = money([report.floor.value, report.bound.value])
+    proof = "certified" if report.bound.certified else "not certified"
+    yield Text(f"floor {floor} {unit}: no schedule avoids it (closed form)")
+    yield Text(
+        f"bound {bound} {unit}: no schedule costs less "
+        f"(source {report.bound.source}, {proof}, {report.bound.seconds:.2f} s)"
+    )
+    if report.bound.source == report.floor.source:
+        yield Text("The bound is the floor, so the avoidable gap is 100 % by definition.", "dim")
+    if report.status != "done":
+        yield Text(f"{report.status}: only what was complete is shown", style="yellow")
+
+
+def _broken_lines(report: GapReport) -> Iterator[Text]:
+    for result in report.results:
+        for violation in result.verification.violations:
+            yield Text(f"{result.policy}: {violation.rule}: {violation.message}", style="red")
+
+
+def _splits(report: GapReport, unit: str) -> Iterator[Table]:
+    """Cost by component, floor first; a few policies to a table so that it stays narrow."""
+    priced = [result for result in report.results if result.evaluation is not None]
+    for first in range(0, len(priced), _SPLIT_POLICIES):
+        yield _split(report, priced[first : first + _SPLIT_POLICIES], unit)
+
+
+def _split(report: GapReport, results: Sequence[GapResult], unit: str) -> Table:
+    columns = [report.floor.costs, *(result.evaluation.costs for result in results)]
+    names = [name for name in columns[-1] if any(column.get(name) for column in columns)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"cost split {unit}", no_wrap=True)
+    for title in ("floor", *(result.policy for result in results)):
+        table.add_column(title, justify="right", overflow="fold", max_width=14)
+    every = money([column.get(name, 0.0) for name in names for column in columns])
+    for row, name in enumerate(names):
+        table.add_row(name, *every[row * len(columns) : (row + 1) * len(columns)])
+    totals = [report.floor.value, *(result.cost for result in results)]
+    table.add_section()
+    table.add_row("all", *money(totals))
+    return table
+
+
+def _shares(costs: Mapping[str, float], unit: str) -> dict[str, str]:
+    total = sum(costs.values())
+    amounts = money(list(costs.values()))
+    return {
+        name: f"{amount} {unit}  {percent(value / total) if total else _MISSING:>8}"
+        for (name, value), amount in zip(costs.items(), amounts, strict=True)
+        if value
+    }
