@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -444,7 +444,8 @@ LITERALS = {
     "more than 64 bits": "3" * 19,
     "10^400": "1" + "0" * 400,
 }
-LEGAL_REALS = {"fraction", "negative", "more than 64 bits"}
+LEGAL_BOUND = {"fraction", "negative", "more than 64 bits"}  # value is a real number
+LEGAL_WEIGHT = {"fraction", "null"}  # so is a weight, which may also be left out
 WHOLE_FILES = {
     "empty": b"",
     "white space": b" \n",
@@ -459,7 +460,7 @@ WHOLE_FILES = {
 }
 
 
-def broken_versions(document: dict[str, Any], real: bool = False) -> dict[str, bytes]:
+def broken_versions(document: dict[str, Any], legal: Iterable[str] = ()) -> dict[str, bytes]:
     """``document``, in which MARK stands somewhere, broken in many ways."""
     text = json.dumps(document)
     assert text.count(str(MARK)) == 1
@@ -473,7 +474,7 @@ def broken_versions(document: dict[str, Any], real: bool = False) -> dict[str, b
     literals = {
         f"count: {kind}": text.replace(str(MARK), literal).encode()
         for kind, literal in LITERALS.items()
-        if not (real and kind in LEGAL_REALS)
+        if kind not in legal
     }
     return literals | {
         **WHOLE_FILES,
@@ -541,14 +542,14 @@ class TestBrokenFiles:
         refuses(torta("verify", files["instance"], bad), bad)
         refuses(torta("gap", files["instance"], "--schedule", bad, "--json"), bad)
 
-    @pytest.mark.parametrize("kind", broken_versions(marked_bound(), real=True))
+    @pytest.mark.parametrize("kind", broken_versions(marked_bound(), LEGAL_BOUND))
     def test_bound(self, kind: str, torta: Torta, files: dict[str, Path], bad: Path) -> None:
-        bad.write_bytes(broken_versions(marked_bound(), real=True)[kind])
+        bad.write_bytes(broken_versions(marked_bound(), LEGAL_BOUND)[kind])
         refuses(torta("verify", files["instance"], bad, "--json"), bad)
 
-    @pytest.mark.parametrize("kind", broken_versions(marked_weights(), real=True))
+    @pytest.mark.parametrize("kind", broken_versions(marked_weights(), LEGAL_WEIGHT))
     def test_weights(self, kind: str, torta: Torta, files: dict[str, Path], bad: Path) -> None:
-        bad.write_bytes(broken_versions(marked_weights(), real=True)[kind])
+        bad.write_bytes(broken_versions(marked_weights(), LEGAL_WEIGHT)[kind])
         refuses(torta("gap", files["instance"], "--weights", bad), bad)
 
     def test_missing_and_folder(self, torta: Torta, files: dict[str, Path], tmp_path: Path) -> None:
@@ -632,11 +633,11 @@ class TestInterrupt:
     ) -> None:
         ran: list[str] = []
 
-        def interrupted(policy: Any, instance: Any, seed: int) -> Any:
+        def interrupted(policy: Any, *arguments: Any) -> Any:
             ran.append("policy")
             if len(ran) == 2:
                 raise KeyboardInterrupt
-            return run_policy(policy, instance, seed)
+            return run_policy(policy, *arguments)
 
         monkeypatch.setattr("torta_opt.policies.runner.run", interrupted)
         arguments = ["--policies", "round_robin,greedy_forecast", "--json"]

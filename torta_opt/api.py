@@ -14,6 +14,7 @@ that is not.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,12 +27,15 @@ from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from torta_opt.bounds.registry import BoundResult
     from torta_opt.instance import Instance
+    from torta_opt.policies.runner import Run
     from torta_opt.schedule import Evaluation, Schedule, Verification
 
 Path = str | os.PathLike[str]
-Watch = Callable[[str], None]
+Watch = Callable[[str, int, int], None]  # what is being done, slots done, slots of all
 
 DONE, INTERRUPTED = "done", "interrupted"
 ROUNDING = 1e-9  # of a cost: what float64 sums of a million terms can be off by, and more
@@ -49,10 +53,10 @@ _INSTANCES: dict[str, tuple[int, Callable[[dict[str, Any]], Any]]] = {
 class Result:
     """A schedule that passed the verifier, and what it costs."""
 
-    schedule: Schedule
-    evaluation: Evaluation
+    schedule: Schedule = field(repr=False)
+    evaluation: Evaluation = field(repr=False)
     seconds: float
-    slot_seconds: Any = None
+    slot_seconds: np.ndarray = field(repr=False)
 
     @property
     def cost(self) -> float:
@@ -73,9 +77,9 @@ class GapResult:
     """One schedule against the bound; everything that needs a cost is None if it breaks rules."""
 
     policy: str
-    schedule: Schedule
-    verification: Verification
-    evaluation: Evaluation | None
+    schedule: Schedule = field(repr=False)
+    verification: Verification = field(repr=False)
+    evaluation: Evaluation | None = field(repr=False)
     gap: float | None
     avoidable_gap: float | None
     seconds: float | None
@@ -175,12 +179,14 @@ def open_instance(path: Path) -> Instance:
         raise error.within(os.fspath(path)) from None
 
 
-def solve(instance: Instance, method: str = "greedy_forecast", seed: int = 0) -> Result:
+def solve(
+    instance: Instance,
+    method: str = "greedy_forecast",
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Result:
     """The schedule that ``method`` finds, verified and priced."""
-    from torta_opt.policies.registry import create
-    from torta_opt.policies.runner import run
-
-    outcome = run(create(method), instance, seed)
+    outcome = _run(instance, method, seed, watch or _unwatched)
     verify(instance, outcome.schedule).raise_if_broken(method)
     evaluation = evaluate(instance, outcome.schedule)
     return Result(outcome.schedule, evaluation, outcome.seconds, outcome.slot_seconds)
@@ -203,27 +209,27 @@ def gap(
 ) -> GapReport:
     """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
 
-    ``schedules`` are further schedules by the name they get in the report. ``watch`` is told what
-    is being done. Ctrl-C ends the comparison with what is complete. Raises VerificationFailed if
-    a schedule costs less than the bound: then one of the two is wrong, and no number is given.
+    ``schedules`` are further schedules by the name they get in the report. ``watch`` is called
+    with what is being done, the slots done and the slots of all. Ctrl-C ends the comparison with
+    what is complete. Raises VerificationFailed if a schedule costs less than the bound: then one
+    of the two is wrong, and no number is given.
     """
     if policies is None:
         policies = [] if schedules else policy_names()
     _check_policies(policies)
-    watch = watch or (lambda _: None)
-    watch(f"bound: {bound_method}")
+    watch = watch or _unwatched
+    watch(f"bound: {bound_method}", 0, 1)
     proved = bound(instance, bound_method)
     least = proved if bound_method == "floor" else bound(instance, "floor")
     results: list[GapResult] = []
     status = DONE
     try:
         for name, schedule in (schedules or {}).items():
-            watch(name)
+            watch(name, 0, 1)
             results.append(compare(instance, name, schedule, proved, least))
         for name in policies:
-            watch(name)
-            schedule, seconds = _decided(instance, name, seed)
-            results.append(compare(instance, name, schedule, proved, least, seconds))
+            run = _run(instance, name, seed, watch)
+            results.append(compare(instance, name, run.schedule, proved, least, run.seconds))
     except KeyboardInterrupt:
         status = INTERRUPTED
     return GapReport(instance.name, least, proved, tuple(results), status)
@@ -343,12 +349,15 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {home.FORMAT: home.json_schema() for home in homes}
 
 
-def _decided(instance: Instance, policy: str, seed: int) -> tuple[Schedule, float]:
+def _run(instance: Instance, policy: str, seed: int, watch: Watch) -> Run:
     from torta_opt.policies.registry import create
     from torta_opt.policies.runner import run
 
-    outcome = run(create(policy), instance, seed)
-    return outcome.schedule, outcome.seconds
+    return run(create(policy), instance, seed, functools.partial(watch, policy))
+
+
+def _unwatched(step: str, done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def _check_policies(policies: Sequence[str]) -> None:

@@ -20,10 +20,12 @@ from torta_opt import __version__
 from torta_opt.io import InvalidInput, TortaOptError
 
 if TYPE_CHECKING:
+    from torta_opt.api import Watch
     from torta_opt.instance import Instance
     from torta_opt.schedule import Schedule
 
 INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
+PIPED_WIDTH = 100
 
 app = typer.Typer(
     name="torta-opt",
@@ -40,10 +42,6 @@ Seed = Annotated[int, typer.Option(help="seed of everything random", min=0)]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated"),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(metavar="FILE|paper|xN", help="other weights: a file, the paper's, or N times"),
 ]
 
 
@@ -173,7 +171,6 @@ def solve(
         str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
     ] = None,
     seed: Seed = 0,
-    weights: Weights = None,
     json_: Json = False,
 ) -> None:
     """Find a schedule, verify it, price it, write it."""
@@ -182,11 +179,10 @@ def solve(
 
     if output is not None:
         _check_writable(output)
-    problem = _opened(instance, None, weights)
+    problem = api.open_instance(instance)
     _warn(problem)
     with _watching() as watch:
-        watch(method)
-        result = api.solve(problem, method, seed)
+        result = api.solve(problem, method, seed, watch)
     if output is not None:
         save_schedule(result.schedule, output)
     document = {"instance": problem.name, **result.to_document(), "output": output}
@@ -194,7 +190,7 @@ def solve(
     def table() -> Any:
         from torta_opt.report.tables import solve_table
 
-        return solve_table(result, _unit(weights))
+        return solve_table(result)
 
     _show(json_, document, table)
 
@@ -208,7 +204,6 @@ def bound(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="bound file to write")
     ] = None,
-    weights: Weights = None,
     json_: Json = False,
 ) -> None:
     """Prove a number that no schedule can beat."""
@@ -218,7 +213,7 @@ def bound(
 
     if output is not None:
         _check_writable(output)
-    problem = _opened(instance, None, weights)
+    problem = api.open_instance(instance)
     proved = api.bound(problem, method)
     if output is not None:
         write_document(output, bound_to_document(proved, problem))
@@ -232,7 +227,7 @@ def bound(
         "output": output,
     }
     proof = "certified" if proved.certified else "not certified"
-    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {_unit(weights)}"
+    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} $"
     _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
 
 
@@ -249,7 +244,10 @@ def gap(
     bound_method: Annotated[
         str, typer.Option("--bound", metavar="NAME", help="what to measure from")
     ] = "floor",
-    weights: Weights = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|paper|xN", help="a file, the paper's objective, or N times"),
+    ] = None,
     slots: Annotated[
         str | None, typer.Option(metavar="A:B", help="only slots A to B−1 of every instance")
     ] = None,
@@ -264,7 +262,9 @@ def gap(
     names = None if policies is None else [name for name in policies.split(",") if name]
     reports = []
     for path in instances:
-        problem = _opened(path, slots, None)
+        problem = api.open_instance(path)
+        if slots is not None:
+            problem = problem.cut(*_slot_range(slots))
         own = _own_schedules(schedule or [], problem)
         problem = problem if weights is None else api.reweighted(problem, weights)
         _warn(problem)
@@ -340,15 +340,6 @@ def schema(
 
 
 # --- reading ------------------------------------------------------------------------------------
-
-
-def _opened(path: str, slots: str | None, weights: str | None) -> Instance:
-    from torta_opt import api
-
-    instance = api.open_instance(path)
-    if slots is not None:
-        instance = instance.cut(*_slot_range(slots))
-    return instance if weights is None else api.reweighted(instance, weights)
 
 
 def _slot_range(text: str) -> tuple[int, int]:
@@ -473,13 +464,13 @@ def _show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
     """``document`` as JSON, or what ``table()`` gives for people."""
     if json_:
         return _print_json(document)
-    _console().print(table())
+    _print_table(table())
 
 
 def _show_gap(report: Any, unit: str) -> None:
     from torta_opt.report.tables import gap_tables
 
-    _console().print(gap_tables(report, unit))
+    _print_table(gap_tables(report, unit))
 
 
 def _description(facts: dict[str, Any]) -> Any:
@@ -493,24 +484,40 @@ def _print_json(document: Any) -> None:
     sys.stdout.flush()
 
 
-def _console() -> Any:
-    """A terminal at its own width; anything else gets plain text of 100 columns."""
+def _print_table(table: Any) -> None:
+    """A terminal at its own width; anything else gets plain text of at most 100 columns."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 100
-    return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    is_terminal = sys.stdout.isatty()
+    width = None if is_terminal else PIPED_WIDTH
+    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    if is_terminal:
+        return console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 @contextlib.contextmanager
-def _watching() -> Iterator[Callable[[str], None]]:
-    """Says on stderr what is being done, where stderr is a terminal."""
+def _watching() -> Iterator[Watch | None]:
+    """A progress bar on stderr, where stderr is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield None
         return
     from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
 
-    with Console(stderr=True, markup=False).status("") as status:
-        yield status.update
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def watch(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(escape(step), total=total)
+            progress.update(tasks[step], completed=done)
+
+        yield watch
 
 
 def _warn(instance: Instance) -> None:

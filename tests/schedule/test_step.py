@@ -222,16 +222,28 @@ def test_serving_more_than_is_there_raises():
         step(INSTANCE.system, state, slot_data(INSTANCE, 0), served)
 
 
+def test_the_server_at_fault_is_named():
+    data = replace(slot_data(INSTANCE, 0), up=np.array([False, True, True]))
+    illegal = replace(LEGAL, processing=np.array([[0], [1], [0]]))
+    with pytest.raises(VerificationFailed, match="'server-1' cannot process class 'chat'"):
+        step(INSTANCE.system, initial_state(INSTANCE), data, illegal)
+
+
 def test_counts_that_wrap_around_64_bits_raise():
-    instance = make_instance([[[4], [0], [0]]], initial={"model": [0, -1, -1]})
+    instance = make_instance(
+        [[[4], [0], [0], [0]]],
+        slot_ms=10**8,
+        server_ms=2**26,
+        initial={"model": [0, -1, -1, -1]},
+    )
     legal = decision(make_schedule(instance), 0)
     state, data = initial_state(instance), slot_data(instance, 0)
     step(instance.system, state, data, legal)
     routing = np.array(legal.routing)
-    routing[0, :, 0] = 2**63 - 1, 2**63 - 1, 6  # 4 modulo 2⁶⁴
+    routing[0, :, 0] = 2**63 - 1, 2**63 - 1, 4, 2  # 4 modulo 2⁶⁴
     with pytest.raises(VerificationFailed, match="routes"):
         step(instance.system, state, data, replace(legal, routing=routing))
     processing = np.array(legal.processing)
-    processing[0, 0] = 2**61  # times 1000 ms is 0 modulo 2⁶⁴
+    processing[0, 0] = 2**38  # times 2²⁶ ms is 0 modulo 2⁶⁴
     with pytest.raises(VerificationFailed, match="usable ms"):
         step(instance.system, state, data, replace(legal, processing=processing))

@@ -282,13 +282,13 @@ BROKEN = [
     Broken(
         "a start names no model",
         "model-missing",
-        ("slot 4", "'server-1'", "-1"),
+        ("slot 4", "'server-1'", "loads model -1", "does not exist"),
         command(4, 1, START),
     ),
     Broken(
         "a start names a model beyond the last",
         "model-missing",
-        ("slot 4", "'server-1'", "2"),
+        ("slot 4", "'server-1'", "loads model 2", "does not exist"),
         command(4, 1, START, 2),
     ),
     Broken(
@@ -306,13 +306,13 @@ BROKEN = [
     Broken(
         "a stop names a model",
         "model-missing",
-        ("slot 4", "'server-0'", "1"),
+        ("slot 4", "'server-0'", "model 1 without start or switch"),
         command(4, 0, STOP, LARGE),
     ),
     Broken(
         "no command, but a model",
         "model-missing",
-        ("slot 1", "'server-2'", "0"),
+        ("slot 1", "'server-2'", "model 0 without start or switch"),
         command(1, 2, 0, SMALL),
     ),
     Broken(
@@ -528,7 +528,8 @@ class TestByHand:
         found = verify(INSTANCE, schedule)
         (field,) = SHAPES[name]
         assert set(found.counts) == {"shape"}
-        assert [v.message.split()[0] for v in found.violations] == [field]
+        assert [(v.slot, v.message.split()[0]) for v in found.violations] == [(0, field)]
+        assert found.count == 1
         assert broken_rules(INSTANCE, schedule) == {"shape"}
 
 
@@ -560,11 +561,23 @@ class TestReport:
     def test_error_names_file_rule_and_the_rest(self):
         with pytest.raises(VerificationFailed) as caught:
             verify(INSTANCE, self.many()).raise_if_broken("mine.json")
-        line = str(caught.value)
-        assert line.startswith("mine.json: ")
-        assert "slot 0" in line
-        assert line.endswith("(and 17 more)")
-        assert "\n" not in line
+        first = verify(INSTANCE, self.many()).violations[0]
+        assert str(caught.value) == f"mine.json: {first.rule}: {first.message} (and 17 more)"
+        assert "\n" not in str(caught.value)
+
+    def test_error_of_a_single_violation(self):
+        done = FEASIBLE.processing.copy()
+        done[4, 3, CHAT] = 1
+        with pytest.raises(VerificationFailed) as caught:
+            verify(INSTANCE, replace(FEASIBLE, processing=done)).raise_if_broken("mine.json")
+        assert str(caught.value).startswith("mine.json: queue-empty: slot 4: region 'west'")
+        assert "more)" not in str(caught.value)
+
+    def test_the_largest_count_is_a_count(self):
+        full = make_instance(
+            [[[MAX_COUNT]]], slot_ms=MAX_COUNT, server_ms=1, initial={"model": [0]}
+        )
+        assert verify(full, make_schedule(full, processing=[(0, 0, 0, MAX_COUNT)])).ok
 
 
 def mutated(case, seed: int, times: int):

@@ -92,7 +92,7 @@ def make_system(
     weights = {"time_usd_per_s": 0.0, "reroute_usd": 0.0, "expiry_usd": 0.0, **weights}
     weights["expiry_usd"] = np.broadcast_to(np.asarray(weights["expiry_usd"], float), (classes,))
     names = {
-        "regions": ("east", "west", "north")[:regions],
+        "regions": ("east", "west", "north", "south")[:regions],
         "models": ("small", "large", "huge")[:models],
         "types": ("big", "lite", "old")[:types],
         "classes": ("chat", "code", "draft")[:classes],

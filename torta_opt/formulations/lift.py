@@ -50,8 +50,13 @@ class LiftCheck:
         )
 
 
-def check_lift(program: AllocationProgram, schedule: Schedule) -> LiftCheck:
-    """Does a legal schedule satisfy every row of a program of its instance, at no higher cost?"""
+def check_lift(
+    program: AllocationProgram, schedule: Schedule, cost: float | None = None
+) -> LiftCheck:
+    """Does a legal schedule satisfy every row of a program of its instance, at no higher cost?
+
+    ``cost`` is that of the schedule where it is known already.
+    """
     instance = program.instance
     values = lift(instance, schedule, pools=program.pools, tangents=program.tangents)
     vector = program.vector(values)
@@ -67,7 +72,7 @@ def check_lift(program: AllocationProgram, schedule: Schedule) -> LiftCheck:
         violation=float(found[worst]) if len(found) else 0.0,
         where=[*program.column_names, *program.row_names][worst] if found.any() else "",
         objective=program.objective(vector),
-        cost=evaluate(instance, schedule).cost,
+        cost=evaluate(instance, schedule).cost if cost is None else cost,
         lost=float(sum(np.abs(values[name] - kept[name]).sum() for name in counted)),
     )
 

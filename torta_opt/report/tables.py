@@ -14,7 +14,7 @@ from rich.text import Text
 from torta_opt.api import Check, GapReport, GapResult, Result
 
 _MISSING = "-"
-_SPLIT_POLICIES = 6  # policies side by side in one cost table
+_SPLIT_POLICIES = 4  # policies side by side in one cost table
 
 
 def gap_tables(report: GapReport, unit: str = "$") -> RenderableType:
@@ -107,10 +107,10 @@ def rows_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def money(values: Sequence[float | None]) -> list[str]:
-    """Amounts with as many decimals as the largest needs for five digits."""
+    """Amounts with as many decimals as the largest needs for five digits, two at the least."""
     largest = max((abs(value) for value in values if value), default=0.0)
     whole_digits = math.floor(math.log10(largest)) + 1 if largest else 1
-    decimals = min(max(5 - whole_digits, 0), 9)
+    decimals = min(max(5 - whole_digits, 2), 9)
     return [_MISSING if value is None else f"{value:,.{decimals}f}" for value in values]
 
 
@@ -185,7 +185,7 @@ def _split(report: GapReport, results: Sequence[GapResult], unit: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(f"cost split {unit}", no_wrap=True)
     for title in ("floor", *(result.policy for result in results)):
-        table.add_column(title, justify="right", overflow="fold", max_width=14)
+        table.add_column(title, justify="right", overflow="fold", max_width=16)
     every = money([column.get(name, 0.0) for name in names for column in columns])
     for row, name in enumerate(names):
         table.add_row(name, *every[row * len(columns) : (row + 1) * len(columns)])

@@ -1,4 +1,4 @@
-"""Azure LLM inference traces of 2023, 2024 and 2025 (github.com/Azure/AzurePublicDataset, CC BY 4.0).
+"""Azure LLM inference traces, 2023 to 2025 (github.com/Azure/AzurePublicDataset, CC BY 4.0).
 
 One request a row: TIMESTAMP (date and time, UTC unless an offset follows; any number of decimals),
 ContextTokens, GeneratedTokens. Further columns (NumImages of 2025) are passed over. No model, no

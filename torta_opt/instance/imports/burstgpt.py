@@ -16,7 +16,7 @@ from torta_opt.instance.imports.csv_rows import Column, read_csv_columns
 from torta_opt.instance.imports.rows import Batch, Progress, Tally
 
 COLUMNS = {
-    "time": Column("Timestamp", "seconds"),
+    "time": Column("Timestamp", "number"),
     "model": Column("Model", "text"),
     "input": Column("Request tokens", "tokens"),
     "output": Column("Response tokens", "tokens"),

@@ -20,10 +20,10 @@ from torta_opt.instance.imports.rows import MAX_TOKENS, Progress, Tally, refuse_
 from torta_opt.instance.imports.text import open_lines
 from torta_opt.io import InvalidInput
 
-MAX_SECONDS = 1e11
+MAX_NUMBER = 1e11
 _EARLIEST_MS, _LATEST_MS = 0, 7_258_118_400_000  # years 1970 to 2199
 _SHORTEST_DATETIME = len("2023-11-16 18:17:03")
-_DTYPES = {"tokens": "int64", "seconds": "float64", "datetime": str, "text": str}
+_DTYPES = {"tokens": "int64", "number": "float64", "datetime": str, "text": str}
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Column:
     """A column of the file: its title and what it holds.
 
     tokens      whole number in [0, MAX_TOKENS]
-    seconds     number in [0, MAX_SECONDS]; becomes ``float`` seconds
+    number      real number in [0, MAX_NUMBER]
     datetime    ISO 8601 date and time, UTC unless it says otherwise; becomes milliseconds
     text        anything
     """
 
     title: str
-    kind: Literal["tokens", "seconds", "datetime", "text"]
+    kind: Literal["tokens", "number", "datetime", "text"]
     is_optional: bool = False
 
 
@@ -46,17 +46,21 @@ def read_csv_columns(
     columns: Mapping[str, Column],
     tally: Tally,
     progress: Progress | None = None,
+    titles: list[str] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Good rows of ``path``, an array for each of ``columns`` that the file has.
+    """Good rows of ``path``: their ``line`` numbers, and each of ``columns`` that the file has.
 
-    Titles are compared without regard to case, order or surrounding spaces; other columns are
-    passed over.
+    The first line holds the titles, unless ``titles`` stand in for it. They are compared without
+    regard to case, order or surrounding spaces; other columns are passed over.
     """
     with open_lines(path, progress) as lines:
-        titles = next(csv.reader([lines.first()]), [])
+        first_row = 1
+        if titles is None:
+            titles = next(csv.reader([lines.first()]), [])
+            first_row = 2
         places = _places(titles, columns)
         found = {key: columns[key] for key in places}
-        for line, block in lines.blocks(2):
+        for line, block in lines.blocks(first_row):
             numbers, values = _parse(line, block, len(titles), places, found, tally)
             yield _check(numbers, values, found, tally)
 
@@ -118,7 +122,10 @@ def _parse_at_once(
             na_filter=False,
             skip_blank_lines=False,
         )
-    except (ValueError, OverflowError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+    except (
+        ValueError,
+        OverflowError,
+    ):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
         return None
     if len(table) != rows:
         return None
@@ -135,7 +142,9 @@ def _parse_by_row(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     numbers: list[int] = []
     values: dict[str, list] = {key: [] for key in columns}
-    readers = [(key, places[key], columns[key].title, _READERS[columns[key].kind]) for key in columns]
+    readers = [
+        (key, places[key], columns[key].title, _READERS[columns[key].kind]) for key in columns
+    ]
     for number, raw in enumerate(block.split(b"\n")[:-1], start=line):
         if not raw.strip():
             continue
@@ -151,7 +160,7 @@ def _parse_by_row(
             values[key].append(value)
     arrays = {}
     for key, column in columns.items():
-        kind = {"tokens": np.int64, "seconds": np.float64}.get(column.kind, object)
+        kind = {"tokens": np.int64, "number": np.float64}.get(column.kind, object)
         arrays[key] = np.array(values[key], dtype=kind)
     return np.array(numbers, dtype=np.int64), arrays
 
@@ -186,7 +195,7 @@ def _tokens(cell: str) -> int:
     return int(max(-1e18, min(number, 1e18)))  # what is out of range is refused later
 
 
-def _seconds(cell: str) -> float:
+def _real(cell: str) -> float:
     return _number(cell, "is not a number")
 
 
@@ -204,7 +213,7 @@ def _number(cell: str, rule: str) -> float:
 
 _READERS: dict[str, Callable[[str], object]] = {
     "tokens": _tokens,
-    "seconds": _seconds,
+    "number": _real,
     "datetime": str,
     "text": str,
 }
@@ -227,7 +236,7 @@ def _check(
                 lambda i, cells=cells, title=title, rule=rule: f"{title} {_shown(cells[i])} {rule}",
             )
             good &= ~bad
-    return {key: array[good] for key, array in values.items()}
+    return {"line": lines[good], **{key: array[good] for key, array in values.items()}}
 
 
 Checked = tuple[np.ndarray, list[tuple[np.ndarray, str]]]  # values, and (rows that break it, rule)
@@ -240,12 +249,12 @@ def _check_tokens(given: np.ndarray) -> Checked:
     ]
 
 
-def _check_seconds(given: np.ndarray) -> Checked:
+def _check_number(given: np.ndarray) -> Checked:
     finite = np.isfinite(given)
     return given, [
         (~finite, "is not a number"),
         (finite & (given < 0), "is negative"),
-        (finite & (given > MAX_SECONDS), f"is more than {MAX_SECONDS:g} s"),
+        (finite & (given > MAX_NUMBER), f"is more than {MAX_NUMBER:g}"),
     ]
 
 
@@ -264,7 +273,7 @@ def _check_text(given: np.ndarray) -> Checked:
 
 _RULES: dict[str, Callable[[np.ndarray], Checked]] = {
     "tokens": _check_tokens,
-    "seconds": _check_seconds,
+    "number": _check_number,
     "datetime": _check_datetimes,
     "text": _check_text,
 }

@@ -31,9 +31,7 @@ class Part:
         return self.start_ms + self.slots * self.slot_ms
 
 
-def choose_part(
-    spool: Spool, slot_ms: int, start_s: float | None, slots: int | None
-) -> Part:
+def choose_part(spool: Spool, slot_ms: int, start_s: float | None, slots: int | None) -> Part:
     """The part that the user asks for; by default all, or the busiest ``DEFAULT_SLOTS`` slots.
 
     ``start_s`` counts from the first request; slots are counted from there too.
@@ -43,7 +41,8 @@ def choose_part(
         offset_ms = round(start_s * 1000)
         if offset_ms >= length_ms:
             raise InvalidInput(
-                f"must lie within the trace, which is {length_ms / 1000:.6g} s long", field="start_s"
+                f"must lie within the trace, which is {length_ms / 1000:.6g} s long",
+                field="start_s",
             )
         return given_part(spool.first_ms + offset_ms, length_ms - offset_ms, slot_ms, slots)
     whole = -(-length_ms // slot_ms)

@@ -81,6 +81,13 @@ class Tally:
         """Position of a model named in the trace."""
         return self.models.setdefault(name, len(self.models))
 
+    def absorb(self, other: Tally, file: str) -> None:
+        """Add the account of one file among several."""
+        self.rows += other.rows
+        for row in other.bad_rows:
+            self.refuse(row.line, f"{row.reason} ({file})")
+        self.bad += other.bad - len(other.bad_rows)
+
     def check(self, max_bad_share: float, file: str) -> None:
         """Refuse a file that holds no request, or too many bad rows."""
         if self.bad > max_bad_share * self.rows:

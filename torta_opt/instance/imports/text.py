@@ -62,9 +62,7 @@ class Lines:
 
 
 @contextmanager
-def open_lines(
-    path: str | os.PathLike[str], progress: Progress | None = None
-) -> Iterator[Lines]:
+def open_lines(path: str | os.PathLike[str], progress: Progress | None = None) -> Iterator[Lines]:
     """Open ``path`` for reading; whatever goes wrong is an InvalidInput that names it."""
     name = os.fspath(path)
     try:

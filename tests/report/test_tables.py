@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+from support.plain import make_instance, make_schedule
+
+from torta_opt import api
+from torta_opt.report.tables import (
+    check_table,
+    description_table,
+    gap_tables,
+    money,
+    number,
+    percent,
+    solve_table,
+)
+
+WEIGHTS = {"time_usd_per_s": 1.0, "expiry_usd": 100.0}
+INSTANCE = make_instance([[[3]], [[0]]], weights=WEIGHTS, initial={"model": [0]})
+SCHEDULE = make_schedule(INSTANCE, processing=[(0, 0, 0, 1), (1, 0, 0, 2)])
+BROKEN = replace(SCHEDULE, processing=SCHEDULE.processing * 9)
+
+
+def text(renderable: object) -> str:
+    console = Console(width=100, markup=False, highlight=False, record=True, file=None)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def cells(line: str) -> list[str]:
+    return [cell for cell in line.split("  ") if cell.strip()]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([12345.678, 1.0], ["12,345.68", "1.00"]),
+        ([1234.5678, 0.25], ["1,234.57", "0.25"]),
+        ([0.012345678, None], ["0.012346", "-"]),
+        ([0.0, None], ["0.0000", "-"]),
+        ([-5.0], ["-5.0000"]),
+        ([], []),
+    ],
+)
+def test_money_has_five_digits_for_the_largest(
+    values: list[float | None], shown: list[str]
+) -> None:
+    assert money(values) == shown
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(None, "-"), (0.0, "0.00 %"), (1e-6, "<0.01 %"), (0.12345, "12.35 %"), (1.0, "100.00 %")],
+)
+def test_percent(share: float | None, shown: str) -> None:
+    assert percent(share) == shown
+
+
+def test_number() -> None:
+    assert [number(value) for value in (None, 1234567, 0.123456789)] == [
+        "-",
+        "1,234,567",
+        "0.12346",
+    ]
+
+
+def test_gap_tables_show_gap_and_avoidable_gap_side_by_side() -> None:
+    report = api.gap(INSTANCE, schedules={"mine": SCHEDULE})
+    shown = text(gap_tables(report))
+    (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("mine")][:1]
+    assert [cell.strip() for cell in cells(row)][:5] == [
+        "mine",
+        "93.000",
+        "96.77 %",
+        "100.00 %",
+        "yes",
+    ]
+    assert "floor 3.0000 $" in shown
+    assert "by definition" in shown
+
+
+def test_gap_tables_split_the_cost_beside_the_floor() -> None:
+    report = api.gap(INSTANCE, schedules={"mine": SCHEDULE})
+    lines = text(gap_tables(report)).splitlines()
+    waiting = next(line for line in lines if line.lstrip().startswith("waiting"))
+    assert [float(cell) for cell in waiting.split()[1:]] == [0.0, 90.0]
+
+
+def test_gap_tables_stay_narrow_with_many_policies_of_long_names() -> None:
+    name = "a_policy_with_quite_a_long_name"
+    report = api.gap(INSTANCE, schedules={f"{name}_{n}": SCHEDULE for n in range(20)})
+    lines = text(gap_tables(report)).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum(line.lstrip().startswith("waiting") for line in lines) == 5
+
+
+def test_gap_tables_say_what_is_broken() -> None:
+    report = api.gap(INSTANCE, schedules={"[bold]mine": BROKEN})
+    shown = text(gap_tables(report))
+    assert "[bold]mine: queue-empty: slot 0" in shown
+    assert " NO " in shown
+
+
+def test_check_table() -> None:
+    valid = api.Check("i", "schedule", evaluation=api.evaluate(INSTANCE, SCHEDULE))
+    assert "s.json: a valid schedule, cost 93.000" in text(check_table(valid, "s.json"))
+    broken = api.Check("i", "schedule", ("a: b",), {"a": 7})
+    shown = text(check_table(broken, "s.json"))
+    assert "7 places" in shown
+    assert "and 6 more" in shown
+    assert "a valid bound, 3.5" in text(check_table(api.Check("i", "bound", bound=3.5), "b.json"))
+
+
+def test_solve_table() -> None:
+    result = api.Result(SCHEDULE, api.evaluate(INSTANCE, SCHEDULE), 0.5, np.zeros(2))
+    shown = text(solve_table(result))
+    assert "93.000 $ in 0.50 s" in shown
+    assert "waiting" in shown
+    assert "response_p95_s" in shown
+
+
+def test_description_table() -> None:
+    shown = text(description_table(api.describe(INSTANCE)))
+    assert "2 slots of 45 s" in shown
+    assert "floor" in shown

@@ -1,0 +1,8 @@
+"""Instances from request traces and from tables."""
+
+from torta_opt.instance.imports.build import import_trace
+from torta_opt.instance.imports.parameters import ImportParameters
+from torta_opt.instance.imports.readers import TRACE_KINDS
+from torta_opt.instance.imports.report import ImportReport
+
+__all__ = ["TRACE_KINDS", "ImportParameters", "ImportReport", "import_trace"]

@@ -1,0 +1,131 @@
+"""Policies by name, ours and those of other packages.
+
+    create("skylb")
+    create("torta_ot:split=sample:safety=3")      parameters follow the name, each after a colon
+
+Another package adds a policy by an entry point of the group ``torta_opt.policies``: its name is the
+policy's, its value a class or function that gives a policy (see ``base.Policy``). Its keyword
+arguments become parameters. A name of ours cannot be taken over.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from torta_opt.io import InvalidInput
+from torta_opt.policies.base import Policy
+
+GROUP = "torta_opt.policies"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a policy of ours lives, and what it does in a line."""
+
+    module: str
+    constructor: str
+    summary: str
+
+    def load(self) -> Callable[..., Policy]:
+        return getattr(import_module(f"torta_opt.policies.{self.module}"), self.constructor)
+
+
+BUILT_IN: dict[str, Entry] = {
+    "round_robin": Entry(
+        "round_robin", "RoundRobin", "deals requests in turn over regions, then over servers"
+    ),
+    "greedy_forecast": Entry(
+        "greedy_forecast",
+        "GreedyForecast",
+        "forecasts demand; sends each request where serving it costs least",
+    ),
+}
+
+
+def policy_names() -> tuple[str, ...]:
+    """Every policy that runs on any instance as it is: ours first."""
+    return tuple(summaries())
+
+
+def summaries() -> dict[str, str]:
+    """One line on each policy, by name."""
+    ours = {name: entry.summary for name, entry in BUILT_IN.items()}
+    theirs = {name: f"from {_origin(point)}" for name, point in _entry_points().items()}
+    return {**ours, **theirs}
+
+
+def create(spec: str) -> Policy:
+    """The policy that ``spec`` names, ``name[:parameter=value]…``. Raises InvalidInput."""
+    name, *assignments = spec.split(":")
+    constructor = _constructor(name)
+    parameters = dict(_assignment(text, spec) for text in assignments)
+    _check_known(name, constructor, parameters)
+    try:
+        policy = constructor(**parameters)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{spec!r:.80}: {error}", field="policy") from None
+    if not isinstance(policy, Policy):
+        raise InvalidInput(
+            f"{name!r}: {type(policy).__name__} has no name, reset, decide and forecast",
+            field="policy",
+        )
+    if assignments:
+        policy.name = spec
+    return policy
+
+
+def _constructor(name: str) -> Callable[..., Policy]:
+    if name in BUILT_IN:
+        return BUILT_IN[name].load()
+    points = _entry_points()
+    if name not in points:
+        known = ", ".join(policy_names())
+        raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
+    try:
+        return points[name].load()
+    except Exception as error:  # whatever the other package does wrong
+        reason = f"{type(error).__name__}: {error}"
+        raise InvalidInput(
+            f"{name!r} from {_origin(points[name])} cannot be loaded: {reason}", field="policy"
+        ) from error
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    """Policies of other packages whose name is not one of ours."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: point for point in found if point.name not in BUILT_IN}
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"package {point.dist.name}" if point.dist else f"module {point.module}"
+
+
+def _assignment(text: str, spec: str) -> tuple[str, Any]:
+    """``name=value``, the value as JSON or else as text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InvalidInput(f"{text!r:.60} in {spec!r:.80} is not parameter=value", field="policy")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _check_known(name: str, constructor: Callable[..., Policy], parameters: dict[str, Any]) -> None:
+    if not parameters:
+        return
+    accepted = inspect.signature(constructor).parameters
+    if any(entry.kind is inspect.Parameter.VAR_KEYWORD for entry in accepted.values()):
+        return
+    for key in parameters:
+        if key not in accepted:
+            known = ", ".join(accepted) or "none"
+            raise InvalidInput(
+                f"{key!r:.60} is not a parameter of {name}; known: {known}", field="policy"
+            )

@@ -1,0 +1,60 @@
+"""What every policy of ours shares, and a user may set: ``create("skylb:safety=3:rule=all")``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from torta_opt.io import InvalidInput
+
+RULES = ("demand", "all", "none")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Forecast and server activation, the same for all policies unless told otherwise.
+
+    smoothing       a of the forecast F ← F + a·(D − F)
+    rule            which servers are on: ``demand`` as many as Eq. (6) asks for; ``all`` that are
+                    up; ``none`` starts, stops and switches nothing
+    safety          σ of Eq. (6): demand is taken as F + σ√F per region
+    gradual         at most this share of a region's servers (at least one) starts or switches in a
+                    slot, and as many stop
+    horizon_slots   how long a server is expected to be used: what starting it costs is spread
+                    over so many slots where servers are compared
+    patience_slots  slots in a row in which a server must not be needed before it is stopped; null:
+                    as many as it costs to start it again (the break-even rule of ski rental)
+    """
+
+    smoothing: float = 0.4
+    rule: str = "demand"
+    safety: float = 1.0
+    gradual: float = 0.25
+    horizon_slots: float = 40.0
+    patience_slots: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InvalidInput(f"must be one of {', '.join(RULES)}", field="rule")
+        _check("smoothing", self.smoothing, 0, 1)
+        _check("safety", self.safety, 0, 1e6)
+        _check("gradual", self.gradual, 0, 1)
+        _check("horizon_slots", self.horizon_slots, 1, 1e6)
+        if self.patience_slots is not None:
+            _check("patience_slots", self.patience_slots, 0, 1e6)
+
+    @classmethod
+    def of(cls, **given: Any) -> Settings:
+        """Defaults with some replaced; an unknown name is refused."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in given:
+            if name not in known:
+                raise InvalidInput(f"is not a parameter; shared ones: {', '.join(known)}", name)
+        return cls(**given)
+
+
+def _check(name: str, value: object, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise InvalidInput(f"must be a number in [{low:g}, {high:g}], found {value!r}", field=name)
