@@ -685,3 +685,39 @@ def test_a_bug_looks_like_a_bug(
     monkeypatch.setattr("torta_opt.api.describe", wrong)
     with pytest.raises(ZeroDivisionError):
         torta("describe", files["instance"])
+
+
+class TestImport:
+    TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
+        f"2023-11-16 18:17:{second:02d}.0000000,{100 + second},{10 + second}\n"
+        for second in range(60)
+    )
+
+    def test_a_trace_becomes_an_instance(self, torta: Torta, tmp_path: Path) -> None:
+        trace, output = tmp_path / "trace.csv", tmp_path / "i.json.gz"
+        trace.write_text(self.TRACE)
+        answer = torta("import", "azure", trace, "-o", output, "--set", "topology=polska", "--json")
+        assert answer.code == 0, answer.err
+        assert answer.document["import"]["requests_in_trace"] == 60
+        assert len(load_instance(output).system.regions) == 12
+        assert torta("import", "azure", trace, "-o", output).out.startswith("trace.csv: 60 rows")
+
+    @pytest.mark.parametrize(
+        ("arguments", "rule"),
+        [
+            (["magic", "TRACE"], "kind: 'magic' is not known"),
+            (["azure", "none.csv"], "none.csv: cannot be read"),
+            (["azure", "TRACE", "--set", "speed=1"], "speed: is not a parameter"),
+            (["azure", "TRACE", "--set", "seed=1"], "--set: seed is not a parameter"),
+            (["azure", "TRACE", "--set", "progress=1"], "--set: progress is not a parameter"),
+            (["azure", "TRACE", "--set", "name=3"], "name: must be"),
+        ],
+    )
+    def test_refusals(self, arguments: list[str], rule: str, torta: Torta, tmp_path: Path) -> None:
+        trace = tmp_path / "trace.csv"
+        trace.write_text(self.TRACE)
+        arguments = [str(trace) if word == "TRACE" else word for word in arguments]
+        answer = torta("import", *arguments, "-o", tmp_path / "i.json")
+        assert answer.code == 2
+        assert answer.complaint.startswith(f"torta-opt: {rule}")
+        assert not (tmp_path / "i.json").exists()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+from torta_opt.bounds.registry import METHODS
 from torta_opt.cli import app
+from torta_opt.policies.registry import summaries
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,18 +54,71 @@ class TestPages:
         assert set(re.findall(r"`make ([a-z-]+)", page.read_text())) <= targets
 
 
+class TestReadme:
+    TEXT = (ROOT / "README.md").read_text()
+
+    def test_policies_and_bounds_are_those_that_exist(self) -> None:
+        for title, known in (("policies", summaries()), ("bounds", METHODS)):
+            rows = re.search(rf"^\| {title} \|.*\n\|.*\n((?:\|.*\n)+)", self.TEXT, re.M)
+            assert rows is not None
+            assert re.findall(r"^\| `([^`]+)`", rows[1], re.M) == list(known)
+
+    @pytest.mark.slow
+    def test_first_screen_is_what_make_gap_prints(self) -> None:
+        line = re.search(
+            r"^gap:.*\n\t\$\(BIN\)/torta-opt (.*)", (ROOT / "Makefile").read_text(), re.M
+        )
+        assert line is not None
+        done = torta(line[1].split(), ROOT)
+        (shown,) = blocks(ROOT / "README.md", "text")
+        assert without_seconds(shown) == without_seconds(done.stdout), done.stdout
+
+    @pytest.mark.slow
+    def test_shell_commands_work_one_after_the_other(self, tmp_path: Path) -> None:
+        ran = [torta(shlex.split(line)[1:], tmp_path) for line in commands_in_blocks(self.TEXT)]
+        assert len(ran) >= 8
+
+    @pytest.mark.slow
+    def test_notebook_example_runs(self, tmp_path: Path) -> None:
+        (code,) = blocks(ROOT / "README.md", "python")
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "greedy_forecast" in done.stdout
+
+
+def torta(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "torta_opt", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def without_seconds(table: str) -> list[str]:
+    """Lines of a gap table with wall-clock seconds left out, and the widths they may change."""
+    text = re.sub(r"(%) +[0-9.]+$", r"\1", table, flags=re.M)
+    text = re.sub(r", [0-9.]+ s\)", ")", text)
+    return [" ".join(line.split()) for line in text.split("\n") if line.strip(" ─")]
+
+
 def flags(command: object) -> set[str]:
     return {flag for parameter in command.params for flag in parameter.opts}  # type: ignore[attr-defined]
 
 
+def commands_in_blocks(text: str) -> list[str]:
+    """Every ``torta-opt …`` line of the shell blocks."""
+    found = re.findall(r"^```(?:sh|console|bash)\n(.*?)^```", text, re.S | re.M)
+    lines = [line.removeprefix("$ ") for block in found for line in block.splitlines()]
+    return [line for line in lines if line.startswith("torta-opt ")]
+
+
 def commands_in(page: Path) -> list[str]:
-    """Every ``torta-opt …`` line of a shell block and every one between backticks."""
+    """The same and every one between backticks."""
     text = page.read_text()
-    in_blocks = [
-        line.removeprefix("$ ")
-        for language in ("sh", "console", "bash")
-        for block in blocks(page, language)
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    inline = re.findall(r"`(torta-opt [a-z][^`]*)`", text)
-    return [line for line in [*in_blocks, *inline] if line.startswith("torta-opt ")]
+    return [*commands_in_blocks(text), *re.findall(r"`(torta-opt [a-z][^`]*)`", text)]

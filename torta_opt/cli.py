@@ -8,6 +8,7 @@ people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torta_opt.instance import Instance
     from torta_opt.schedule import Schedule
 
+_OPTIONS = {"file", "kind", "path", "preset", "progress", "seed"}  # not for --set
 INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
 PIPED_WIDTH = 100
 
@@ -129,7 +131,10 @@ def import_(
     from torta_opt.instance.imports import import_trace
 
     _check_writable(output)
-    instance, report = import_trace(kind, trace, seed=seed, **_parameters(settings))
+    parameters = _parameters(settings)
+    with _watching() as watch:
+        progress = watch and functools.partial(watch, f"reading {trace}")
+        instance, report = import_trace(kind, trace, seed=seed, progress=progress, **parameters)
     _write_instance(instance, output, json_, report)
 
 
@@ -368,6 +373,8 @@ def _parameters(settings: Sequence[str] | None) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         if not equals or not key.isidentifier():
             raise InvalidInput(f"{setting!r:.60} must be KEY=VALUE", field="--set")
+        if key in _OPTIONS:
+            raise InvalidInput(f"{key} is not a parameter", field="--set")
         if key in parameters:
             raise InvalidInput(f"{key} is given twice", field="--set")
         try:
@@ -380,15 +387,23 @@ def _parameters(settings: Sequence[str] | None) -> dict[str, Any]:
 def _known_methods() -> dict[str, dict[str, str]]:
     from torta_opt.bounds.registry import METHODS
     from torta_opt.instance.generate import preset_names
-    from torta_opt.instance.imports import KINDS
+    from torta_opt.instance.imports import TRACE_KINDS
     from torta_opt.policies.registry import summaries
 
     return {
         "policy": summaries(),
         "bound": {name: method.summary for name, method in METHODS.items()},
-        "preset": dict.fromkeys(preset_names(), ""),
-        "import": dict(KINDS),
+        "preset": {name: _preset_summary(name) for name in preset_names()},
+        "import": dict.fromkeys(TRACE_KINDS, "instance from a trace of this form"),
     }
+
+
+def _preset_summary(name: str) -> str:
+    if name.startswith("small/"):
+        return "tiny instance in which one rule decides"
+    topology, *variants = name.removeprefix("paper/").split("+")
+    with_variants = "".join(f" with {variant}s" for variant in variants)
+    return f"the paper's setting on {topology}{with_variants}"
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -424,8 +439,9 @@ def _write_instance(instance: Instance, output: str, json_: bool, report: Any = 
     }
     if report is not None:
         document["import"] = report.to_document()
-    line = f"{output}: {instance.name}, {instance.slots} slots, {instance.requests:,} requests"
-    _show(json_, document, lambda: line)
+    lines = [] if report is None else report.lines()
+    written = f"{instance.name}, {instance.slots} slots, {instance.requests:,} requests"
+    _show(json_, document, lambda: "\n".join([*lines, f"{output}: {written}"]))
     _warn(instance)
 
 
@@ -537,4 +553,4 @@ def _complain(line: str, code: int) -> int:
 
 
 def _unit(weights: str | None) -> str:
-    return "request-s" if weights == "paper" else "$"
+    return "req·s" if weights == "paper" else "$"

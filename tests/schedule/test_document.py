@@ -237,7 +237,7 @@ MALFORMED: dict[str, tuple[Edit, str, str]] = {
         "processing.slot[0]",
         "less than or equal to",
     ),
-    "a route twice": (repeat_row("routing"), "routing", "repeats an earlier slot, origin"),
+    "a route twice": (repeat_row("routing"), "routing", "row 7 repeats an earlier slot, origin"),
     "a route twice with another count": (
         repeat_row("routing", requests=9),
         "routing",
@@ -246,9 +246,9 @@ MALFORMED: dict[str, tuple[Edit, str, str]] = {
     "a server commanded twice": (
         repeat_row("commands", command="stop", model=None),
         "commands",
-        "repeats an earlier slot, server",
+        "row 3 repeats an earlier slot, server",
     ),
-    "work twice": (repeat_row("processing"), "processing", "repeats an earlier slot, server"),
+    "work twice": (repeat_row("processing"), "processing", "row 2 repeats an earlier slot, server"),
     "a column too short": (drop("routing", "class", 0), "routing.class", "rows"),
     "a column too long": (
         lambda made: made["processing"]["requests"].append(1),

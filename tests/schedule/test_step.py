@@ -198,8 +198,8 @@ ILLEGAL = {
     "routes 1 requests": {"routing": [[[1], [0]], [[0], [1]]]},
     "processes a negative": {"processing": [[-1], [0], [0]]},
     "cannot process": {"processing": [[0], [1], [0]]},
-    "usable ms": {"processing": [[4], [0], [0]]},
-    "0 usable ms": {"processing": [[0], [0], [1]]},
+    "'server-0' works for more than its 45000 usable ms": {"processing": [[4], [0], [0]]},
+    "'server-2' works for more than its 0 usable ms": {"processing": [[0], [0], [1]]},
 }
 
 

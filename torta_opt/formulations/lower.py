@@ -181,9 +181,11 @@ def _process(
             if not fleet.usable_ms[servers].any():
                 continue
             site = _Site(instance, pools, t, servers, fleet.model, fleet.usable_ms, hot)
-            site.follow(values["z"][t], queue.total(j) - left[j])
-            site.spill(queue.total(j) - left[j])
-            site.rescue(queue.due(j, t == instance.slots - 1))
+            due, wanted = queue.due(j, t == instance.slots - 1), queue.total(j) - left[j]
+            site.follow(values["z"][t], np.minimum(due, wanted))
+            site.follow(values["z"][t], wanted)
+            site.spill(wanted)
+            site.rescue(due)
             processing[t, servers] = site.done
             queue.serve(j, site.done.sum(axis=0))
         queue.close()
@@ -256,10 +258,11 @@ class _Site:
         return weights.time_usd_per_s * np.nan_to_num(system.service_s)[kind] + energy
 
     def follow(self, planned: np.ndarray, most: np.ndarray) -> None:
-        """Process what the program plans for each pool (P, C), ``most`` (C,) in all."""
+        """Process what the program plans for each pool (P, C), up to ``most`` (C,) in all."""
         for p in np.unique(self.pool):
-            wanted = np.minimum(np.ceil(planned[p] - SLACK).astype(np.int64), most - self.total)
-            self._fill(np.flatnonzero(self.pool == p), np.maximum(wanted, 0))
+            members = np.flatnonzero(self.pool == p)
+            plan = np.ceil(planned[p] - SLACK).astype(np.int64) - self.done[members].sum(axis=0)
+            self._fill(members, np.maximum(np.minimum(plan, most - self.total), 0))
 
     def spill(self, wanted: np.ndarray) -> None:
         """Process what is left of ``wanted`` (C,) on any server, the cheapest first."""

@@ -13,7 +13,7 @@ from torta_opt.instance.dearest import dearest_usd
 # another region costs what the default weights charge for it, and a dollar of electricity weighs
 # what it weighs against time under the default weights.
 ALPHA = 100.0
-BETA = 4000.0
+BETA = 10_000.0
 
 EXPIRY_MARGIN = 1.25
 HIGHEST_USD_PER_KWH = 1.0

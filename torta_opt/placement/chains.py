@@ -8,7 +8,7 @@ the cheapest path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +17,6 @@ import numpy as np
 from torta_opt.placement.data import NO_SERVER, Placement
 
 INFINITE = float("inf")
-Cost = Callable[[int, int, int], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +51,10 @@ class Chains:
         """
         return cheapest_chain(self.links, self.is_last, cost)
 
+    def prices_of(self, visit: np.ndarray, block: np.ndarray) -> np.ndarray:
+        """(E,) price of each link, from ``visit`` and ``block`` (J,) prices of its head."""
+        return visit[self.head] + block[self.head] * self.blocks
+
     def all_chains(self) -> Iterator[tuple[int, ...]]:
         """Every chain; exponential, for small cases and tests."""
         after: dict[int, list[int]] = {}
@@ -85,9 +88,12 @@ def chains_of(placement: Placement, blocks: int) -> Chains:
 
 
 def cheapest_chain(
-    links: Sequence[tuple[int, int, int]], is_last: Sequence[bool], cost: Sequence[float]
+    links: Sequence[tuple[int, int, int]],
+    is_last: Sequence[bool],
+    cost: Sequence[float],
+    finish: Sequence[float] | None = None,
 ) -> tuple[float, tuple[int, ...]]:
-    """One sweep over links sorted by the end of their head."""
+    """One sweep over links sorted by the end of their head; ``finish`` (J,) is paid at the end."""
     best = [INFINITE] * len(is_last)
     before = [NO_SERVER] * len(is_last)
     for (tail, head, _), price in zip(links, cost, strict=True):
@@ -97,8 +103,11 @@ def cheapest_chain(
             before[head] = tail
     last, least = NO_SERVER, INFINITE
     for server, ends in enumerate(is_last):
-        if ends and best[server] < least:
-            last, least = server, best[server]
+        if not ends:
+            continue
+        total = best[server] if finish is None else best[server] + finish[server]
+        if total < least:
+            last, least = server, total
     chain = []
     while last != NO_SERVER:
         chain.append(last)

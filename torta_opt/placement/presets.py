@@ -16,7 +16,7 @@ Numbers are those of the authors' simulator (BLOOM-176B, 4-bit blocks): A100 80 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,7 @@ def large(seed: int = 0, **changes: Any) -> PlacementInstance:
     """26 servers on BellCanada, 350 s of fixed delay for PETALS in setting ``published``."""
     options = {"servers": 26, "memory": "large", "name": f"large-{seed}", **changes}
     instance = bellcanada(seed, **options)
-    return _replaced(instance, delays=Delays(70.0, 60_000.0, 350_000.0))
+    return replace(instance, delays=Delays(70.0, 60_000.0, 350_000.0))
 
 
 # Milliseconds of one LLaMA-2 70B layer: decoding a batch of 2, and a prompt of 250 tokens; memory.
@@ -364,8 +364,3 @@ def _clients(nodes: list[str], requests: int, rate_per_s: float) -> Clients:
         rate_per_s=[rate_per_s / count] * count,
     )
 
-
-def _replaced(instance: PlacementInstance, **changes: Any) -> PlacementInstance:
-    from dataclasses import replace
-
-    return replace(instance, **changes)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from torta_opt.policies.activation import FleetPlan
 from torta_opt.policies.base import Observation
 from torta_opt.policies.layered import LayeredPolicy, assign_cheapest
 from torta_opt.policies.micro import Desk, sum_by
@@ -32,7 +33,6 @@ class GreedyForecast(LayeredPolicy):
 
     def prepare(self, observation: Observation) -> None:
         system, tables = self.tables.system, self.tables
-        regions, _, classes = tables.sizes
         weights = system.weights
         self._serve_usd = tables.serve_usd(observation.price)
         self._on_usd = tables.on_usd(observation.price)
@@ -42,13 +42,13 @@ class GreedyForecast(LayeredPolicy):
         self._route_usd = (network - stays)[:, :, None] + transfer
 
     def route(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
-        planning = desk.model is None
-        usd = self._serve_usd[:, c] + (self._standby_usd(c) if planning else 0.0)
+        planning = isinstance(desk, FleetPlan)
+        usd = desk.usd(c) if isinstance(desk, FleetPlan) else self._serve_usd[:, c]
         flow = self._send(c, requests, desk.room(c), usd)
         left = requests - flow.sum(axis=1)
         if left.any() and not planning:
             later = self._send(c, left, self.next_desk.room(c), usd)
-            units = self.assign_by(c, later.sum(axis=0), self.next_desk, usd)
+            units = assign_cheapest(c, later.sum(axis=0), self.next_desk, usd)
             self.next_desk.take(c, units)
             flow += later
             left = left - later.sum(axis=1)
@@ -57,24 +57,9 @@ class GreedyForecast(LayeredPolicy):
         return flow
 
     def assign(self, c: int, wanted: np.ndarray, desk: Desk) -> np.ndarray:
-        return self.assign_by(c, wanted, desk, self._serve_usd[:, c])
+        return assign_cheapest(c, wanted, desk, self._serve_usd[:, c])
 
-    @staticmethod
-    def assign_by(c: int, wanted: np.ndarray, desk: Desk, usd: np.ndarray) -> np.ndarray:
-        return assign_cheapest(c, wanted, desk, usd)
-
-    def _standby_usd(self, c: int) -> np.ndarray:
-        """(S,) share of a request in keeping its server on and, if it must be, bringing it up."""
-        system, state = self.tables.system, self.observation.state
-        kind, m = system.server_type, system.class_model[c]
-        share = np.where(self.tables.can_serve[:, c], self.tables.work_ms[:, c], 0) / system.slot_ms
-        start = system.weights.loading_factor * np.maximum(system.start_usd[kind, m], 0.0)
-        start = np.where(state.model == m, 0.0, start / self.settings.horizon_slots)
-        return share * (self._on_usd + start)
-
-    def _send(
-        self, c: int, requests: np.ndarray, room: np.ndarray, usd: np.ndarray
-    ) -> np.ndarray:
+    def _send(self, c: int, requests: np.ndarray, room: np.ndarray, usd: np.ndarray) -> np.ndarray:
         """(R, R) requests to the cheapest servers with room; servers alike are one place."""
         system = self.tables.system
         regions = self.tables.sizes[0]

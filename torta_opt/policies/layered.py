@@ -2,9 +2,8 @@
 
 One slot:
 1. The forecast learns the slot's arrivals.
-2. The policy's own routing and assignment, applied to the forecast as if every server that is up
-   had every model at hand, say how much each region is to expect; with what waits there already
-   that is the demand for which ``activation`` brings up servers.
+2. What waits and what is forecast, with a margin, is laid on all servers that are up, the forecast
+   by the policy's own routing: so many servers does ``activation`` bring up, and stops the others.
 3. What waits is given to servers, what expires at the end of the slot first; then class by class
    arrivals are routed and given to servers.
 
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.instance.data import System
-from torta_opt.policies.activation import Activation
+from torta_opt.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.policies.base import Decision, Observation
 from torta_opt.policies.forecasting import Smoothing
 from torta_opt.policies.micro import Desk, Tables, fill_in_order
@@ -58,8 +57,7 @@ class LayeredPolicy(ABC):
         self.observation = observation
         self.expected = self._forecaster.update(observation.arrivals)
         self.prepare(observation)
-        demand = self._demand(observation)
-        command, command_model = self.activation.commands(observation, demand)
+        command, command_model = self.activation.commands(self._plan(observation), observation)
         system, state = self.tables.system, observation.state
         fleet = apply_commands(system, state, observation.up, command, command_model)
         desk = Desk(self.tables, fleet.usable_ms, fleet.model, state.processing)
@@ -78,19 +76,29 @@ class LayeredPolicy(ABC):
         able = allowed & self.tables.region_can_serve[:, c]
         return np.where(able.any(axis=1)[:, None], able, allowed)
 
-    def _demand(self, observation: Observation) -> np.ndarray:
-        """(R, C) requests a slot that each region has waiting or must expect: Q + F + σ√F."""
+    def _plan(self, observation: Observation) -> FleetPlan:
+        """Q + F + σ√F laid on the servers that are up, the forecast routed as arrivals are."""
+        plan = self.activation.plan(observation)
+        waiting = observation.state.waiting.sum(axis=2)
+        for c in self.tables.class_order:
+            if waiting[:, c].any():
+                plan.take(c, assign_cheapest(c, waiting[:, c], plan, plan.usd(c)))
         by_origin = self.expected.sum(axis=1, keepdims=True)
         margin = self.settings.safety / np.sqrt(np.maximum(by_origin, 1.0))
         wanted = np.ceil(self.expected * (1 + margin) - 1e-9).astype(np.int64)
-        everything = np.where(observation.up, self.tables.system.slot_ms, 0)
-        plan = Desk(self.tables, everything, None, observation.state.processing)
-        inflow = self._route_all(wanted, plan).sum(axis=0)
-        return inflow + observation.state.waiting.sum(axis=2)
+        self._route_all(wanted, plan)
+        if self.settings.rule == "all":
+            self._fill_up(plan, wanted)
+        return plan
 
-    def _next_slot(
-        self, model: np.ndarray, loading_ms: np.ndarray, processing: np.ndarray
-    ) -> Desk:
+    def _fill_up(self, plan: FleetPlan, wanted: np.ndarray) -> None:
+        """Lay ever more demand of the same kind, until no server can be brought up for it."""
+        for doubled in range(ROUNDS):
+            if plan.needed[plan.on | plan.can_load].all():
+                break
+            self._route_all(np.maximum(wanted, 1) << doubled, plan)
+
+    def _next_slot(self, model: np.ndarray, loading_ms: np.ndarray, processing: np.ndarray) -> Desk:
         """What servers that are on will have to give in the next slot."""
         slot_ms = self.tables.system.slot_ms
         usable = np.where(model >= 0, slot_ms - np.minimum(loading_ms, slot_ms), 0)
@@ -112,7 +120,12 @@ class LayeredPolicy(ABC):
         for c in self.tables.class_order:
             if arrivals[:, c].any():
                 routing[:, :, c] = self.route(c, arrivals[:, c], desk)
-                desk.take(c, self.assign(c, routing[:, :, c].sum(axis=0), desk))
+                inflow = routing[:, :, c].sum(axis=0)
+                if isinstance(desk, FleetPlan):
+                    units = assign_cheapest(c, inflow, desk, desk.usd(c))
+                else:
+                    units = self.assign(c, inflow, desk)
+                desk.take(c, units)
         return routing
 
 

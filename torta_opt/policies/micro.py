@@ -82,6 +82,10 @@ class Tables:
         energy = system.weights.energy_factor * price[system.server_region, None] * self.busy_kwh
         return np.where(self.can_serve, self.service_usd + energy, np.inf)
 
+    def busy_ms(self, processing: np.ndarray) -> np.ndarray:
+        """(S,) server time that ``processing`` (S, C) takes."""
+        return (processing * np.where(self.can_serve, self.work_ms, 0)).sum(axis=1)
+
     def on_usd(self, price: np.ndarray) -> np.ndarray:
         """(S,) idle energy and rent of a server that is on for one slot."""
         system = self.system
@@ -95,17 +99,19 @@ class Tables:
 class Desk:
     """Server time of one slot, handed out class by class.
 
-    model     (S,) what each server has loaded; None for a plan in which any model is at hand
-    free_ms   (S,) what is left
+    model       (S,) what each server has loaded
+    free_ms     (S,) what is left
     processing  (S, C) handed out so far
     hot_quota   (S, C) requests of each class that would be hot: ⌊h·z[t−1]/1000⌋
     """
+
+    planning = False
 
     def __init__(
         self,
         tables: Tables,
         free_ms: np.ndarray,
-        model: np.ndarray | None,
+        model: np.ndarray,
         last_processing: np.ndarray,
     ):
         self.tables = tables
@@ -116,10 +122,8 @@ class Desk:
 
     def room(self, c: int) -> np.ndarray:
         """(S,) further requests of class c that each server can take."""
-        room = self.free_ms // self.tables.work_ms[:, c]
-        if self.model is None:
-            return room
-        return np.where(self.model == self.tables.system.class_model[c], room, 0)
+        fits = self.model == self.tables.system.class_model[c]
+        return np.where(fits, self.free_ms // self.tables.work_ms[:, c], 0)
 
     def region_room(self, c: int) -> np.ndarray:
         """(R,) the same by region."""

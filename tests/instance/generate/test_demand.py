@@ -7,7 +7,7 @@ from torta_opt.instance.generate import demand
 from torta_opt.instance.generate.parameters import PaperParameters
 from torta_opt.instance.generate.topology import Topology, paper_topology
 
-PLAIN = {"burst_sigma": 0.0, "mix_spread": 0.0}
+PLAIN = {"burst_sigma": 0.0, "mix_spread": 0.0, "mix_drift": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +55,46 @@ def test_no_arrivals_while_draining(abilene: Topology) -> None:
 
 
 def test_bursts_have_mean_one_and_the_memory_asked_for() -> None:
-    parameters = PaperParameters(burst_sigma=0.3, burst_memory=0.9)
-    bursts = demand._bursts(4000, 30, parameters, seed=0)
+    parameters = PaperParameters(burst_sigma=0.3, burst_memory=0.9, burst_common=0.0)
+    bursts = demand.bursts(4000, 30, parameters, seed=0)
     assert bursts.mean() == pytest.approx(1, abs=0.02)
     level = np.log(bursts)
     assert level.std() == pytest.approx(0.3, rel=0.05)
     assert np.corrcoef(level[1:].ravel(), level[:-1].ravel())[0, 1] == pytest.approx(0.9, abs=0.02)
 
 
-def test_class_mix() -> None:
-    exact = demand.class_mix(5, PaperParameters(mix_spread=0.0), seed=0)
-    np.testing.assert_allclose(exact, [[0.3, 0.2, 0.18, 0.12, 0.12, 0.08]] * 5)
-    spread = demand.class_mix(2000, PaperParameters(mix_spread=0.2), seed=0)
-    np.testing.assert_allclose(spread.sum(axis=1), 1)
-    np.testing.assert_allclose(spread.mean(axis=0), exact[0], atol=0.01)
-    assert spread.std(axis=0).min() > 0.005
+@pytest.mark.parametrize("common", [0.0, 0.5, 1.0])
+def test_bursts_are_common_to_regions_as_far_as_asked(common: float) -> None:
+    parameters = PaperParameters(burst_sigma=0.3, burst_memory=0.5, burst_common=common)
+    level = np.log(demand.bursts(20_000, 4, parameters, seed=0))
+    assert level.std() == pytest.approx(0.3, rel=0.03)
+    correlation = np.corrcoef(level.T)[np.triu_indices(4, 1)]
+    np.testing.assert_allclose(correlation, common, atol=0.03)
+
+
+class TestClassMix:
+    MEAN = (0.3, 0.2, 0.18, 0.12, 0.12, 0.08)
+
+    def test_exact_without_spread_and_drift(self) -> None:
+        mix = demand.class_mix(3, 5, PaperParameters(**PLAIN), seed=0)
+        np.testing.assert_allclose(mix, np.broadcast_to(self.MEAN, (3, 5, 6)))
+
+    def test_spreads_over_regions(self) -> None:
+        parameters = PaperParameters(mix_spread=0.2, mix_drift=0.0)
+        mix = demand.class_mix(3, 2000, parameters, seed=0)
+        np.testing.assert_allclose(mix.sum(axis=2), 1)
+        np.testing.assert_allclose(mix[0].mean(axis=0), self.MEAN, atol=0.01)
+        assert mix[0].std(axis=0).min() > 0.005
+        np.testing.assert_array_equal(mix[0], mix[2])
+
+    def test_models_drift_everywhere_alike(self) -> None:
+        parameters = PaperParameters(mix_spread=0.0, mix_drift=0.3, mix_memory=0.9)
+        mix = demand.class_mix(5000, 2, parameters, seed=0)
+        np.testing.assert_allclose(mix[:, 0], mix[:, 1])
+        np.testing.assert_allclose(mix[:, :, 0] / mix[:, :, 1], 0.3 / 0.2)
+        odds = np.log(mix[:, 0, 0] / mix[:, 0, 2])
+        assert odds.std() == pytest.approx(0.3 * np.sqrt(2), rel=0.1)
+        assert np.corrcoef(odds[1:], odds[:-1])[0, 1] == pytest.approx(0.9, abs=0.02)
 
 
 def test_arrivals_are_poisson() -> None:

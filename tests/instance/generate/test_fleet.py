@@ -97,7 +97,7 @@ class TestTables:
         assert tables["switch_ms"][v100, 0] == round(1000 * (5.6 + load_s + 17.6))
         assert tables["start_ms"][v100, 0] == round(1000 * (load_s + 17.6 + 5.1))
         np.testing.assert_array_equal(tables["start_ms"] < 0, tables["switch_ms"] < 0)
-        assert tables["start_usd"][v100, 0] == pytest.approx(0.02 * 13.476, abs=1e-4)
+        assert tables["start_usd"][v100, 0] == pytest.approx(0.09 * 13.476, abs=1e-4)
         assert (tables["start_usd"][tables["start_ms"] < 0] == 0).all()
 
     def test_every_class_served_has_its_model_held(self) -> None:

@@ -1,6 +1,6 @@
 """Requests by slot, region and class: Poisson arrivals around a daily wave, bursts and surges.
 
-    λ[t,i,c] = Λ · weight_i · wave(local hour of i in t) · burst[t,i] · mix[i,c]   ( · surge[t,i])
+    λ[t,i,c] = Λ · weight_i · wave(local hour of i in t) · burst[t,i] · mix[t,i,c]   ( · surge[t,i])
 
 Λ scales the expected demand to the wanted load. Surges come on top of that.
 """
@@ -32,43 +32,50 @@ def local_hours(topology: Topology, parameters: PaperParameters, hours: np.ndarr
     return (parameters.start_hour + hours[:, None] + offset[None, :]) % 24
 
 
-def class_mix(regions: int, parameters: PaperParameters, seed: int) -> np.ndarray:
-    """(R, C) share of each class in a region's demand; rows sum to 1.
+def class_mix(slots: int, regions: int, parameters: PaperParameters, seed: int) -> np.ndarray:
+    """(slots, R, C) share of each class in a region's demand; sums to 1 over classes.
 
     Classes are ordered by model, short before long.
     """
-    rng = stream(seed, "mix")
     models = np.array(list(parameters.model_shares.values()), dtype=float)
     lengths = np.array([parameters.short_share, 1 - parameters.short_share])
     mean = np.outer(models / models.sum(), lengths).ravel()
-    mix = mean * np.exp(parameters.mix_spread * rng.standard_normal((regions, mean.size)))
-    return mix / mix.sum(axis=1, keepdims=True)
+    spread = stream(seed, "mix").standard_normal((regions, mean.size))
+    drift = autoregression(stream(seed, "drift"), slots, models.size, parameters.mix_memory)
+    drift = np.repeat(drift, 2, axis=1)  # both lengths of a model alike
+    mix = mean * np.exp(parameters.mix_spread * spread + parameters.mix_drift * drift[:, None, :])
+    return mix / mix.sum(axis=2, keepdims=True)
 
 
 def demand_shape(topology: Topology, parameters: PaperParameters, seed: int) -> np.ndarray:
     """(T, R, C) expected requests up to the factor Λ; without surges; 0 in the drain slots."""
-    slots = parameters.slots - parameters.drain_slots
+    slots, regions = parameters.slots - parameters.drain_slots, len(topology.nodes)
     middle = (np.arange(slots) + 0.5) * parameters.slot_ms / 3.6e6
     hours = local_hours(topology, parameters, middle)
     wave = 1 + parameters.daily_wave * np.cos((hours - parameters.peak_hour) * np.pi / 12)
-    by_region = wave * _bursts(slots, len(topology.nodes), parameters, seed)
+    by_region = wave * bursts(slots, regions, parameters, seed)
     by_region *= node_weights(topology, parameters, seed)
-    mix = class_mix(len(topology.nodes), parameters, seed)
-    shape = np.zeros((parameters.slots, *mix.shape))
+    mix = class_mix(slots, regions, parameters, seed)
+    shape = np.zeros((parameters.slots, *mix.shape[1:]))
     shape[:slots] = by_region[:, :, None] * mix
     return shape
 
 
-def _bursts(slots: int, regions: int, parameters: PaperParameters, seed: int) -> np.ndarray:
-    """(slots, R) log-normal of mean 1: log b_t = φ·log b_{t−1} + noise, stationary from slot 0."""
-    rng = stream(seed, "bursts")
-    sigma, memory = parameters.burst_sigma, parameters.burst_memory
-    noise = rng.standard_normal((slots, regions))
-    level = np.empty_like(noise)
-    level[0] = noise[0]
-    for t in range(1, slots):
+def bursts(slots: int, regions: int, parameters: PaperParameters, seed: int) -> np.ndarray:
+    """(slots, R) log-normal of mean 1, partly common to all regions."""
+    level = autoregression(stream(seed, "bursts"), slots, regions + 1, parameters.burst_memory)
+    common = parameters.burst_common
+    mixed = np.sqrt(common) * level[:, :1] + np.sqrt(1 - common) * level[:, 1:]
+    return np.exp(parameters.burst_sigma * mixed - parameters.burst_sigma**2 / 2)
+
+
+def autoregression(rng: np.random.Generator, steps: int, series: int, memory: float) -> np.ndarray:
+    """(steps, series) Gaussian AR(1) of variance 1, stationary from the first step."""
+    noise = rng.standard_normal((steps, series))
+    level = noise.copy()
+    for t in range(1, steps):
         level[t] = memory * level[t - 1] + np.sqrt(1 - memory**2) * noise[t]
-    return np.exp(sigma * level - sigma**2 / 2)
+    return level
 
 
 def surge_factors(topology: Topology, parameters: PaperParameters, seed: int) -> np.ndarray:

@@ -25,7 +25,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "start_hour": (0, 24),
     "burst_sigma": (0, 2),
     "burst_memory": (0, 0.999),
+    "burst_common": (0, 1),
     "mix_spread": (0, 2),
+    "mix_drift": (0, 2),
+    "mix_memory": (0, 0.9999),
     "surges": (0, 100),
     "surge_factor": (1, 100),
     "surge_slots": (1, 100_000),
@@ -78,7 +81,10 @@ class PaperParameters:
       daily_wave, peak_hour   amplitude and local solar hour of the peak of the daily wave
       start_hour              local solar hour of slot 0 at the mean longitude
       burst_sigma, burst_memory   log-normal AR(1) bursts by region: stationary σ, correlation
+                              from slot to slot; ``burst_common`` of the variance is common to all
       mix_spread              σ of the log-normal spread of the class mix over regions
+      mix_drift, mix_memory   the share of each model drifts likewise, everywhere alike: σ and
+                              correlation from slot to slot
       surges                  number of surges; each multiplies the demand of a region and its
                               nearest ones, ``surge_reach`` of all regions, by ``surge_factor``
                               for ``surge_slots``
@@ -123,7 +129,10 @@ class PaperParameters:
     start_hour: float = 8.0
     burst_sigma: float = 0.2
     burst_memory: float = 0.9
+    burst_common: float = 0.5
     mix_spread: float = 0.2
+    mix_drift: float = 0.2
+    mix_memory: float = 0.98
     surges: int = 0
     surge_factor: float = 3.0
     surge_slots: int = 40
@@ -144,9 +153,9 @@ class PaperParameters:
     price_noise: float = 0.15
     rent_share: float = 0.21
     rent_spread: float = 0.12
-    registry_usd_per_gb: float = 0.02
+    registry_usd_per_gb: float = 0.09
     egress_usd_per_gb: float = 0.02
-    time_usd_per_s: float = 2.5e-4
+    time_usd_per_s: float = 1e-4
     expiry_margin: float = 1.25
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torta_opt.instance.generate.demand import local_hours
+from torta_opt.instance.generate.demand import autoregression, local_hours
 from torta_opt.instance.generate.parameters import PaperParameters
 from torta_opt.instance.generate.seeds import stream
 from torta_opt.instance.generate.topology import Topology, great_circle_km
@@ -94,11 +94,7 @@ def electricity_prices(topology: Topology, parameters: PaperParameters, seed: in
 
 def _hourly_noise(hours: int, parameters: PaperParameters, seed: int) -> np.ndarray:
     """(hours, zones) log-normal AR(1) with mean 1."""
-    rng = stream(seed, "price")
-    noise = rng.standard_normal((hours, len(ZONES)))
-    level = noise.copy()
-    for h in range(1, hours):
-        level[h] = NOISE_MEMORY * level[h - 1] + np.sqrt(1 - NOISE_MEMORY**2) * noise[h]
+    level = autoregression(stream(seed, "price"), hours, len(ZONES), NOISE_MEMORY)
     sigma = parameters.price_noise
     return np.exp(sigma * level - sigma**2 / 2)
 

@@ -1,9 +1,9 @@
 """Electricity prices by hour and market zone, from a CSV file.
 
-First column: date and time, UTC; one further column per zone: $ per MWh, empty where there is no new
-price. A price holds until the next one of its zone. Prices are taken as they are: negative ones and
-spikes too, nothing added. The columns of HPE's sustain-cluster (ZONES of the generator) are known by
-place, so that each region takes the nearest.
+First column: date and time, UTC; one further column per zone: $ per MWh, empty where there is no
+new price. A price holds until the next one of its zone. Prices are taken as they are: negative ones
+and spikes too, nothing added. The columns of HPE's sustain-cluster (ZONES of the generator) are
+known by place, so that each region takes the nearest.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def slot_prices(
         begin, end = (_text_of(ms) for ms in (begin_ms, begin_ms + slots * slot_ms))
         first, last = (_text_of(ms) for ms in (table.first_ms, table.end_ms))
         raise InvalidInput(
-            f"holds prices from {first} to {last}; needed: {begin} to {end} (price_start says when)",
+            f"holds prices from {first} to {last}; needed: {begin} to {end} (see price_start)",
             file=table.file,
         )
     ms = begin_ms + np.arange(slots) * slot_ms

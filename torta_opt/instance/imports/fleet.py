@@ -74,7 +74,7 @@ def usable_gpus(
         raise InvalidInput(
             f"requests of class {kind.name} (mean {kind.input_tokens:.0f} tokens in, "
             f"{kind.output_tokens:.0f} out) fit no GPU of the fleet with {kind.model}, or take "
-            f"longer than a slot of {paper.slot_ms} ms: another model, GPU or slot_seconds is needed",
+            f"longer than a slot of {paper.slot_ms} ms: choose another model, GPU or slot_seconds",
             field="model_shares or model_map",
         )
     if parameters.gpu_counts is not None:

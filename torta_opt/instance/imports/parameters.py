@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -116,6 +117,7 @@ class ImportParameters:
             _as_tuple(self, name)
         if self.regions is not None:
             _as_tuple(self, "regions")
+        self._check_kinds()
         self._check_numbers()
         self._check_cuts()
         self._check_models()
@@ -183,6 +185,27 @@ class ImportParameters:
                 found[entry.name] = value
         return found
 
+    def _check_kinds(self) -> None:
+        for name in ("topology", "latency", "prices", "gpu_prices", "gpu_places"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str | os.PathLike) and str(value)):
+                raise InvalidInput("must be the name of a file", field=name)
+        for name in ("keep_failed", "spot"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput("must be true or false", field=name)
+        for name in ("zones", "gpu_counts"):
+            if not isinstance(getattr(self, name), Mapping | None):
+                raise InvalidInput("must be a table", field=name)
+        if not isinstance(self.price_start, str | None):
+            raise InvalidInput("must be a date and time", field="price_start")
+        if not all(isinstance(name, str) for name in self.regions or ()):
+            raise InvalidInput("must hold names", field="regions")
+        known = ("weights", "uniform", "client")
+        if not isinstance(self.origins, Mapping | None) and self.origins not in known:
+            raise InvalidInput(
+                f"must be {', '.join(known)} or a table of weights by region", field="origins"
+            )
+
     def _check_numbers(self) -> None:
         _check_number("slot_seconds", self.slot_seconds, 1, 3600)
         if abs(self.slot_seconds * 1000 - self.slot_ms) > 1e-6:
@@ -244,7 +267,7 @@ def _check_increasing(name: str, values: tuple[Any, ...], low: float, high: floa
     for position, value in enumerate(values):
         _check_number(f"{name}[{position}]", value, low, high)
     inside = all(low < value < high for value in values)
-    if not inside or any(a >= b for a, b in zip(values, values[1:], strict=False)):
+    if not inside or any(a >= b for a, b in itertools.pairwise(values)):
         raise InvalidInput(f"must increase, strictly between {low:g} and {high:g}", field=name)
 
 

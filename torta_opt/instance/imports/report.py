@@ -23,8 +23,8 @@ class ClassReport:
 class ImportReport:
     """The account of an import.
 
-    rows                rows read; of these ``bad_rows`` broke a rule and ``failed_rows`` are failures
-                        by the trace's own account: both left out
+    rows                rows read; left out: ``bad_rows`` that break a rule, and ``failed_rows``,
+                        requests that failed by the trace's own account
     bad_row_examples    the first bad rows: line and reason
     out_of_order        requests that stood behind a later one; they are put in order of time
     requests_in_trace   requests read, or drawn from the rates of a ServeGen workload

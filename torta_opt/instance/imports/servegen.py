@@ -32,7 +32,7 @@ from torta_opt.instance.imports.token_laws import TokenLaw, histogram_law, quant
 from torta_opt.io import InvalidInput
 
 MAX_DATASET_BYTES = 256 << 20
-MAX_CV = 100.0
+MAX_CV = 1000.0
 WINDOW_S = 600.0  # of the rates, where a file has only one window
 EVERYONE = "all clients"
 _TABLE = re.compile(r"(.+)_(client_windows|total_rate|token_stats).*\.csv(\.gz)?")

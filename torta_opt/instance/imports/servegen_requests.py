@@ -58,7 +58,6 @@ def draw_requests(
     _check_size(workload, part)
     model = tally.model(workload.model)
     pool = _Pool(workload, part)
-    start_s, end_s = part.start_ms / 1000, part.end_ms / 1000
     unknown = total = 0
     for number, (client, rates) in enumerate(sorted(workload.rates.items())):
         rng = stream(seed, f"servegen {client}")

@@ -77,7 +77,7 @@ class Table:
 
 
 def read_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
-    """All rows of a CSV file, plain or .gz; blank lines do not count, short rows are refused."""
+    """All rows of a CSV file, plain or .gz; empty lines do not count."""
     file = os.fspath(path)
     content = _text(file)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
@@ -85,7 +85,7 @@ def read_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
     rows: list[Row] = []
     try:
         for cells in reader:
-            if not cells or (len(cells) == 1 and not cells[0].strip()):
+            if not cells:
                 continue
             if not titles:
                 titles = _titles(cells, file)

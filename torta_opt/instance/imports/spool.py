@@ -29,7 +29,7 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)
+        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115
         self.requests = self.out_of_order = self.first_ms = self.last_ms = 0
         self.has_models = self.has_clients = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +37,10 @@ def quantile_law(mean: float, p50: float, p90: float, p99: float) -> TokenLaw:
     The bottom mirrors the way from p50 to p90. The longest request lies in [p99, 100·p99]; where no
     length in there gives the mean, the percentiles are kept and the mean is missed.
     """
-    p50, p90, p99 = np.maximum(np.maximum.accumulate([p50, p90, p99]), 1.0)
-    bottom = max(1.0, p50 * p50 / p90)
-    longest = _longest(mean, np.array([bottom, p50, p90, p99]))
-    return TokenLaw(LEVELS, np.array([bottom, p50, p90, p99, longest]), is_smooth=True)
+    p50, p90, p99 = (max(value, 1.0) for value in (p50, p90, p99))
+    values = [max(1.0, p50 * p50 / p90), p50, p90, p99]
+    values.append(_longest(mean, values))
+    return TokenLaw(LEVELS, np.array(values), is_smooth=True)
 
 
 def histogram_law(tokens: np.ndarray, shares: np.ndarray) -> TokenLaw:
@@ -49,22 +50,23 @@ def histogram_law(tokens: np.ndarray, shares: np.ndarray) -> TokenLaw:
     return TokenLaw(np.cumsum(shares / shares.sum()), tokens.astype(np.int64), is_smooth=False)
 
 
-def _longest(mean: float, values: np.ndarray) -> float:
+def _longest(mean: float, values: list[float]) -> float:
     """The value at level 1 that gives the mean; bisection, as the mean grows with it."""
-    widths = np.diff(LEVELS)
-    below = (widths[:-1] * _segment_mean(values[:-1], values[1:])).sum()
+    widths = np.diff(LEVELS).tolist()
+    segments = zip(widths, values, values[1:], strict=False)
+    below = sum(width * _segment_mean(low, high) for width, low, high in segments)
     wanted = (mean - below) / widths[-1]
     low, high = values[-1], LONGEST_TAIL * values[-1]
-    for _ in range(60):
+    for _ in range(50):
         middle = (low + high) / 2
-        if _segment_mean(values[-1:], np.array([middle]))[0] < wanted:
+        if _segment_mean(values[-1], middle) < wanted:
             low = middle
         else:
             high = middle
-    return float(high)
+    return high
 
 
-def _segment_mean(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _segment_mean(low: float, high: float) -> float:
     """Mean of a quantity whose logarithm is uniform on [log low, log high]."""
-    ratio = np.log(high / low)
-    return np.where(ratio > 1e-9, (high - low) / np.where(ratio > 1e-9, ratio, 1.0), low)
+    ratio = math.log(high / low)
+    return (high - low) / ratio if ratio > 1e-9 else low
