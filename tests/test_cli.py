@@ -390,7 +390,7 @@ class TestGap:
         assert done.returncode == 0
         assert "\x1b" not in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 100
-        for word in ("policy", "cost $", "gap", "avoidable gap", "floor", "bound", "service"):
+        for word in ("policy", "cost $", "gap", "avoidable", "floor", "bound", "service"):
             assert word in done.stdout
         assert done.stderr == ""
 

@@ -311,8 +311,8 @@ TEXTS: dict[str, tuple[Callable[[str], str], str, str]] = {
     "not JSON": (lambda text: "slot,origin,region\n0,0,0\n", "", "is not JSON"),
     "a list": (lambda text: f"[{text}]", "", "must hold a JSON object, found an array"),
     "a number": (lambda text: "3", "", "must hold a JSON object, found a number"),
-    "NaN": (lambda text: text.replace("3.5", "NaN"), "", "NaN"),
-    "Infinity": (lambda text: text.replace("3.5", "Infinity"), "", "Infinity"),
+    "NaN": (lambda text: text.replace("3.5", "NaN"), "forecast[1][0]", "must be a finite number"),
+    "Infinity": (lambda text: text.replace("3.5", "Infinity"), "forecast[1][0]", "must be a finite number"),
     "a float that overflows": (
         lambda text: text.replace("3.5", "1e999"),
         "forecast[1][0]",

@@ -69,7 +69,7 @@ def check_metrics(expected: dict, found: dict) -> None:
 
 
 class TestAgainstReference:
-    @settings(max_examples=2500)
+    @settings(max_examples=2000)
     @given(feasible_cases())
     def test_agrees_on_tiny_instances(self, case):
         check_against_reference(*case)

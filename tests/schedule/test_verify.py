@@ -565,13 +565,17 @@ class TestReport:
         assert str(caught.value) == f"mine.json: {first.rule}: {first.message} (and 17 more)"
         assert "\n" not in str(caught.value)
 
-    def test_error_of_a_single_violation(self):
+    @pytest.mark.parametrize(
+        ("server", "rule", "end"),
+        [(3, "queue-empty", "1 are there"), (0, "processing-off", "more)")],
+    )
+    def test_error_of_one_and_of_two_violations(self, server: int, rule: str, end: str):
         done = FEASIBLE.processing.copy()
-        done[4, 3, CHAT] = 1
+        done[4, server, CHAT] = 1  # server 3 is ready, server 0 is off: and neither has a request
         with pytest.raises(VerificationFailed) as caught:
             verify(INSTANCE, replace(FEASIBLE, processing=done)).raise_if_broken("mine.json")
-        assert str(caught.value).startswith("mine.json: queue-empty: slot 4: region 'west'")
-        assert "more)" not in str(caught.value)
+        assert str(caught.value).startswith(f"mine.json: {rule}: slot 4: ")
+        assert str(caught.value).endswith(end)
 
     def test_the_largest_count_is_a_count(self):
         full = make_instance(

@@ -163,34 +163,69 @@ def _process(
     command: np.ndarray,
     command_model: np.ndarray,
 ) -> np.ndarray:
-    """(T, S, C) whole requests that named servers process."""
+    """(T, S, C) whole requests that named servers process; may still change ``routing``."""
     system = instance.system
     state = initial_state(instance)
     hot_before = state.processing
     queue = _Queue(state.waiting, system.deadline_slots)
     processing = np.zeros((instance.slots, *hot_before.shape), np.int64)
     members = [np.flatnonzero(system.server_region == j) for j in range(len(system.regions))]
-    inflow = routing.sum(axis=1)
     for t in range(instance.slots):
         fleet = apply_commands(system, state, instance.up[t], command[t], command_model[t])
         state = replace(state, slot=t + 1, model=fleet.model, loading_ms=fleet.loading_ms_after)
-        queue.arrive(inflow[t])
+        queue.arrive(routing[t].sum(axis=0), is_last=t == instance.slots - 1)
         hot = system.hot_permille * hot_before // 1000
         left = np.floor(values["q"][t] + values["expired"][t] + SLACK).astype(np.int64)
-        for j, servers in enumerate(members):
-            if not fleet.usable_ms[servers].any():
-                continue
-            site = _Site(instance, pools, t, servers, fleet.model, fleet.usable_ms, hot)
-            due, wanted = queue.due(j, t == instance.slots - 1), queue.total(j) - left[j]
-            site.follow(values["z"][t], np.minimum(due, wanted))
+        sites = [
+            _Site(instance, pools, t, servers, fleet.model, fleet.usable_ms, hot)
+            for servers in members
+        ]
+        for j, site in enumerate(sites):
+            wanted = queue.total[j] - left[j]
+            site.follow(values["z"][t], np.minimum(queue.due[j], wanted))
             site.follow(values["z"][t], wanted)
             site.spill(wanted)
-            site.rescue(due)
-            processing[t, servers] = site.done
-            queue.serve(j, site.done.sum(axis=0))
+        _send_elsewhere(instance, sites, queue, routing[t], left)
+        for j, site in enumerate(sites):
+            site.rescue(queue.due[j])
+            processing[t, site.servers] = site.done
+            queue.serve(j, site.total)
         queue.close()
         hot_before = processing[t]
     return processing
+
+
+def _send_elsewhere(
+    instance: Instance, sites: list[_Site], queue: _Queue, routed: np.ndarray, left: np.ndarray
+) -> None:
+    """Send requests of this slot that would wait in one region to another with time to spare.
+
+    ``routed`` (R, R, C) is changed in place. A move is made where it costs less than one slot of
+    waiting, or than expiry if that is what comes.
+    """
+    system, weights = instance.system, instance.system.weights
+    served = np.stack([site.total for site in sites])
+    excess = np.minimum(queue.total - left - served, queue.ages[:, :, 0])
+    for j, c in zip(*np.nonzero(excess > 0), strict=True):
+        value = weights.time_usd_per_s * system.slot_s
+        if queue.due[j, c] > served[j, c]:
+            value = weights.expiry_usd[c]
+        route = weights.time_usd_per_s * system.latency_s
+        route = route + weights.transfer_factor * system.transfer_usd[:, :, c]
+        there = np.array([site.cheapest(c) for site in sites])
+        extra = route - route[:, [j]] + there + weights.reroute_usd
+        extra[np.isnan(extra) | (routed[:, j, c] == 0)[:, None]] = np.inf
+        extra[:, j] = np.inf
+        count = int(excess[j, c])
+        for cell in np.argsort(extra, axis=None):
+            i, other = np.unravel_index(cell, extra.shape)
+            if count == 0 or not extra[i, other] < value + sites[j].typical(c):
+                break
+            moved = sites[other].take(c, min(count, int(routed[i, j, c])))
+            routed[i, j, c] -= moved
+            routed[i, other, c] += moved
+            queue.move(j, other, c, moved)
+            count -= moved
 
 
 class _Queue:
@@ -198,19 +233,26 @@ class _Queue:
 
     def __init__(self, waiting: np.ndarray, deadline_slots: np.ndarray):
         self.ages = np.concatenate([np.zeros_like(waiting[..., :1]), waiting], axis=2)
-        if waiting.shape[2] == 0:
-            self.ages = np.zeros((*waiting.shape[:2], 1), np.int64)
         self.is_due = np.arange(self.ages.shape[2]) >= deadline_slots[:, None]
 
-    def arrive(self, inflow: np.ndarray) -> None:
+    def arrive(self, inflow: np.ndarray, is_last: bool) -> None:
         self.ages[:, :, 0] = inflow
+        self.is_due = self.is_due | is_last
 
-    def total(self, j: int) -> np.ndarray:
-        return self.ages[j].sum(axis=1)
+    @property
+    def total(self) -> np.ndarray:
+        """(R, C) requests that are there."""
+        return self.ages.sum(axis=2)
 
-    def due(self, j: int, is_last: bool) -> np.ndarray:
-        """(C,) requests that expire unless they are processed in this slot."""
-        return self.total(j) if is_last else np.where(self.is_due, self.ages[j], 0).sum(axis=1)
+    @property
+    def due(self) -> np.ndarray:
+        """(R, C) requests that expire unless they are processed in this slot."""
+        return np.where(self.is_due, self.ages, 0).sum(axis=2)
+
+    def move(self, j: int, other: int, c: int, requests: int) -> None:
+        """Requests that arrived in this slot arrive elsewhere."""
+        self.ages[j, c, 0] -= requests
+        self.ages[other, c, 0] += requests
 
     def serve(self, j: int, requests: np.ndarray) -> None:
         older = self.ages[j][:, ::-1].cumsum(axis=1)[:, ::-1] - self.ages[j]
@@ -267,9 +309,7 @@ class _Site:
     def spill(self, wanted: np.ndarray) -> None:
         """Process what is left of ``wanted`` (C,) on any server, the cheapest first."""
         for c in np.flatnonzero(wanted > self.total):
-            able = np.flatnonzero(self._room(c) > 0)
-            able = able[np.argsort(self.usd[able, c], kind="stable")]
-            self._take(able, c, self._room(c)[able], int((wanted - self.total)[c]))
+            self.take(c, int((wanted - self.total)[c]))
 
     def rescue(self, due: np.ndarray) -> None:
         """Process what would expire (C,), the oldest being served first, if that is cheaper."""
@@ -278,6 +318,20 @@ class _Site:
             able = np.flatnonzero((self._room(c) > 0) & (self.usd[:, c] < expiry_usd[c]))
             able = able[np.argsort(self.usd[able, c], kind="stable")]
             self._take(able, c, self._room(c)[able], int((due - self.total)[c]))
+
+    def take(self, c: int, wanted: int) -> int:
+        """Process up to ``wanted`` more requests of a class where that is cheapest; how many."""
+        able = np.flatnonzero(self._room(c) > 0)
+        able = able[np.argsort(self.usd[able, c], kind="stable")]
+        return self._take(able, c, self._room(c)[able], wanted)
+
+    def cheapest(self, c: int) -> float:
+        """Dollars of processing one more request of a class; infinite without room."""
+        return float(np.min(self.usd[:, c], where=self._room(c) > 0, initial=np.inf))
+
+    def typical(self, c: int) -> float:
+        """Dollars of processing a request of a class here, sooner or later."""
+        return float(np.min(self.usd[:, c], where=self.work_ms[:, c] > 0, initial=np.inf))
 
     @property
     def total(self) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Read and write versioned JSON documents, plain or gzip-compressed.
 
-Every document is one JSON object with ``"format"`` and ``"version"``. Reading refuses what
-JSON itself leaves open (repeated keys, NaN, Infinity), files over a size limit after
-decompression, unknown formats and unknown versions. Writing goes to a temporary name in the
-same folder and is renamed, and gives the same bytes for the same document.
+Every document is one JSON object with ``"format"`` and ``"version"``. Reading refuses repeated
+keys, files over a size limit after decompression, unknown formats and unknown versions; NaN and
+Infinity, which JSON does not know but some tools write, are left to the schema of the format,
+which can name the field. Writing goes to a temporary name in the same folder and is renamed, and
+gives the same bytes for the same document.
 """
 
 from __future__ import annotations
@@ -121,10 +122,10 @@ def _parse(content: bytes) -> Document:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"is not UTF-8 text (byte {error.start})") from None
     try:
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=float)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise InvalidInput(f"is not JSON: {error.msg} at {where}") from None
+        raise InvalidInput(f"is not JSON: {error.msg.removesuffix(' at')} at {where}") from None
     except RecursionError:
         raise InvalidInput("is nested too deeply") from None
     except ValueError:  # an integer with more digits than Python converts
@@ -141,10 +142,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Document:
         repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise InvalidInput("is given twice", field=repeated)
     return document
-
-
-def _refuse_constant(constant: str) -> None:
-    raise InvalidInput(f"holds {constant}, which is not a finite number")
 
 
 def _current(

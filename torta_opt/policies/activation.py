@@ -13,7 +13,9 @@ Eq. (6) to the letter).
 1. Queue, forecast and margin are laid, class by class, on servers in order of fit: dollars per
    request of service, energy and the share u/Δ of a slot's idle energy and rent. A server that is
    on takes what fits its model. One that is off, or on and spare, can be brought up for any model
-   of its type; what that costs, warm-up included, is spread over the horizon and added.
+   of its type; what that costs, warm-up included, is spread over the horizon and added. A class
+   that found too little room in the last slot may also take over servers that are ready with
+   another model, as long as nothing is laid on them.
 2. Servers that got something and are not ready with that model are started or switched.
 3. A server that is on and got nothing is *spare*. It is stopped once keeping it has cost as much as
    starting it again would (the break-even rule of ski rental), never while running earns money.
@@ -45,6 +47,7 @@ class FleetPlan(Desk):
         tables: Tables,
         observation: Observation,
         spare_slots: np.ndarray,
+        short: np.ndarray,
         settings: Settings,
     ):
         state, up, system = observation.state, observation.up, tables.system
@@ -55,6 +58,8 @@ class FleetPlan(Desk):
         self.on = model != OFF
         self.ready = self.on & (np.where(up, state.loading_ms, 0) == 0)
         self.can_load = (~self.on & up) | (self.ready & (spare_slots > 0))
+        self.unlaid = np.zeros(len(system.classes), np.int64)
+        self._short = short
         self.claimed = np.zeros(len(model), bool)
         self.on_usd = tables.on_usd(observation.price)
         self._serve_usd = tables.serve_usd(observation.price)
@@ -69,7 +74,15 @@ class FleetPlan(Desk):
     def room(self, c: int) -> np.ndarray:
         fits = self.model == self.tables.system.class_model[c]
         room = self.free_ms // self.tables.work_ms[:, c]
-        return np.where(fits | (self.can_load & ~self.claimed), room, 0)
+        can_load = self.can_load | self.ready if self._short[c] else self.can_load
+        return np.where(fits | (can_load & ~self.claimed), room, 0)
+
+    def lay(self, c: int, wanted: np.ndarray) -> None:
+        """Lay ``wanted`` (R,) requests of class c on the fittest servers of their regions."""
+        region = self.tables.system.server_region
+        units = fill_in_order(wanted, region, self.room(c), self.usd(c))
+        self.unlaid[c] += wanted.sum() - units.sum()
+        self.take(c, units)
 
     def take(self, c: int, units: np.ndarray) -> None:
         super().take(c, units)
@@ -120,13 +133,15 @@ class Activation:
         servers = tables.sizes[1]
         self._spare_slots = np.zeros(servers, np.int64)
         self._idle_slots = np.zeros(servers, np.int64)
+        self._short = np.zeros(tables.sizes[2], bool)
 
     def plan(self, observation: Observation) -> FleetPlan:
         """Servers of this slot, nothing laid on them yet."""
-        return FleetPlan(self._tables, observation, self._spare_slots, self._settings)
+        return FleetPlan(self._tables, observation, self._spare_slots, self._short, self._settings)
 
     def commands(self, plan: FleetPlan, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """(S,) commands and their models once all demand is laid on the ``plan``."""
+        self._short = plan.unlaid > 0
         command = np.full(plan.on.shape, int(Command.NONE))
         target = np.full(plan.on.shape, NO_MODEL)
         worked = observation.state.processing.any(axis=1)
@@ -147,7 +162,7 @@ class Activation:
         return self._tables.busy_ms(plan.processing)
 
     def _limited(self, wanted: np.ndarray, *rank: np.ndarray) -> np.ndarray:
-        """The first of ``wanted`` (S,) in each region by rank: the share that may change at once."""
+        """The first of ``wanted`` (S,) by rank: as many in each region as may change at once."""
         region = self._tables.system.server_region
         servers = np.bincount(region, minlength=self._tables.sizes[0])
         most = np.maximum(1, np.floor(self._settings.gradual * servers)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Greedy on a forecast: every request where serving it costs least, servers up before they are needed.
+"""Greedy on a forecast: every request where serving it costs least, servers up in good time.
 
 Routing. For each class, an origin's requests go to the cheapest place that still has time in this
 slot, then to the next cheapest; a place is the servers of one type in one region, and a request
@@ -9,8 +9,8 @@ costs there
 What finds no time left goes by the same prices where there will be time in the next slot, and else
 to the cheapest region that could ever serve it.
 
-Activation. The forecast is smoothed arrivals. Laid by the same rule on all servers that are up, with
-idle energy, rent and warm-up in the price, it says how much each region must expect.
+Activation. The forecast is smoothed arrivals. Laid by the same rule on all servers that are up,
+with idle energy, rent and warm-up in the price, it says how much each region must expect.
 """
 
 from __future__ import annotations

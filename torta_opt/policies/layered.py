@@ -3,12 +3,12 @@
 One slot:
 1. The forecast learns the slot's arrivals.
 2. What waits and what is forecast, with a margin, is laid on all servers that are up, the forecast
-   by the policy's own routing: so many servers does ``activation`` bring up, and stops the others.
+   by the policy's own routing: that many servers ``activation`` brings up, and stops the others.
 3. What waits is given to servers, what expires at the end of the slot first; then class by class
    arrivals are routed and given to servers.
 
-A policy says two things: where the arrivals of a class go (``route``), and which servers of a region
-take them (``assign``). What no server can take waits where it was sent.
+A policy says two things: where the arrivals of a class go (``route``), and which servers of a
+region take them (``assign``). What no server can take waits where it was sent.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class LayeredPolicy(ABC):
         waiting = observation.state.waiting.sum(axis=2)
         for c in self.tables.class_order:
             if waiting[:, c].any():
-                plan.take(c, assign_cheapest(c, waiting[:, c], plan, plan.usd(c)))
+                plan.lay(c, waiting[:, c])
         by_origin = self.expected.sum(axis=1, keepdims=True)
         margin = self.settings.safety / np.sqrt(np.maximum(by_origin, 1.0))
         wanted = np.ceil(self.expected * (1 + margin) - 1e-9).astype(np.int64)
@@ -122,10 +122,9 @@ class LayeredPolicy(ABC):
                 routing[:, :, c] = self.route(c, arrivals[:, c], desk)
                 inflow = routing[:, :, c].sum(axis=0)
                 if isinstance(desk, FleetPlan):
-                    units = assign_cheapest(c, inflow, desk, desk.usd(c))
+                    desk.lay(c, inflow)
                 else:
-                    units = self.assign(c, inflow, desk)
-                desk.take(c, units)
+                    desk.take(c, self.assign(c, inflow, desk))
         return routing
 
 

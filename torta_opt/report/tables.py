@@ -130,11 +130,11 @@ def number(value: float | int | None) -> str:
 
 
 def _results(report: GapReport, unit: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("policy", overflow="fold")
-    for title in (f"cost {unit}", "gap", "avoidable gap", "feasible", "response s", "expired"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0), collapse_padding=True)
+    table.add_column("policy", overflow="fold", min_width=10, vertical="bottom")
+    titles = ("gap", "avoidable\ngap", "feasible", "response\ns", "expired", "seconds")
+    for title in (f"cost {unit}", *titles):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
     costs = money([result.cost for result in report.results])
     for result, cost in zip(report.results, costs, strict=True):
         metrics = result.evaluation.metrics if result.evaluation else {}

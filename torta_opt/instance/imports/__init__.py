@@ -4,5 +4,13 @@ from torta_opt.instance.imports.build import import_trace
 from torta_opt.instance.imports.parameters import ImportParameters
 from torta_opt.instance.imports.readers import TRACE_KINDS
 from torta_opt.instance.imports.report import ImportReport
+from torta_opt.instance.imports.tables import load_tables, save_tables
 
-__all__ = ["TRACE_KINDS", "ImportParameters", "ImportReport", "import_trace"]
+__all__ = [
+    "TRACE_KINDS",
+    "ImportParameters",
+    "ImportReport",
+    "import_trace",
+    "load_tables",
+    "save_tables",
+]

@@ -25,13 +25,14 @@ from torta_opt.instance.generate.weights import with_default_weights
 from torta_opt.instance.imports import fleet
 from torta_opt.instance.imports.demand import Demand, TokenClass, count_demand, scaled, spread
 from torta_opt.instance.imports.electricity import begin_of, read_prices, slot_prices, zones_of
-from torta_opt.instance.imports.gpu_prices import RentTable, read_rents, rent_table
+from torta_opt.instance.imports.gpu_prices import Rents, RentTable, read_rents, rent_table
 from torta_opt.instance.imports.parameters import ImportParameters
 from torta_opt.instance.imports.readers import Trace, check_kind, open_trace
 from torta_opt.instance.imports.regions import Regions, build_regions, origin_shares
 from torta_opt.instance.imports.report import ClassReport, ImportReport
 from torta_opt.instance.imports.rows import Progress
 from torta_opt.instance.load import least_load, load_of
+from torta_opt.io import InvalidInput
 
 
 def import_trace(
@@ -63,7 +64,10 @@ def import_trace(
         shares = origin_shares(regions, chosen.origins)
         client_share = shares if by_client else None
         demand = count_demand(trace.spool, trace.part, chosen, trace.models, client_share, seed)
-    plan = _Plan(kind, Path(path).name, chosen, seed, trace, regions, shares, demand)
+    rents = None
+    if chosen.gpu_prices is not None:
+        rents = read_rents(chosen.gpu_prices, chosen.gpu_places, chosen.spot)
+    plan = _Plan(kind, Path(path).name, chosen, seed, trace, regions, shares, demand, rents)
     instance, factor = _build(plan, name or f"import/{kind}/{_stem(path)}")
     return instance, _report(plan, instance, factor, time.perf_counter() - began)
 
@@ -80,6 +84,7 @@ class _Plan:
     regions: Regions
     shares: np.ndarray
     demand: Demand
+    rents: Rents | None
 
     @property
     def slots(self) -> int:
@@ -95,6 +100,8 @@ class _Plan:
 
 
 def _asks_by_client(parameters: ImportParameters, trace: Trace) -> bool:
+    if parameters.origins == "client" and not trace.has_clients:
+        raise InvalidInput("cannot be client: the trace names no clients", field="origins")
     return trace.has_clients if parameters.origins is None else parameters.origins == "client"
 
 
@@ -102,7 +109,8 @@ def _build(plan: _Plan, name: str) -> tuple[Instance, float]:
     """(instance, copies of each request)."""
     paper = _paper(plan)
     classes = plan.demand.classes
-    gpus = fleet.usable_gpus(classes, plan.parameters, paper)
+    priced = None if plan.rents is None else {gpu for _, gpu in plan.rents}
+    gpus = fleet.usable_gpus(classes, plan.parameters, paper, priced)
     base = {gpu: paper.gpu_counts[gpu] for gpu in gpus}
     draft = _system(plan, paper, base)
     requests = plan.demand.counts.sum(axis=(0, 1))
@@ -193,14 +201,19 @@ def _system(plan: _Plan, paper: PaperParameters, gpu_counts: dict[str, int]) -> 
 
 
 def _rents(plan: _Plan, paper: PaperParameters) -> RentTable:
-    """Rents as given, the generator's for a type without any."""
-    regions = len(plan.regions.weights)
-    made = generator.rent_table(regions, paper, plan.seed)
-    if plan.parameters.gpu_prices is None:
+    """Rents as given; for a type without any, and without a file, the generator's.
+
+    The generator takes a share of the list price, about that of spot machines; beside list prices
+    from a file it is the list price.
+    """
+    gpus, spot = list(paper.gpu_counts), plan.parameters.spot
+    if plan.rents is not None and not spot:
+        paper = dataclasses.replace(paper, rent_share=1.0)
+    made = generator.rent_table(len(plan.shares), paper, plan.seed)
+    if plan.rents is None:
         return RentTable(made, np.ones(made.shape, bool))
-    given = read_rents(plan.parameters.gpu_prices, plan.parameters.gpu_places, plan.parameters.spot)
-    file = os.fspath(plan.parameters.gpu_prices)
-    table = rent_table(given, plan.regions.topology, list(paper.gpu_counts), file)
+    file = os.fspath(plan.parameters.gpu_prices or "")
+    table = rent_table(plan.rents, plan.regions.topology, gpus, file)
     usd = np.where(np.isnan(table.usd_per_hour), made, table.usd_per_hour)
     return RentTable(usd, table.is_offered)
 
@@ -261,7 +274,7 @@ def _stem(path: str | os.PathLike[str]) -> str:
 
 
 def _description(plan: _Plan) -> str:
-    changed = [f"{name}={value}" for name, value in plan.parameters.changed().items()]
+    changed = [f"{name}={value!s:.200}" for name, value in plan.parameters.changed().items()]
     parts = [
         f"{plan.kind} trace {plan.file}: {_part(plan)}",
         f"regions: {plan.regions.topology.source}",
@@ -296,6 +309,12 @@ def _notes(plan: _Plan, system: System) -> tuple[str, ...]:
     if drawn:
         models = ", ".join(plan.parameters.model_shares)
         notes.append(f"requests for {', '.join(drawn[:8])} are served by {models}")
+    if plan.rents is not None:
+        priced = {gpu for _, gpu in plan.rents}
+        lacking = [gpu for gpu in system.types if gpu not in priced]
+        if lacking:
+            file = os.path.basename(os.fspath(plan.parameters.gpu_prices or ""))
+            notes.append(f"{file} has no price of {', '.join(lacking)}: the generator's is taken")
     without = [
         name for j, name in enumerate(system.regions) if not (system.server_region == j).any()
     ]

@@ -59,13 +59,18 @@ def service_tables(
 
 
 def usable_gpus(
-    classes: Sequence[TokenClass], parameters: ImportParameters, paper: PaperParameters
+    classes: Sequence[TokenClass],
+    parameters: ImportParameters,
+    paper: PaperParameters,
+    priced: set[str] | None = None,
 ) -> list[str]:
-    """Types of the fleet; of the default fleet, those that can serve some class.
+    """Types of the fleet; of the default fleet, those ``priced`` that can serve some class.
 
     Raises InvalidInput for a class that no type can serve.
     """
     gpus = list(paper.gpu_counts)
+    if priced is not None and parameters.gpu_counts is None:
+        gpus = [gpu for gpu in gpus if gpu in priced]
     able = service_tables(classes, gpus, paper)["server_ms"] != INCOMPATIBLE
     present = np.array([paper.gpu_counts[gpu] > 0 for gpu in gpus])
     served = (able & present[:, None]).any(axis=0)

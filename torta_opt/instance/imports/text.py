@@ -57,7 +57,7 @@ class Lines:
         self._report()
 
     def _report(self) -> None:
-        if self._progress is not None:
+        if self._progress is not None and self._size > 0:  # a pipe has no size
             self._progress(min(self._raw.tell(), self._size), self._size)
 
 
@@ -68,8 +68,7 @@ def open_lines(path: str | os.PathLike[str], progress: Progress | None = None) -
     try:
         size = Path(path).stat().st_size
         with Path(path).open("rb") as raw:
-            packed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
+            packed = raw.peek(2)[:2] == _GZIP_MAGIC
             stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore
             yield Lines(stream, raw, size, progress)
     except InvalidInput as error:

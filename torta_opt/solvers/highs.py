@@ -1,0 +1,479 @@
+"""The one door to HiGHS: linear programs (``solve_lp``, ``LinearSolver``), integer ones (``solve_milp``).
+
+No status is taken on trust. Objective, residuals and integrality are recomputed from x, the bound
+of a linear program from its duals (``checks.py``), and the status is what these numbers show:
+
+    OPTIMAL      x is feasible and the bound meets its cost
+    INFEASIBLE   of a linear program: confirmed by a dual ray, or the message says that it is not;
+                 of an integer program: HiGHS's word, unless a feasible point is known
+    UNBOUNDED    confirmed by a primal ray, or the message says that it is not
+
+The bound of a linear program is proved by the duals it comes with, however early the run stopped.
+The bound of an integer program is HiGHS's own, and −∞ if the run ended in an error.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import highspy
+import numpy as np
+import scipy.sparse as sparse
+
+from torta_opt.io.errors import InvalidInput
+from torta_opt.solvers import checks
+from torta_opt.solvers.loading import check, cost_scale, load, set_option
+from torta_opt.solvers.pdlp import run_pdlp
+from torta_opt.solvers.problem import Limits, Problem, Progress, Result, SolverFailed, Status
+from torta_opt.solvers.running import Run
+
+METHODS = ("auto", "simplex", "ipm", "hipo", "pdlp")
+# HiGHS's "ipm" is HiPO where HiPO is installed: IPX has to be asked for by its own name.
+_NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
+_WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
+_WORK["hipo"] = _WORK["ipm"]
+SMALL = 20_000  # entries up to which "auto" takes the simplex method, see solve_lp
+OPTIMALITY = 1e-6  # between cost and bound of a linear program, relative
+_LIMITS = {"kTimeLimit", "kIterationLimit", "kSolutionLimit", "kMemoryLimit", "kObjectiveBound"}
+_INTERRUPTS = {"kInterrupt", "kHighsInterrupt"}
+_SOUND = {"kOptimal", "kObjectiveTarget", *_LIMITS, *_INTERRUPTS}  # a MILP bound holds after these
+_BEYOND = {"kInfeasible", "kUnbounded", "kUnboundedOrInfeasible"}
+
+
+# --- linear programs ----------------------------------------------------------------------------
+
+
+def solve_lp(
+    problem: Problem,
+    method: str = "auto",
+    limits: Limits | None = None,
+    *,
+    warm: Any = None,
+    crossover: bool = True,
+) -> Result:
+    """Solve a linear program, or the linear relaxation of an integer one.
+
+    method     simplex | ipm (IPX) | hipo | pdlp; auto takes simplex for small programs and warm
+               starts, and ipm otherwise: on allocation programs it is ten times faster from 12
+               slots on, and two to three times faster than hipo
+    warm       ``basis`` of an earlier result; for simplex
+    crossover  after ipm and hipo, move to a basic solution; bounds do not need one
+    """
+    return LinearSolver(problem, warm=warm).solve(method, limits, crossover=crossover)
+
+
+class LinearSolver:
+    """A linear program that stays inside HiGHS while its numbers change.
+
+    After a change the simplex method goes on from the last basis.
+    """
+
+    def __init__(self, problem: Problem, *, warm: Any = None) -> None:
+        self.problem = problem if not problem.integrality.any() else problem.relaxed()
+        self._scale = cost_scale(self.problem)
+        self._highs: highspy.Highs | None = load(self.problem, self._scale)
+        if warm is not None:
+            self._set_basis(warm)
+
+    def change_row_bounds(self, rows: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        rows = _numbers(rows, self.problem.rows)
+        self.problem = replace(
+            self.problem,
+            row_lower=_with(self.problem.row_lower, rows, lower),
+            row_upper=_with(self.problem.row_upper, rows, upper),
+        )
+        low, high = self.problem.row_lower[rows], self.problem.row_upper[rows]
+        check(self._open.changeRowsBounds(len(rows), rows, low, high), "changeRowsBounds")
+
+    def change_col_bounds(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        columns = _numbers(columns, self.problem.columns)
+        self.problem = replace(
+            self.problem,
+            col_lower=_with(self.problem.col_lower, columns, lower),
+            col_upper=_with(self.problem.col_upper, columns, upper),
+        )
+        low, high = self.problem.col_lower[columns], self.problem.col_upper[columns]
+        check(self._open.changeColsBounds(len(columns), columns, low, high), "changeColsBounds")
+
+    def change_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
+        columns = _numbers(columns, self.problem.columns)
+        self.problem = replace(self.problem, cost=_with(self.problem.cost, columns, cost))
+        scaled = self.problem.cost[columns] * self._scale
+        check(self._open.changeColsCost(len(columns), columns, scaled), "changeColsCost")
+
+    def add_rows(
+        self,
+        matrix: sparse.sparray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Further rows, below the present ones; matrix is (rows, n)."""
+        old = self.problem
+        added = sparse.csr_array(matrix)
+        kept = None if old.row_names is None else list(old.row_names)
+        if kept is not None:
+            kept += names or [f"row_{old.rows + k}" for k in range(added.shape[0])]
+        self.problem = replace(
+            old,
+            matrix=sparse.vstack([old.matrix, added], format=old.matrix.format),
+            row_lower=np.append(old.row_lower, lower),
+            row_upper=np.append(old.row_upper, upper),
+            row_names=kept,
+        )
+        low, high = self.problem.row_lower[old.rows :], self.problem.row_upper[old.rows :]
+        entries = (added.nnz, added.indptr[:-1], added.indices, added.data)
+        check(self._open.addRows(len(low), low, high, *entries), "addRows")
+
+    def solve(
+        self, method: str = "auto", limits: Limits | None = None, *, crossover: bool = True
+    ) -> Result:
+        """Solve what stands now; see ``solve_lp``."""
+        limits = limits or Limits()
+        began = time.perf_counter()
+        warm = self._open.getBasis().valid
+        method = _chosen(method, self.problem, warm)
+        found = _without_solver(self.problem)
+        if found is None and method == "pdlp":
+            found = self._solve_by_pdlp(limits)
+        elif found is None:
+            found = self._solve_here(method, limits, crossover)
+        return replace(found, method=method, seconds=time.perf_counter() - began)
+
+    @property
+    def _open(self) -> highspy.Highs:
+        if self._highs is None:
+            raise SolverFailed("this solver was interrupted while HiGHS did not listen; make a new one")
+        return self._highs
+
+    def _set_basis(self, basis: Any) -> None:
+        try:
+            check(self._open.setBasis(basis), "setBasis")
+        except (SolverFailed, TypeError):
+            raise InvalidInput("is no basis of a program of this size", "warm") from None
+
+    def _solve_by_pdlp(self, limits: Limits) -> Result:
+        answer = run_pdlp(self.problem, self._scale, limits)
+        if answer is None:
+            return _judged(self.problem, _Claim("kInterrupt"))
+        claim = _Claim(
+            str(answer["status"]),
+            answer["x"],
+            answer["row_dual"] / self._scale,
+            iterations=int(answer["iterations"]),
+        )
+        return self._settled(claim, limits, time.perf_counter() + limits.seconds)
+
+    def _solve_here(self, method: str, limits: Limits, crossover: bool) -> Result:
+        highs, deadline = self._open, time.perf_counter() + limits.seconds
+        set_option(highs, "presolve", "choose")
+        set_option(highs, "solver", _NAMES[method])
+        set_option(highs, "run_crossover", "on" if crossover else "off")
+        for name in set(_WORK.values()):
+            set_option(highs, name, highspy.kHighsIInf)
+        if limits.work is not None:
+            set_option(highs, _WORK[method], limits.work)
+        return self._settled(self._run(limits, deadline), limits, deadline)
+
+    def _run(self, limits: Limits, deadline: float) -> _Claim:
+        highs, run = self._open, Run()
+        set_option(highs, "threads", limits.threads)
+        set_option(highs, "random_seed", limits.seed)
+        left = max(0.0, deadline - time.perf_counter())
+        set_option(highs, "time_limit", highs.getRunTime() + left)  # its clock never starts anew
+        status = run.watch(highs)
+        if not run.ended:
+            self._highs = None
+            return _Claim("kInterrupt")
+        solution, info, basis = highs.getSolution(), highs.getInfo(), highs.getBasis()
+        return _Claim(
+            status,
+            np.array(solution.col_value) if solution.value_valid else None,
+            np.array(solution.row_dual) / self._scale if solution.dual_valid else None,
+            basis if basis.valid else None,
+            max(0, info.simplex_iteration_count)
+            + max(0, info.ipm_iteration_count)
+            + max(0, info.crossover_iteration_count),
+        )
+
+    def _settled(self, claim: _Claim, limits: Limits, deadline: float) -> Result:
+        """The result; where HiGHS says that there is no optimum, with a ray that proves it."""
+        if claim.status not in _BEYOND:
+            return _judged(self.problem, claim)
+        found = self._by_ray(claim)
+        if found is None:  # only the simplex method without presolve makes rays
+            highs = self._open
+            set_option(highs, "presolve", "off")
+            set_option(highs, "solver", "simplex")
+            check(highs.clearSolver(), "clearSolver")
+            again = self._run(limits, deadline)
+            if again.status not in _BEYOND and again.status not in _LIMITS:
+                return _judged(self.problem, again)
+            found = self._by_ray(again) if again.status in _BEYOND else None
+        if found is None and claim.status == "kInfeasible":
+            return Result(
+                Status.INFEASIBLE, bound=math.inf, message="so says HiGHS; not confirmed by a ray"
+            )
+        if found is None:
+            return Result(
+                Status.ERROR, message=f"HiGHS says {claim.status}, which could not be confirmed"
+            )
+        return found
+
+    def _by_ray(self, claim: _Claim) -> Result | None:
+        """Infeasible or unbounded, if HiGHS has a ray that proves it."""
+        _, exists, ray = self._open.getDualRay()
+        if exists and any(checks.proves_infeasible(self.problem, side) for side in (ray, -ray)):
+            return Result(Status.INFEASIBLE, bound=math.inf, message="proved by a dual ray")
+        _, exists, ray = self._open.getPrimalRay()
+        if not exists or not checks.proves_unbounded(self.problem, ray):
+            return None
+        if claim.x is None or not checks.is_feasible(self.problem, claim.x):
+            return None
+        return Result(Status.UNBOUNDED, message="proved by a feasible point and a primal ray")
+
+
+@dataclass(frozen=True, eq=False)
+class _Claim:
+    """What HiGHS says at the end of a run; row duals of the costs as they are in the problem."""
+
+    status: str
+    x: np.ndarray | None = None
+    row_dual: np.ndarray | None = None
+    basis: Any = None
+    iterations: int = 0
+
+
+def _judged(problem: Problem, claim: _Claim) -> Result:
+    """What the vectors of a claim about a linear program are worth."""
+    x = claim.x
+    feasible = x is not None and checks.is_feasible(problem, x)
+    dual, bound = _best_dual(problem, claim.row_dual)
+    cost = checks.objective(problem, x) if feasible else math.inf
+    size = float(np.abs(problem.cost * x).sum()) if feasible else 0.0
+    meets = cost - bound <= OPTIMALITY * (size + problem.typical_cost)
+    return Result(
+        _status(claim.status, feasible, meets),
+        objective=cost,
+        bound=min(bound, cost) if meets else bound,
+        x=x if feasible else None,
+        row_dual=dual,
+        col_dual=problem.cost - problem.matrix.T @ dual,
+        basis=claim.basis,
+        violation=checks.violation(problem, x) if feasible else math.nan,
+        iterations=claim.iterations,
+        message=_message(problem, claim, feasible, meets),
+    )
+
+
+def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """The given duals or none at all, whichever proves more, and what they prove."""
+    nothing = np.zeros(problem.rows)
+    floor = checks.dual_bound(problem, nothing)
+    if dual is None or dual.shape != nothing.shape:
+        return nothing, floor
+    dual = checks.usable_dual(problem, dual)
+    bound = checks.dual_bound(problem, dual)
+    return (dual, bound) if bound >= floor else (nothing, floor)
+
+
+def _status(claimed: str, feasible: bool, meets: bool) -> Status:
+    if feasible and meets:
+        return Status.OPTIMAL
+    if claimed in _INTERRUPTS:
+        return Status.INTERRUPTED
+    if claimed in _LIMITS or claimed in ("kOptimal", "kUnknown", "kObjectiveTarget"):
+        return Status.FEASIBLE if feasible else Status.BOUND_ONLY
+    return Status.ERROR
+
+
+def _message(problem: Problem, claim: _Claim, feasible: bool, meets: bool) -> str:
+    if feasible and meets:
+        return ""
+    said = f"HiGHS says {claim.status}"
+    if claim.status not in ("kOptimal", "kUnknown"):
+        return said
+    if not feasible:
+        worst = math.inf if claim.x is None else checks.violation(problem, claim.x)
+        return f"{said}, but its point violates a row or bound by {worst:.1e}"
+    return f"{said}, but its duals do not prove that"
+
+
+def _without_solver(problem: Problem) -> Result | None:
+    """Problems that need no solver, and that HiGHS does not answer well: crossed bounds, no column."""
+    for name in ("row", "col"):
+        crossed = getattr(problem, f"{name}_lower") > getattr(problem, f"{name}_upper")
+        if crossed.any():
+            where = f"{name} {int(np.argmax(crossed))}"
+            return Result(
+                Status.INFEASIBLE, bound=math.inf, message=f"{where}: lower side above upper side"
+            )
+    if problem.columns:
+        return None
+    x = np.zeros(0)
+    if not checks.is_feasible(problem, x):
+        return Result(Status.INFEASIBLE, bound=math.inf, message="a row without entries is violated")
+    nothing = np.zeros(problem.rows)
+    return Result(Status.OPTIMAL, problem.offset, problem.offset, x, row_dual=nothing, col_dual=x)
+
+
+# --- integer programs ---------------------------------------------------------------------------
+
+
+def solve_milp(
+    problem: Problem,
+    limits: Limits | None = None,
+    *,
+    start: np.ndarray | None = None,
+    on_progress: Callable[[Progress], Any] | None = None,
+    relaxation: str = "auto",
+) -> Result:
+    """Solve a mixed-integer program by branch and bound.
+
+    start        (n,) point to start from; NaN where HiGHS shall complete it
+    on_progress  called with samples of the run, a few a second
+    relaxation   method of the first relaxation: simplex | ipm | hipo; auto as in ``solve_lp``.
+                 Left to itself HiGHS takes the simplex method, and sees nothing for minutes where
+                 ipm is through in seconds
+    """
+    limits = limits or Limits()
+    found = _without_solver(problem)
+    if found is not None:
+        return found
+    start = _checked_start(problem, start)
+    run = Run(scale=cost_scale(problem))
+    highs = load(problem, run.scale)
+    method = _chosen(relaxation, problem, warm=False)
+    if method == "pdlp":
+        raise InvalidInput("pdlp gives no basis to branch from", "relaxation")
+    set_option(highs, "mip_lp_solver", _NAMES[method])
+    set_option(highs, "mip_rel_gap", limits.gap)
+    set_option(highs, "time_limit", limits.seconds)
+    set_option(highs, "threads", limits.threads)
+    set_option(highs, "random_seed", limits.seed)
+    if limits.work is not None:
+        set_option(highs, "mip_max_nodes", limits.work)
+    if start is not None:
+        given = np.flatnonzero(~np.isnan(start)).astype(np.int32)
+        check(highs.setSolution(len(given), given, start[given]), "setSolution")
+    status = run.watch(highs, on_progress) or "kInterrupt"
+    points = [start, run.incumbent]
+    bound, nodes = run.trace[-1].bound if run.trace else -math.inf, 0
+    if run.ended:
+        solution, info = highs.getSolution(), highs.getInfo()
+        points.append(np.array(solution.col_value) if solution.value_valid else None)
+        bound = info.mip_dual_bound / run.scale if info.valid else bound
+        nodes = max(0, int(info.mip_node_count))
+    found = _judged_milp(problem, status, points, bound, limits)
+    if status in _BEYOND and status != "kInfeasible" and found.x is None:
+        found = _no_optimum(problem, limits)
+    last = Progress(run.seconds, found.objective, found.bound, nodes)
+    return replace(
+        found, seconds=run.seconds, nodes=nodes, method=method, trace=(*run.trace, last)
+    )
+
+
+def _checked_start(problem: Problem, start: np.ndarray | None) -> np.ndarray | None:
+    """The start, its integers rounded and its numbers moved to the nearest bound."""
+    if start is None:
+        return None
+    start = np.array(start, np.float64)
+    if start.shape != (problem.columns,) or np.isinf(start).any():
+        raise InvalidInput(f"must hold {problem.columns} finite numbers or NaN", "start")
+    start[problem.integrality] = np.round(start[problem.integrality])
+    return np.clip(start, problem.col_lower, problem.col_upper)
+
+
+def _judged_milp(
+    problem: Problem,
+    status: str,
+    points: list[np.ndarray | None],
+    bound: float,
+    limits: Limits,
+) -> Result:
+    """The best of the points that are feasible, and the bound if the run makes it valid."""
+    feasible = [x for x in points if x is not None and checks.is_feasible(problem, x)]
+    x = min(feasible, key=lambda point: checks.objective(problem, point), default=None)
+    cost = math.inf if x is None else checks.objective(problem, x)
+    bound = bound if status in _SOUND else -math.inf
+    slack = OPTIMALITY * (abs(cost) + problem.typical_cost) if x is not None else 0.0
+    found = Result(
+        _status(status, x is not None, cost - bound <= limits.gap * abs(cost) + slack),
+        objective=cost,
+        bound=min(bound, cost),
+        x=x,
+        violation=math.nan if x is None else checks.violation(problem, x),
+        fraction=math.nan if x is None else checks.fraction(problem, x),
+    )
+    if status == "kInfeasible" and x is None:
+        return replace(found, status=Status.INFEASIBLE, bound=math.inf, message="so says HiGHS")
+    if bound > cost + slack or status == "kInfeasible":
+        wrong = f"HiGHS says {status} with bound {bound}, but a feasible point costs {cost}"
+        return replace(found, status=Status.ERROR, bound=-math.inf, message=wrong)
+    if found.status == Status.OPTIMAL:
+        return found
+    return replace(found, message=f"HiGHS says {status}")
+
+
+def _no_optimum(problem: Problem, limits: Limits) -> Result:
+    """Unbounded or infeasible: feasible without costs, and unbounded without integrality?"""
+    without_costs = replace(problem, cost=np.zeros(problem.columns), offset=0.0)
+    feasible = solve_milp(without_costs, limits)
+    if feasible.x is None:
+        return replace(feasible, x=None)
+    relaxed = solve_lp(problem, limits=limits)
+    if relaxed.status == Status.UNBOUNDED:
+        return Result(Status.UNBOUNDED, message=relaxed.message)
+    return Result(Status.ERROR, message="HiGHS says unbounded, the relaxation is not")
+
+
+# --- methods ------------------------------------------------------------------------------------
+
+
+@cache
+def available_methods() -> tuple[str, ...]:
+    """Methods that work here; hipo needs the package highspy-extras, and is tried out."""
+    return tuple(name for name in METHODS if name != "hipo" or _has_hipo())
+
+
+def _has_hipo() -> bool:
+    """Without its library HiGHS quietly takes another solver: only HiPO counts these iterations."""
+    one = sparse.csc_array(np.ones((1, 2)))
+    problem = Problem(one, [1.0], [1.0], np.zeros(2), np.full(2, np.inf), [1.0, 2.0])
+    highs = load(problem, 1.0)
+    try:
+        set_option(highs, "solver", "hipo")
+    except SolverFailed:
+        return False
+    set_option(highs, "presolve", "off")
+    set_option(highs, "run_crossover", "off")
+    Run().watch(highs)
+    return highs.getInfo().ipm_iteration_count > 0
+
+
+def _chosen(method: str, problem: Problem, warm: bool) -> str:
+    if method not in METHODS:
+        raise InvalidInput(f"must be one of {', '.join(METHODS)}, found {method!r}", "method")
+    if method == "auto":
+        return "simplex" if warm or problem.matrix.nnz <= SMALL else "ipm"
+    if method not in available_methods():
+        raise InvalidInput(f"{method} is not installed; add the package highspy-extras", "method")
+    return method
+
+
+def _numbers(numbers: np.ndarray, size: int) -> np.ndarray:
+    numbers = np.asarray(numbers)
+    if len(numbers) and not (0 <= numbers.min() and numbers.max() < size):
+        raise InvalidInput(f"must lie between 0 and {size - 1}", "numbers of rows or columns")
+    return numbers.astype(np.int32)
+
+
+def _with(vector: np.ndarray, where: np.ndarray, values: np.ndarray) -> np.ndarray:
+    changed = vector.copy()
+    changed[where] = values
+    return changed
