@@ -35,14 +35,16 @@ def test_named_servers_come_back_as_they_went(case: tuple[Instance, Schedule]) -
 
 @settings(max_examples=200)
 @given(feasible_cases())
-def test_counted_servers_come_back_legal_and_do_as_much(case: tuple[Instance, Schedule]) -> None:
+def test_counted_servers_come_back_legal_and_do_as_told(case: tuple[Instance, Schedule]) -> None:
     instance, schedule = case
     back = lower(instance, lift(instance, schedule))
     assert verify(instance, back).ok
-    assert (back.routing == schedule.routing).all()
-    ours, theirs = evaluate(instance, back).costs, evaluate(instance, schedule).costs
-    for name in ("network", "transfer", "starts", "switches", "rerouting"):
-        assert ours[name] <= theirs[name] + 1e-9  # switches that cancel out are saved
+    ours, theirs = lift(instance, back), lift(instance, schedule)
+    saved = np.minimum(theirs["leave"], theirs["enter"])  # switches that cancel out
+    for name in ("off", "start", "stop"):
+        assert (ours[name] == theirs[name]).all()
+    for name in ("leave", "enter"):
+        assert (ours[name] == theirs[name] - saved).all()
 
 
 @settings(max_examples=60)

@@ -487,7 +487,10 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "number": (b"5", "must hold a JSON object, found a number"),
     "not UTF-8": (b'{"name": "\xff\xfe"}', "is not UTF-8 text (byte 10)"),
     "NaN": (GOOD.replace("0.05", "NaN", 1).encode(), "latency_s[0][1]: must be a finite number"),
-    "Infinity": (GOOD.replace("0.05", "-Infinity", 1).encode(), "latency_s[0][1]: must be a finite number"),
+    "Infinity": (
+        GOOD.replace("0.05", "-Infinity", 1).encode(),
+        "latency_s[0][1]: must be a finite number",
+    ),
     "1e400": (GOOD.replace("0.05", "1e400", 1).encode(), "latency_s[0][1]: must be a finite"),
     "5000 digits": (GOOD.replace("0.05", "9" * 5000, 1).encode(), "too many digits"),
     "key twice": (

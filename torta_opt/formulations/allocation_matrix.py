@@ -12,10 +12,10 @@ The tests hold this text to the Pyomo text: same columns, rows, coefficients and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -24,6 +24,7 @@ from torta_opt.formulations.limits import Limits
 from torta_opt.formulations.pools import Pools
 from torta_opt.formulations.segments import TANGENTS, segments
 from torta_opt.instance.data import Instance
+from torta_opt.solvers.problem import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -156,6 +157,35 @@ class AllocationProgram:
 
     def objective(self, vector: np.ndarray) -> float:
         return float(self.cost @ vector) + self.constant
+
+    def problem(self) -> Problem:
+        """The same for a solver; names are made up when asked for."""
+        rows, columns = self.matrix.shape
+        return Problem(
+            matrix=self.matrix,
+            row_lower=self.row_lower,
+            row_upper=self.row_upper,
+            col_lower=np.zeros(columns),
+            col_upper=self.upper,
+            cost=self.cost,
+            offset=self.constant,
+            integrality=self.integer,
+            row_names=_Names(rows, lambda: self.row_names),
+            col_names=_Names(columns, lambda: self.column_names),
+        )
+
+
+class _Names(Sequence[str]):
+    """A list that is made on first use."""
+
+    def __init__(self, size: int, make: Callable[[], list[str]]):
+        self.size, self.make = size, make
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, n: Any) -> Any:
+        return self.make()[n]
 
 
 def build_allocation_program(

@@ -232,7 +232,7 @@ class _Queue:
     """Waiting requests by age, (R, C, A+1); index 0 arrived in this slot."""
 
     def __init__(self, waiting: np.ndarray, deadline_slots: np.ndarray):
-        self.ages = np.concatenate([np.zeros_like(waiting[..., :1]), waiting], axis=2)
+        self.ages = np.pad(waiting, ((0, 0), (0, 0), (1, 0)))
         self.is_due = np.arange(self.ages.shape[2]) >= deadline_slots[:, None]
 
     def arrive(self, inflow: np.ndarray, is_last: bool) -> None:
@@ -260,8 +260,8 @@ class _Queue:
 
     def close(self) -> None:
         """End of the slot: what is due expires, the rest is one slot older."""
-        kept = np.where(self.is_due, 0, self.ages)
-        self.ages = np.concatenate([np.zeros_like(kept[..., :1]), kept[..., :-1]], axis=2)
+        kept = np.where(self.is_due, 0, self.ages)[..., :-1]
+        self.ages = np.pad(kept, ((0, 0), (0, 0), (1, 0)))
 
 
 @dataclass

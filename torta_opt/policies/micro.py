@@ -136,10 +136,8 @@ class Desk:
 
 
 def sum_by(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:
-    """(groups,) integer sums of ``values`` by ``group``."""
-    total = np.zeros(groups, np.int64)
-    np.add.at(total, group, values)
-    return total
+    """(groups,) integer sums of ``values`` by ``group``; exact below 2⁵³."""
+    return np.bincount(group, values, groups).astype(np.int64)
 
 
 def fill_in_order(
@@ -165,19 +163,51 @@ def fill_evenly(
     group: np.ndarray,
     room: np.ndarray,
     level: np.ndarray,
-    step: np.ndarray | float = 1.0,
+    step: np.ndarray,
     *rank: np.ndarray,
 ) -> np.ndarray:
     """(S,) integer units: each of ``wanted`` (G,) goes to the member with the lowest level, which
-    rises by ``step``; no member takes more than its room."""
+    rises by ``step`` (S,); no member takes more than its room. Equal levels go by ``rank``.
 
-    def units_below(line: np.ndarray) -> np.ndarray:
-        return np.clip(np.ceil((line[group] - level) / step), 0, room)
+    Poured as water the units reach a line at which every member holds a whole number and a part;
+    the parts add up to fewer units than members, and these go to the lowest levels.
+    """
+    groups = len(wanted)
+    wanted = np.minimum(wanted, sum_by(group, room, groups))
+    line = _water_line(wanted, group, room, level, step)
+    whole = np.floor((line[group] - level) / step)
+    units = np.where(wanted[group] > 0, np.clip(whole, 0, room), 0).astype(np.int64)
+    left = wanted - sum_by(group, units, groups)
+    one_more = np.minimum(room - units, 1)
+    units += fill_in_order(left, group, one_more, level + step * units, *rank)
+    short = wanted - sum_by(group, units, groups)
+    if short.any():
+        units += fill_in_order(short, group, room - units, level + step * units, *rank)
+    return units
 
-    highest = float((level + step * room).max(initial=0.0)) + 1.0
-    return fill_to_line(
-        wanted, group, units_below, float(level.min(initial=0.0)), highest, room, *rank
-    )
+
+def _water_line(
+    wanted: np.ndarray, group: np.ndarray, room: np.ndarray, level: np.ndarray, step: np.ndarray
+) -> np.ndarray:
+    """(G,) a hair below the level that ``wanted`` units reach in vessels that start at ``level``,
+    rise by ``step`` a unit and are full after ``room`` units."""
+    height = np.concatenate([level, level + step * room])
+    owner = np.concatenate([group, group])
+    widening = np.concatenate([1 / step, -1 / step])
+    order = np.lexsort((-widening, height, owner))
+    height, owner = height[order], owner[order]
+    width = widening[order].cumsum()  # back to 0 at the end of every group
+    rise = np.diff(height, prepend=height[:1])
+    rise[np.diff(owner, prepend=owner[:1]) != 0] = 0.0
+    poured = np.concatenate([[0.0], (width[:-1] * rise[1:]).cumsum()])
+    start = np.searchsorted(owner, np.arange(len(wanted)))
+    last = len(height) - 1
+    goal = poured[np.minimum(start, last)] + wanted
+    reached = np.minimum(np.searchsorted(poured, goal), last)
+    over = poured[reached] - goal
+    breadth = width[np.maximum(reached - 1, 0)]
+    line = height[reached] - np.where(over > 0, over / np.where(over > 0, breadth, 1.0), 0.0)
+    return line - 1e-9 * (1 + np.abs(line))
 
 
 def fill_to_line(

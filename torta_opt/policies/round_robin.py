@@ -34,6 +34,6 @@ class RoundRobin(LayeredPolicy):
 
     def assign(self, c: int, wanted: np.ndarray, desk: Desk) -> np.ndarray:
         region, servers = self.tables.system.server_region, self.tables.sizes[1]
-        dealt = desk.processing.sum(axis=1).astype(float)
+        dealt, one = desk.processing.sum(axis=1), np.ones(servers)
         turn = (np.arange(servers) - self.observation.slot) % servers
-        return fill_evenly(wanted, region, desk.room(c), dealt, 1.0, turn)
+        return fill_evenly(wanted, region, desk.room(c), dealt, one, turn)

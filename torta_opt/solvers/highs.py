@@ -1,15 +1,7 @@
-"""The one door to HiGHS: linear programs (``solve_lp``, ``LinearSolver``), integer ones (``solve_milp``).
+"""The one door to HiGHS: linear programs (``solve_lp``, ``LinearSolver``),
+integer programs (``solve_milp``).
 
-No status is taken on trust. Objective, residuals and integrality are recomputed from x, the bound
-of a linear program from its duals (``checks.py``), and the status is what these numbers show:
-
-    OPTIMAL      x is feasible and the bound meets its cost
-    INFEASIBLE   of a linear program: confirmed by a dual ray, or the message says that it is not;
-                 of an integer program: HiGHS's word, unless a feasible point is known
-    UNBOUNDED    confirmed by a primal ray, or the message says that it is not
-
-The bound of a linear program is proved by the duals it comes with, however early the run stopped.
-The bound of an integer program is HiGHS's own, and −∞ if the run ended in an error.
+No status is taken on trust: see ``judging.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -27,6 +19,14 @@ import scipy.sparse as sparse
 
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers import checks
+from torta_opt.solvers.judging import (
+    NO_OPTIMUM,
+    STOPPED,
+    Claim,
+    judged,
+    judged_integer,
+    without_solver,
+)
 from torta_opt.solvers.loading import check, cost_scale, load, set_option
 from torta_opt.solvers.pdlp import run_pdlp
 from torta_opt.solvers.problem import Limits, Problem, Progress, Result, SolverFailed, Status
@@ -38,11 +38,6 @@ _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
 _WORK["hipo"] = _WORK["ipm"]
 SMALL = 20_000  # entries up to which "auto" takes the simplex method, see solve_lp
-OPTIMALITY = 1e-6  # between cost and bound of a linear program, relative
-_LIMITS = {"kTimeLimit", "kIterationLimit", "kSolutionLimit", "kMemoryLimit", "kObjectiveBound"}
-_INTERRUPTS = {"kInterrupt", "kHighsInterrupt"}
-_SOUND = {"kOptimal", "kObjectiveTarget", *_LIMITS, *_INTERRUPTS}  # a MILP bound holds after these
-_BEYOND = {"kInfeasible", "kUnbounded", "kUnboundedOrInfeasible"}
 
 
 # --- linear programs ----------------------------------------------------------------------------
@@ -138,7 +133,7 @@ class LinearSolver:
         began = time.perf_counter()
         warm = self._open.getBasis().valid
         method = _chosen(method, self.problem, warm)
-        found = _without_solver(self.problem)
+        found = without_solver(self.problem)
         if found is None and method == "pdlp":
             found = self._solve_by_pdlp(limits)
         elif found is None:
@@ -148,7 +143,9 @@ class LinearSolver:
     @property
     def _open(self) -> highspy.Highs:
         if self._highs is None:
-            raise SolverFailed("this solver was interrupted while HiGHS did not listen; make a new one")
+            raise SolverFailed(
+                "this solver was interrupted while HiGHS did not listen; make a new one"
+            )
         return self._highs
 
     def _set_basis(self, basis: Any) -> None:
@@ -160,8 +157,8 @@ class LinearSolver:
     def _solve_by_pdlp(self, limits: Limits) -> Result:
         answer = run_pdlp(self.problem, self._scale, limits)
         if answer is None:
-            return _judged(self.problem, _Claim("kInterrupt"))
-        claim = _Claim(
+            return judged(self.problem, Claim("kInterrupt"))
+        claim = Claim(
             str(answer["status"]),
             answer["x"],
             answer["row_dual"] / self._scale,
@@ -180,7 +177,7 @@ class LinearSolver:
             set_option(highs, _WORK[method], limits.work)
         return self._settled(self._run(limits, deadline), limits, deadline)
 
-    def _run(self, limits: Limits, deadline: float) -> _Claim:
+    def _run(self, limits: Limits, deadline: float) -> Claim:
         highs, run = self._open, Run()
         set_option(highs, "threads", limits.threads)
         set_option(highs, "random_seed", limits.seed)
@@ -189,9 +186,9 @@ class LinearSolver:
         status = run.watch(highs)
         if not run.ended:
             self._highs = None
-            return _Claim("kInterrupt")
+            return Claim("kInterrupt")
         solution, info, basis = highs.getSolution(), highs.getInfo(), highs.getBasis()
-        return _Claim(
+        return Claim(
             status,
             np.array(solution.col_value) if solution.value_valid else None,
             np.array(solution.row_dual) / self._scale if solution.dual_valid else None,
@@ -201,10 +198,10 @@ class LinearSolver:
             + max(0, info.crossover_iteration_count),
         )
 
-    def _settled(self, claim: _Claim, limits: Limits, deadline: float) -> Result:
+    def _settled(self, claim: Claim, limits: Limits, deadline: float) -> Result:
         """The result; where HiGHS says that there is no optimum, with a ray that proves it."""
-        if claim.status not in _BEYOND:
-            return _judged(self.problem, claim)
+        if claim.status not in NO_OPTIMUM:
+            return judged(self.problem, claim)
         found = self._by_ray(claim)
         if found is None:  # only the simplex method without presolve makes rays
             highs = self._open
@@ -212,114 +209,33 @@ class LinearSolver:
             set_option(highs, "solver", "simplex")
             check(highs.clearSolver(), "clearSolver")
             again = self._run(limits, deadline)
-            if again.status not in _BEYOND and again.status not in _LIMITS:
-                return _judged(self.problem, again)
-            found = self._by_ray(again) if again.status in _BEYOND else None
+            if again.status not in NO_OPTIMUM and again.status not in STOPPED:
+                return judged(self.problem, again)
+            found = self._by_ray(again) if again.status in NO_OPTIMUM else None
         if found is None and claim.status == "kInfeasible":
-            return Result(
-                Status.INFEASIBLE, bound=math.inf, message="so says HiGHS; not confirmed by a ray"
-            )
+            message = "so says HiGHS; not confirmed by a ray"
+            return Result(Status.INFEASIBLE, bound=math.inf, message=message)
         if found is None:
             return Result(
                 Status.ERROR, message=f"HiGHS says {claim.status}, which could not be confirmed"
             )
         return found
 
-    def _by_ray(self, claim: _Claim) -> Result | None:
+    def _by_ray(self, claim: Claim) -> Result | None:
         """Infeasible or unbounded, if HiGHS has a ray that proves it."""
-        _, exists, ray = self._open.getDualRay()
-        if exists and any(checks.proves_infeasible(self.problem, side) for side in (ray, -ray)):
-            return Result(Status.INFEASIBLE, bound=math.inf, message="proved by a dual ray")
-        _, exists, ray = self._open.getPrimalRay()
-        if not exists or not checks.proves_unbounded(self.problem, ray):
+        highs = self._open
+        if highs.getDualRayExist()[1]:  # else getDualRay solves again, deaf to limits and Ctrl-C
+            ray = highs.getDualRay()[2]
+            if any(checks.proves_infeasible(self.problem, side) for side in (ray, -ray)):
+                return Result(Status.INFEASIBLE, bound=math.inf, message="proved by a dual ray")
+        if not highs.getPrimalRayExist()[1]:
             return None
+        ray = highs.getPrimalRay()[2]
         if claim.x is None or not checks.is_feasible(self.problem, claim.x):
             return None
+        if not checks.proves_unbounded(self.problem, ray):
+            return None
         return Result(Status.UNBOUNDED, message="proved by a feasible point and a primal ray")
-
-
-@dataclass(frozen=True, eq=False)
-class _Claim:
-    """What HiGHS says at the end of a run; row duals of the costs as they are in the problem."""
-
-    status: str
-    x: np.ndarray | None = None
-    row_dual: np.ndarray | None = None
-    basis: Any = None
-    iterations: int = 0
-
-
-def _judged(problem: Problem, claim: _Claim) -> Result:
-    """What the vectors of a claim about a linear program are worth."""
-    x = claim.x
-    feasible = x is not None and checks.is_feasible(problem, x)
-    dual, bound = _best_dual(problem, claim.row_dual)
-    cost = checks.objective(problem, x) if feasible else math.inf
-    size = float(np.abs(problem.cost * x).sum()) if feasible else 0.0
-    meets = cost - bound <= OPTIMALITY * (size + problem.typical_cost)
-    return Result(
-        _status(claim.status, feasible, meets),
-        objective=cost,
-        bound=min(bound, cost) if meets else bound,
-        x=x if feasible else None,
-        row_dual=dual,
-        col_dual=problem.cost - problem.matrix.T @ dual,
-        basis=claim.basis,
-        violation=checks.violation(problem, x) if feasible else math.nan,
-        iterations=claim.iterations,
-        message=_message(problem, claim, feasible, meets),
-    )
-
-
-def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """The given duals or none at all, whichever proves more, and what they prove."""
-    nothing = np.zeros(problem.rows)
-    floor = checks.dual_bound(problem, nothing)
-    if dual is None or dual.shape != nothing.shape:
-        return nothing, floor
-    dual = checks.usable_dual(problem, dual)
-    bound = checks.dual_bound(problem, dual)
-    return (dual, bound) if bound >= floor else (nothing, floor)
-
-
-def _status(claimed: str, feasible: bool, meets: bool) -> Status:
-    if feasible and meets:
-        return Status.OPTIMAL
-    if claimed in _INTERRUPTS:
-        return Status.INTERRUPTED
-    if claimed in _LIMITS or claimed in ("kOptimal", "kUnknown", "kObjectiveTarget"):
-        return Status.FEASIBLE if feasible else Status.BOUND_ONLY
-    return Status.ERROR
-
-
-def _message(problem: Problem, claim: _Claim, feasible: bool, meets: bool) -> str:
-    if feasible and meets:
-        return ""
-    said = f"HiGHS says {claim.status}"
-    if claim.status not in ("kOptimal", "kUnknown"):
-        return said
-    if not feasible:
-        worst = math.inf if claim.x is None else checks.violation(problem, claim.x)
-        return f"{said}, but its point violates a row or bound by {worst:.1e}"
-    return f"{said}, but its duals do not prove that"
-
-
-def _without_solver(problem: Problem) -> Result | None:
-    """Problems that need no solver, and that HiGHS does not answer well: crossed bounds, no column."""
-    for name in ("row", "col"):
-        crossed = getattr(problem, f"{name}_lower") > getattr(problem, f"{name}_upper")
-        if crossed.any():
-            where = f"{name} {int(np.argmax(crossed))}"
-            return Result(
-                Status.INFEASIBLE, bound=math.inf, message=f"{where}: lower side above upper side"
-            )
-    if problem.columns:
-        return None
-    x = np.zeros(0)
-    if not checks.is_feasible(problem, x):
-        return Result(Status.INFEASIBLE, bound=math.inf, message="a row without entries is violated")
-    nothing = np.zeros(problem.rows)
-    return Result(Status.OPTIMAL, problem.offset, problem.offset, x, row_dual=nothing, col_dual=x)
 
 
 # --- integer programs ---------------------------------------------------------------------------
@@ -342,9 +258,11 @@ def solve_milp(
                  ipm is through in seconds
     """
     limits = limits or Limits()
-    found = _without_solver(problem)
+    found = without_solver(problem)
     if found is not None:
         return found
+    if not problem.integrality.any():  # HiGHS would solve it too, and report a bound of 0
+        return solve_lp(problem, relaxation, limits)
     start = _checked_start(problem, start)
     run = Run(scale=cost_scale(problem))
     highs = load(problem, run.scale)
@@ -369,13 +287,11 @@ def solve_milp(
         points.append(np.array(solution.col_value) if solution.value_valid else None)
         bound = info.mip_dual_bound / run.scale if info.valid else bound
         nodes = max(0, int(info.mip_node_count))
-    found = _judged_milp(problem, status, points, bound, limits)
-    if status in _BEYOND and status != "kInfeasible" and found.x is None:
+    found = judged_integer(problem, status, points, bound, limits)
+    if status in NO_OPTIMUM and status != "kInfeasible" and found.x is None:
         found = _no_optimum(problem, limits)
     last = Progress(run.seconds, found.objective, found.bound, nodes)
-    return replace(
-        found, seconds=run.seconds, nodes=nodes, method=method, trace=(*run.trace, last)
-    )
+    return replace(found, seconds=run.seconds, nodes=nodes, method=method, trace=(*run.trace, last))
 
 
 def _checked_start(problem: Problem, start: np.ndarray | None) -> np.ndarray | None:
@@ -389,43 +305,13 @@ def _checked_start(problem: Problem, start: np.ndarray | None) -> np.ndarray | N
     return np.clip(start, problem.col_lower, problem.col_upper)
 
 
-def _judged_milp(
-    problem: Problem,
-    status: str,
-    points: list[np.ndarray | None],
-    bound: float,
-    limits: Limits,
-) -> Result:
-    """The best of the points that are feasible, and the bound if the run makes it valid."""
-    feasible = [x for x in points if x is not None and checks.is_feasible(problem, x)]
-    x = min(feasible, key=lambda point: checks.objective(problem, point), default=None)
-    cost = math.inf if x is None else checks.objective(problem, x)
-    bound = bound if status in _SOUND else -math.inf
-    slack = OPTIMALITY * (abs(cost) + problem.typical_cost) if x is not None else 0.0
-    found = Result(
-        _status(status, x is not None, cost - bound <= limits.gap * abs(cost) + slack),
-        objective=cost,
-        bound=min(bound, cost),
-        x=x,
-        violation=math.nan if x is None else checks.violation(problem, x),
-        fraction=math.nan if x is None else checks.fraction(problem, x),
-    )
-    if status == "kInfeasible" and x is None:
-        return replace(found, status=Status.INFEASIBLE, bound=math.inf, message="so says HiGHS")
-    if bound > cost + slack or status == "kInfeasible":
-        wrong = f"HiGHS says {status} with bound {bound}, but a feasible point costs {cost}"
-        return replace(found, status=Status.ERROR, bound=-math.inf, message=wrong)
-    if found.status == Status.OPTIMAL:
-        return found
-    return replace(found, message=f"HiGHS says {status}")
-
-
 def _no_optimum(problem: Problem, limits: Limits) -> Result:
     """Unbounded or infeasible: feasible without costs, and unbounded without integrality?"""
     without_costs = replace(problem, cost=np.zeros(problem.columns), offset=0.0)
     feasible = solve_milp(without_costs, limits)
     if feasible.x is None:
-        return replace(feasible, x=None)
+        bound = math.inf if feasible.status == Status.INFEASIBLE else -math.inf
+        return Result(feasible.status, bound=bound, message=feasible.message)
     relaxed = solve_lp(problem, limits=limits)
     if relaxed.status == Status.UNBOUNDED:
         return Result(Status.UNBOUNDED, message=relaxed.message)
@@ -468,7 +354,7 @@ def _chosen(method: str, problem: Problem, warm: bool) -> str:
 
 def _numbers(numbers: np.ndarray, size: int) -> np.ndarray:
     numbers = np.asarray(numbers)
-    if len(numbers) and not (0 <= numbers.min() and numbers.max() < size):
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= size):
         raise InvalidInput(f"must lie between 0 and {size - 1}", "numbers of rows or columns")
     return numbers.astype(np.int32)
 

@@ -97,8 +97,9 @@ class Problem:
 
 
 def _canonical(matrix: Any) -> sparse.csc_array | sparse.csr_array:
-    array = sparse.csr_array if matrix.format == "csr" else sparse.csc_array
-    matrix = array(matrix, dtype=np.float64)
+    kinds = (sparse.csc_array, sparse.csr_array)
+    if not (isinstance(matrix, kinds) and matrix.dtype == np.float64):
+        matrix = kinds[matrix.format == "csr"](matrix, dtype=np.float64)
     if not matrix.has_canonical_format:
         matrix = matrix.copy()  # the caller's own stays as it is
         matrix.sum_duplicates()

@@ -18,8 +18,7 @@ def test_value_of_a_second_lies_between_what_faster_tiers_charge() -> None:
         small = 0.25 * 0.2 * (prompt + output) / 1e6 / saved_s
         assert 2.2e-4 < haiku < 2.7e-4
         assert 2e-5 < small < 3e-5
-        middle = np.sqrt(haiku * small)
-        assert PaperParameters().time_usd_per_s == pytest.approx(middle, rel=0.4)
+        assert small < PaperParameters().time_usd_per_s < haiku
 
 
 def test_expiring_never_pays() -> None:

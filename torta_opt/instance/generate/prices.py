@@ -28,7 +28,9 @@ class Zone:
     wave is (amplitude, hour of the peak) of the 24 h and of the 12 h harmonic, relative to the
     mean, hours in local solar time. Read off hourly prices gathered by HPE's sustain-cluster
     (github.com/HewlettPackard/sustain-cluster @ 293fbd1, MIT; from ENTSO-E, CAISO, ERCOT, PJM,
-    NYISO, IESO, AEMO, JEPX, KPX, ...), cut to −50 … 500 $/MWh.
+    NYISO, IESO, AEMO, JEPX, KPX, ...), cut to −50 … 500 $/MWh. The columns of CAISO, PJM and NYISO
+    there lie 8, 5 and 5 hours late (their solar dip would fall into the evening), as if converted
+    to UTC twice; this is undone here.
     """
 
     longitude: float
@@ -38,28 +40,28 @@ class Zone:
 
 
 ZONES: dict[str, Zone] = {
-    "AT": Zone(14.1, 47.6, 87.7, (0.16, 20.5, 0.26, 7.1)),
-    "AU-NSW": Zone(149.0, -32.5, 100.7, (0.44, 20.5, 0.37, 6.2)),
+    "AT": Zone(14.1, 47.6, 87.7, (0.16, 20.3, 0.26, 7.0)),
+    "AU-NSW": Zone(149.0, -32.5, 100.7, (0.44, 20.4, 0.37, 6.0)),
     "AU-VIC": Zone(145.0, -37.0, 74.5, (0.53, 21.3, 0.44, 6.3)),
     "BE": Zone(4.6, 50.6, 75.9, (0.19, 20.3, 0.29, 6.9)),
-    "BR-SP": Zone(-47.0, -22.5, 22.4, (0.14, 20.3, 0.08, 6.8)),
-    "CA-ON": Zone(-80.0, 44.5, 22.5, (0.26, 14.6, 0.10, 6.6)),
-    "CH": Zone(8.2, 46.8, 82.0, (0.11, 20.9, 0.19, 6.8)),
+    "BR-SP": Zone(-47.0, -22.5, 22.4, (0.14, 20.3, 0.08, 6.7)),
+    "CA-ON": Zone(-80.0, 44.5, 22.5, (0.26, 14.5, 0.10, 6.6)),
+    "CH": Zone(8.2, 46.8, 82.0, (0.11, 20.9, 0.19, 6.7)),
     "CL-SIC": Zone(-71.0, -34.0, 126.6, (0.51, 23.3, 0.15, 7.0)),
-    "DE-LU": Zone(10.0, 51.2, 84.3, (0.19, 20.5, 0.30, 6.7)),
+    "DE-LU": Zone(10.0, 51.2, 84.3, (0.19, 20.6, 0.30, 6.8)),
     "ES": Zone(-3.7, 40.4, 68.0, (0.27, 22.5, 0.25, 6.9)),
-    "FR": Zone(2.5, 46.8, 62.6, (0.18, 20.1, 0.31, 7.2)),
-    "IN-WE": Zone(73.5, 20.5, 51.2, (0.25, 21.0, 0.22, 7.5)),
+    "FR": Zone(2.5, 46.8, 62.6, (0.18, 20.1, 0.31, 7.3)),
+    "IN-WE": Zone(73.5, 20.5, 51.2, (0.25, 21.1, 0.22, 7.6)),
     "JP-TK": Zone(139.7, 35.8, 86.5, (0.16, 19.7, 0.12, 7.1)),
     "KR": Zone(127.5, 36.5, 85.3, (0.15, 14.8, 0.07, 9.0)),
     "NL": Zone(5.4, 52.2, 83.4, (0.20, 20.6, 0.30, 6.6)),
-    "PT": Zone(-8.2, 39.6, 68.4, (0.26, 23.1, 0.24, 7.6)),
+    "PT": Zone(-8.2, 39.6, 68.4, (0.26, 23.2, 0.24, 7.7)),
     "SG": Zone(103.8, 1.35, 112.1, (0.23, 16.0, 0.21, 7.5)),
-    "US-CAL-CISO": Zone(-119.5, 36.5, 40.7, (0.26, 4.5, 0.20, 1.8)),
-    "US-MIDA-PJM": Zone(-81.0, 40.0, 36.1, (0.32, 19.8, 0.19, 10.5)),
-    "US-NY-NYIS": Zone(-75.0, 42.5, 38.1, (0.21, 20.9, 0.14, 11.1)),
-    "US-TEX-ERCO": Zone(-98.0, 31.0, 27.0, (0.47, 17.9, 0.45, 6.1)),
-    "ZA": Zone(25.5, -29.0, 81.4, (0.23, 12.5, 0.35, 7.3)),
+    "US-CAL-CISO": Zone(-119.5, 36.5, 40.7, (0.26, 20.4, 0.20, 5.7)),
+    "US-MIDA-PJM": Zone(-81.0, 40.0, 36.1, (0.32, 14.5, 0.19, 5.2)),
+    "US-NY-NYIS": Zone(-75.0, 42.5, 38.1, (0.21, 15.9, 0.14, 6.0)),
+    "US-TEX-ERCO": Zone(-98.0, 31.0, 27.0, (0.47, 17.7, 0.45, 5.9)),
+    "ZA": Zone(25.5, -29.0, 81.4, (0.23, 12.3, 0.35, 7.2)),
 }
 
 

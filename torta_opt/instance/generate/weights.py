@@ -3,8 +3,8 @@
 v   1e-4 $ a second. What latency-optimised tiers of public APIs charge per second they save is
     2.5e-4 for Claude 3.5 Haiku on Bedrock: 1 / 5 instead of 0.8 / 4 $ per million tokens in / out,
     for 101 instead of 65 tokens a second. The same premium, a quarter, on the price of a small open
-    model, 0.2 $ per million tokens, is 3e-5. v is their middle, rounded. (A person's time, at about
-    18 $ an hour, would be 5e-3.)
+    model, 0.2 $ per million tokens, is 3e-5. v is the power of ten between them. (A person's time,
+    at about 18 $ an hour, would be 5e-3.)
 κ   A request sent elsewhere than its like finds no cache there: it takes σ − σʰ longer, and its
     share of that in server time is paid for; the mean over the fleet and the classes.
 π   ``expiry_margin`` times the dearest way to serve the class, so that expiring never pays.

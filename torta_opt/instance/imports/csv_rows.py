@@ -56,13 +56,20 @@ def read_csv_columns(
     with open_lines(path, progress) as lines:
         first_row = 1
         if titles is None:
-            titles = next(csv.reader([lines.first()]), [])
+            titles = _titles(lines.first())
             first_row = 2
         places = _places(titles, columns)
         found = {key: columns[key] for key in places}
         for line, block in lines.blocks(first_row):
             numbers, values = _parse(line, block, len(titles), places, found, tally)
             yield _check(numbers, values, found, tally)
+
+
+def _titles(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise InvalidInput(f"is not CSV: {error}", field="line 1") from None
 
 
 def _places(titles: list[str], columns: Mapping[str, Column]) -> dict[str, int]:
@@ -113,19 +120,17 @@ def _parse_at_once(
         return None
     dtypes = {places[key]: _DTYPES[column.kind] for key, column in columns.items()}
     try:
-        table = pd.read_csv(
-            io.BytesIO(block),
-            header=None,
-            names=list(range(width)),
-            index_col=False,
-            dtype=dtypes,
-            na_filter=False,
-            skip_blank_lines=False,
-        )
-    except (
-        ValueError,
-        OverflowError,
-    ):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+        with np.errstate(invalid="raise"):  # pandas makes whole numbers of inf otherwise
+            table = pd.read_csv(
+                io.BytesIO(block),
+                header=None,
+                names=list(range(width)),
+                index_col=False,
+                dtype=dtypes,
+                na_filter=False,
+                skip_blank_lines=False,
+            )
+    except (ArithmeticError, ValueError):  # ParserError and UnicodeDecodeError are ValueErrors
         return None
     if len(table) != rows:
         return None

@@ -20,6 +20,8 @@ from torta_opt.instance.imports.spool import Spool
 from torta_opt.instance.rules import MAX_CLASSES, MAX_COUNT
 from torta_opt.io import InvalidInput
 
+MAX_CELLS = 2e8  # slots × regions × classes
+
 
 @dataclass(frozen=True)
 class TokenClass:
@@ -86,11 +88,13 @@ def count_demand(
 
 
 def bins_of(spool: Spool, part: Part, parameters: ImportParameters) -> tuple[Bins, Bins]:
-    """Ranges of input and of output tokens; a range without requests is joined to the one below."""
+    """Ranges of input and of output tokens; quantiles that fall together make one edge."""
     seen = Counts(), Counts()
     for batch in spool.batches(part.start_ms, part.end_ms):
         seen[0].add(batch.input_tokens)
         seen[1].add(batch.output_tokens)
+    if seen[0].total == 0:
+        raise InvalidInput("holds no request", field="this part of the trace")
     edges = []
     for side, noun in ((0, "input"), (1, "output")):
         given = getattr(parameters, f"{noun}_edges")
@@ -150,6 +154,9 @@ class _Counter:
         if grid > MAX_CLASSES:
             raise InvalidInput(f"give {grid} classes, more than {MAX_CLASSES}", field="edges")
         self.shape = (part.slots, 1 if region_share is None else region_share.size, grid)
+        if np.prod(self.shape, dtype=float) > MAX_CELLS:
+            rule = f"give more than {MAX_CELLS:g} cells, {' × '.join(map(str, self.shape))}"
+            raise InvalidInput(rule, field="slots, regions and classes")
         self.counts = np.zeros(self.shape, np.int64)
         self.tokens = np.zeros((2, grid))
 
@@ -168,8 +175,6 @@ class _Counter:
     def demand(self) -> Demand:
         requests = self.counts.sum(axis=(0, 1))
         occurring = np.flatnonzero(requests)
-        if occurring.size == 0:
-            raise InvalidInput("holds no request", field="this part of the trace")
         means = self.tokens[:, occurring] / requests[occurring]
         classes = tuple(
             TokenClass(*self._name(int(c)), *means[:, i].tolist(), int(requests[c]))

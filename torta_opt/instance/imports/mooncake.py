@@ -18,7 +18,7 @@ from torta_opt.instance.imports.text import open_lines
 from torta_opt.io import InvalidInput
 
 MAX_MILLISECONDS = 10**14
-BLOCK_IDS = 1 << 28  # larger ids (64-bit hashes, say) are taken modulo this
+BLOCK_IDS = 268_435_399  # a prime; larger ids (64-bit hashes, say) are taken modulo this
 FIELDS = ("timestamp", "input_length", "output_length")
 
 
@@ -87,8 +87,8 @@ def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None) -> Ba
         tally.rows += 1
         try:
             rows.append(_request(raw, seen))
-        except (ValueError, RecursionError) as error:
-            tally.refuse(number, str(error) or "is nested too deeply")
+        except ValueError as error:
+            tally.refuse(number, str(error))
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return Batch(table[:, 0], table[:, 1], table[:, 2])
 
@@ -98,6 +98,8 @@ def _request(raw: bytes, seen: SeenBlocks | None) -> tuple[int, int, int]:
         entry = json.loads(raw)
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(entry, dict):

@@ -1,0 +1,84 @@
+"""The bound of the linear relaxation: servers may be fractions.
+
+Its value is not what the solver says but what its dual vector proves (``dual.py``), so it holds
+however early the solver stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from torta_opt.bounds.dual import dual_bound
+from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
+from torta_opt.formulations.constraints import UserConstraint, with_user_constraints
+from torta_opt.instance.data import Instance
+from torta_opt.io.errors import Infeasible, LimitReached
+from torta_opt.solvers import Limits, Result, Status, solve_lp
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramBound:
+    """A lower bound in dollars that an allocation program proves.
+
+    value      no legal schedule costs less
+    source     ``lp`` or ``milp``
+    program    what was solved
+    dual       (rows,) the duals that prove the value, None where branch and bound did
+    x          (columns,) an answer of the program, None if none was found
+    claim      the bound as the solver states it
+    seconds    wall-clock time, building included
+    """
+
+    value: float
+    source: str
+    program: AllocationProgram
+    dual: np.ndarray | None
+    x: np.ndarray | None
+    claim: float
+    seconds: float
+
+
+def lp_bound(
+    instance: Instance,
+    limits: Limits | None = None,
+    *,
+    constraints: Sequence[UserConstraint] = (),
+    method: str = "auto",
+) -> ProgramBound:
+    """The bound of the linear relaxation of an instance's program.
+
+    Raises LimitReached if the solver found no dual vector in time, and Infeasible if the user's
+    constraints leave no answer.
+    """
+    began = time.perf_counter()
+    program = with_user_constraints(build_allocation_program(instance), constraints)
+    result = solve_lp(program.problem(), method, limits, crossover=False)
+    return relaxed_bound(program, result, time.perf_counter() - began)
+
+
+def relaxed_bound(program: AllocationProgram, result: Result, seconds: float) -> ProgramBound:
+    """What the result of a linear relaxation proves."""
+    if result.status is Status.INFEASIBLE:
+        raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
+    value = -np.inf if result.row_dual is None else prove(program, result.row_dual)
+    if not np.isfinite(value):
+        raise LimitReached(f"{program.instance.name}: no bound found within the limits")
+    return ProgramBound(value, "lp", program, result.row_dual, result.x, result.bound, seconds)
+
+
+def prove(program: AllocationProgram, dual: np.ndarray) -> float:
+    """The bound that a dual vector of the program proves; −inf if it proves none."""
+    return dual_bound(
+        cost=program.cost,
+        constant=program.constant,
+        matrix=program.matrix,
+        row_lower=program.row_lower,
+        row_upper=program.row_upper,
+        lower=np.zeros_like(program.upper),
+        upper=program.upper,
+        dual=dual,
+    )

@@ -1,0 +1,88 @@
+"""The bound of branch and bound: servers are whole.
+
+Nothing proves this bound again: it is the solver's own, less its tolerances, and never below that
+of the linear relaxation, which is proved (``lp.py``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from torta_opt.bounds.lp import ProgramBound, relaxed_bound
+from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
+from torta_opt.formulations.constraints import UserConstraint, with_user_constraints
+from torta_opt.formulations.lift import lift
+from torta_opt.instance.data import Instance
+from torta_opt.io.errors import Infeasible
+from torta_opt.schedule.data import Schedule
+from torta_opt.solvers import Limits, Progress, Status, solve_lp, solve_milp
+
+TOLERANCE = 1e-7  # relative: integer answers of a solver satisfy rows to about as much
+
+
+def milp_bound(
+    instance: Instance,
+    limits: Limits | None = None,
+    *,
+    constraints: Sequence[UserConstraint] = (),
+    integer: bool = False,
+    named: bool = False,
+    start: Schedule | None = None,
+    on_progress: Callable[[Progress], Any] | None = None,
+) -> ProgramBound:
+    """The bound of an instance's program with whole servers.
+
+    integer, named   as for ``build_allocation_program``: requests whole too, servers not counted
+    start            a legal schedule to start from
+
+    Raises LimitReached if not even the linear relaxation was solved in time, and Infeasible if the
+    user's constraints leave no answer.
+    """
+    began = time.perf_counter()
+    program = build_allocation_program(instance, integer=integer, named=named)
+    program = with_user_constraints(program, constraints)
+    return branch_bound(program, limits or Limits(), began=began, start=start, watch=on_progress)
+
+
+def branch_bound(
+    program: AllocationProgram,
+    limits: Limits,
+    *,
+    began: float,
+    start: Schedule | None = None,
+    watch: Callable[[Progress], Any] | None = None,
+) -> ProgramBound:
+    """Branch and bound of a program; ``began`` is when its time started to run."""
+    problem = program.problem()
+    relaxed = relaxed_bound(
+        program, solve_lp(problem, limits=_left(limits, began), crossover=False), 0.0
+    )
+    point = None
+    if start is not None:
+        values = lift(program.instance, start, pools=program.pools, tangents=program.tangents)
+        point = program.vector(values)
+    result = solve_milp(problem, _left(limits, began), start=point, on_progress=watch)
+    if result.status is Status.INFEASIBLE:
+        raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
+    safe = result.bound - TOLERANCE * (1 + abs(result.bound))
+    better = bool(np.isfinite(result.bound)) and safe > relaxed.value
+    return dataclasses.replace(
+        relaxed,
+        value=safe if better else relaxed.value,
+        source="milp",
+        dual=None if better else relaxed.dual,
+        x=result.x,
+        claim=result.bound,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _left(limits: Limits, began: float) -> Limits:
+    """The limits less the time that has passed."""
+    spent = time.perf_counter() - began
+    return dataclasses.replace(limits, seconds=max(0.0, limits.seconds - spent))

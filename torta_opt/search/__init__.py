@@ -1,0 +1,1 @@
+"""Offline schedules: every request and outage of the horizon is known."""

@@ -1,0 +1,157 @@
+"""``solve --method optimal``: a verified schedule and how far it can be from the best.
+
+The linear relaxation gives a bound, and by rounding a first schedule. Branch and bound with whole
+servers goes on from there; where the program is small enough it is solved once more with every
+server named and every request whole, which leaves no room between program and schedules but for
+the choice of what expires and for squares.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from torta_opt.bounds.lp import ProgramBound, relaxed_bound
+from torta_opt.bounds.milp import branch_bound
+from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
+from torta_opt.formulations.constraints import UserConstraint, broken, with_user_constraints
+from torta_opt.formulations.lower import lower
+from torta_opt.instance.data import Instance
+from torta_opt.io.errors import Infeasible, LimitReached
+from torta_opt.schedule.data import Schedule
+from torta_opt.schedule.evaluate import evaluate
+from torta_opt.schedule.verify import verify
+from torta_opt.search.rounding import THRESHOLDS, round_relaxation
+from torta_opt.solvers import Limits, Progress, solve_lp
+
+# Columns up to which servers are named. Beyond, symmetry costs more than exactness gains.
+NAMED_COLUMNS = 20_000
+METHOD = "optimal"
+
+
+@dataclass(frozen=True, eq=False)
+class Optimal:
+    """The best schedule found, its cost, and the best bound proved on the way, in dollars."""
+
+    schedule: Schedule
+    cost: float
+    bound: float
+    seconds: float
+
+    @property
+    def gap(self) -> float | None:
+        """(cost − bound)/|cost|; None if the cost is 0."""
+        return None if self.cost == 0 else (self.cost - self.bound) / abs(self.cost)
+
+
+def solve_optimal(
+    instance: Instance,
+    limits: Limits | None = None,
+    *,
+    start: Schedule | None = None,
+    constraints: Sequence[UserConstraint] = (),
+    on_progress: Callable[[Progress], Any] | None = None,
+) -> Optimal:
+    """The best schedule within the limits; stops at a gap of ``limits.gap``.
+
+    Raises Infeasible if the user's constraints leave no schedule, LimitReached if no schedule was
+    found in time.
+    """
+    search = _Search(instance, limits or Limits(), tuple(constraints), on_progress)
+    if start is not None:
+        search.offer(start)
+    search.relax_and_round()
+    for options in ({}, {"integer": True, "named": True}):
+        if not search.is_done:
+            search.branch(**options)
+    return search.result()
+
+
+class _Search:
+    """Best schedule and bound so far, and how much time is left."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        limits: Limits,
+        constraints: tuple[UserConstraint, ...],
+        on_progress: Callable[[Progress], Any] | None,
+    ) -> None:
+        self.instance, self.limits, self.constraints = instance, limits, constraints
+        self.on_progress = on_progress
+        self.began = time.perf_counter()
+        self.schedule: Schedule | None = None
+        self.cost, self.bound = np.inf, -np.inf
+
+    def offer(self, schedule: Schedule | None) -> None:
+        """Keep a schedule if it is legal and better than the one there is."""
+        if schedule is None or not verify(self.instance, schedule).ok:
+            return
+        if broken(self.constraints, self.instance, schedule):
+            return
+        cost = evaluate(self.instance, schedule).cost
+        if cost < self.cost:
+            self.schedule, self.cost = schedule, cost
+
+    def relax_and_round(self) -> None:
+        program = self._program()
+        relaxed = solve_lp(program.problem(), limits=self._left, crossover=False)
+        found = relaxed_bound(program, relaxed, 0.0)
+        self.bound = found.value
+        for threshold in THRESHOLDS:
+            if found.x is not None and not self.is_done:
+                self.offer(round_relaxation(program, found.x, threshold, self._left, METHOD))
+
+    def branch(self, *, integer: bool = False, named: bool = False) -> None:
+        """Branch and bound; with named servers only if the program is small."""
+        program = self._program(integer=integer, named=named)
+        if named and len(program.cost) > NAMED_COLUMNS:
+            return
+        try:
+            found = self._branched(program)
+        except LimitReached:
+            return
+        self.bound = max(self.bound, found.value)
+        if found.x is not None:
+            values = program.values(found.x)
+            self.offer(lower(self.instance, values, pools=program.pools, method=METHOD))
+
+    def _branched(self, program: AllocationProgram) -> ProgramBound:
+        return branch_bound(
+            program,
+            self.limits,
+            began=self.began,
+            start=self.schedule,
+            watch=self.on_progress,
+        )
+
+    def _program(self, **options: bool) -> AllocationProgram:
+        program = build_allocation_program(self.instance, **options)
+        return with_user_constraints(program, self.constraints)
+
+    @property
+    def _left(self) -> Limits:
+        spent = time.perf_counter() - self.began
+        return dataclasses.replace(self.limits, seconds=max(0.0, self.limits.seconds - spent))
+
+    @property
+    def is_done(self) -> bool:
+        if self._left.seconds == 0:
+            return True
+        found = self.schedule is not None
+        return found and self.cost - self.bound <= self.limits.gap * abs(self.cost)
+
+    def result(self) -> Optimal:
+        if self.schedule is None and self.constraints:
+            raise Infeasible(
+                f"{self.instance.name}: no schedule found that keeps the user's constraints"
+            )
+        if self.schedule is None:
+            raise LimitReached(f"{self.instance.name}: no schedule found within the limits")
+        seconds = time.perf_counter() - self.began
+        return Optimal(self.schedule, self.cost, min(self.bound, self.cost), seconds)

@@ -1,0 +1,59 @@
+"""Problems as MPS and LP files, for other solvers."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from torta_opt.io.errors import InvalidInput
+from torta_opt.io.files import write_bytes
+from torta_opt.solvers.loading import check, load
+from torta_opt.solvers.problem import Problem
+
+FORMATS = (".mps", ".lp")
+_LONGEST = 200  # characters; LP readers stop at 255
+_FOREIGN = re.compile(r"[^A-Za-z0-9_.(),]")
+
+
+def write_problem(problem: Problem, path: str | os.PathLike[str]) -> None:
+    """Write a problem to a .mps or .lp file, with .gz behind it if it shall be compressed."""
+    target = Path(path)
+    ending = Path(target.name.removesuffix(".gz")).suffix
+    if ending not in FORMATS:
+        raise InvalidInput(f"must end in {' or '.join(FORMATS)}", file=str(target))
+    highs = load(problem, 1.0)
+    for j, name in enumerate(file_names(problem.col_names, problem.columns, "c")):
+        check(highs.passColName(j, name), f"column name {name}")
+    for i, name in enumerate(file_names(problem.row_names, problem.rows, "r")):
+        check(highs.passRowName(i, name), f"row name {name}")
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / f"problem{ending}"
+        check(highs.writeModel(str(written)), "writeModel")
+        write_bytes(target, written.read_bytes())
+
+
+def file_names(names: Sequence[str] | None, size: int, letter: str) -> list[str]:
+    """Names that every reader takes: x[0,Los Angeles] becomes x(0,Los_Angeles).
+
+    A name that would appear twice gets its number behind it; without names, c0, c1, …
+    """
+    if names is None:
+        return [f"{letter}{n}" for n in range(size)]
+    taken: set[str] = set()
+    plain = []
+    for n, name in enumerate(names):
+        short = _plain(name, letter)
+        if short in taken:
+            short = f"{short[:_LONGEST]}_{letter}{n}"
+        taken.add(short)
+        plain.append(short)
+    return plain
+
+
+def _plain(name: str, letter: str) -> str:
+    name = _FOREIGN.sub("_", name.replace("[", "(").replace("]", ")"))[:_LONGEST]
+    # a digit, a full stop, and e with a digit begin numbers; brackets begin terms
+    return name if re.match(r"[A-DF-Za-df-z_]|[Ee](?![0-9.])", name) else f"{letter}_{name}"
