@@ -52,7 +52,9 @@ def main() -> None:
     plan = run(create("round_robin"), short).schedule
     from support.reference import reference_evaluate
 
-    timed(f"peer: request by request, {SLOTS_OF_PEER} slots", lambda: reference_evaluate(short, plan))
+    timed(
+        f"peer: request by request, {SLOTS_OF_PEER} slots", lambda: reference_evaluate(short, plan)
+    )
     timed(f"evaluate, {SLOTS_OF_PEER} slots", lambda: evaluate(short, plan))
 
 

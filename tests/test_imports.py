@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,19 +131,3 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
 def test_verify_and_bound_load_nothing_heavy(files: tuple[str, str]) -> None:
     assert not loaded(RUN, "verify", *files) & HEAVY
     assert not loaded(RUN, "bound", files[0]) & HEAVY
-
-
-@pytest.mark.parametrize("command", ["help", "verify"])
-def test_light_commands_start_in_half_a_second(command: str, files: tuple[str, str]) -> None:
-    """Processor time of the best of five starts: the machine may be busy with something else."""
-    arguments = ["--help"] if command == "help" else ["verify", *files]
-    best = float("inf")
-    for _ in range(5):
-        before = os.times()
-        subprocess.run(
-            [sys.executable, "-m", "torta_opt", *arguments], capture_output=True, check=True
-        )
-        after = os.times()
-        spent = after.children_user + after.children_system
-        best = min(best, spent - before.children_user - before.children_system)
-    assert best < 0.5

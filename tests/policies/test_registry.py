@@ -83,7 +83,7 @@ class TestOtherPackages:
         assert schedule.method == "stay_home:limit=2"
 
     def test_unknown_parameter_is_refused(self):
-        with pytest.raises(InvalidInput, match="'speed' is not a parameter of stay_home.*limit"):
+        with pytest.raises(InvalidInput, match=r"'speed' is not a parameter of stay_home.*limit"):
             create("stay_home:speed=2")
 
     def test_ours_cannot_be_taken_over(self):

@@ -215,7 +215,7 @@ def test_a_broken_decision_names_policy_and_slot(case: str):
 def test_a_broken_forecast_is_refused(expected: list[float]):
     policy = Recorder()
     policy.forecast = lambda: np.array(expected)
-    with pytest.raises(VerificationFailed, match="^recorder: slot 0: the forecast must be 2"):
+    with pytest.raises(VerificationFailed, match=r"^recorder: slot 0: the forecast must be 2"):
         run(policy, INSTANCE)
 
 

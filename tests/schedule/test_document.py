@@ -312,7 +312,11 @@ TEXTS: dict[str, tuple[Callable[[str], str], str, str]] = {
     "a list": (lambda text: f"[{text}]", "", "must hold a JSON object, found an array"),
     "a number": (lambda text: "3", "", "must hold a JSON object, found a number"),
     "NaN": (lambda text: text.replace("3.5", "NaN"), "forecast[1][0]", "must be a finite number"),
-    "Infinity": (lambda text: text.replace("3.5", "Infinity"), "forecast[1][0]", "must be a finite number"),
+    "Infinity": (
+        lambda text: text.replace("3.5", "Infinity"),
+        "forecast[1][0]",
+        "must be a finite number",
+    ),
     "a float that overflows": (
         lambda text: text.replace("3.5", "1e999"),
         "forecast[1][0]",

@@ -35,9 +35,7 @@ class Chains:
     @cached_property
     def links(self) -> tuple[tuple[int, int, int], ...]:
         """The same as plain integers, for loops."""
-        return tuple(
-            zip(self.tail.tolist(), self.head.tolist(), self.blocks.tolist(), strict=True)
-        )
+        return tuple(zip(self.tail.tolist(), self.head.tolist(), self.blocks.tolist(), strict=True))
 
     @cached_property
     def is_last(self) -> tuple[bool, ...]:

@@ -194,7 +194,9 @@ def instance_to_document(instance: PlacementInstance) -> dict[str, Any]:
             for c in range(len(clients))
         ],
         "links": {name: getattr(links, name).tolist() for name in LinksEntry.model_fields},
-        "delays": {name: float(getattr(instance.delays, name)) for name in DelaysEntry.model_fields},
+        "delays": {
+            name: float(getattr(instance.delays, name)) for name in DelaysEntry.model_fields
+        },
     }
 
 

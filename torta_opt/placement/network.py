@@ -179,8 +179,9 @@ def _network(name: str, labels: list[str], links: list[tuple[int, int, float]]) 
 
     if len(labels) < 2 or not links:
         raise InvalidInput("must hold at least two nodes and a link", field="network")
-    nodes = tuple(label if labels.count(label) == 1 else f"{label} #{i}"
-                  for i, label in enumerate(labels))
+    nodes = tuple(
+        label if labels.count(label) == 1 else f"{label} #{i}" for i, label in enumerate(labels)
+    )
     weight = np.full((len(labels),) * 2, np.inf)
     for tail, head, delay_ms in links:
         least = min(weight[tail, head], max(delay_ms, 1e-9))  # a zero would be no link at all

@@ -152,9 +152,7 @@ def latency_costs(
     return cost, links.rtt_ms[client] / 2
 
 
-def cheapest_by_latency(
-    chains: Chains, cost: np.ndarray, finish: np.ndarray
-) -> tuple[int, ...]:
+def cheapest_by_latency(chains: Chains, cost: np.ndarray, finish: np.ndarray) -> tuple[int, ...]:
     from torta_opt.placement.chains import cheapest_chain
 
     return cheapest_chain(chains.links, chains.is_last, cost.tolist(), finish.tolist())[1]

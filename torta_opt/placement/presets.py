@@ -240,7 +240,9 @@ def helix_measured(seed: int = 0, requests: int = 10, rate_per_s: float = 0.5) -
     )
 
 
-def worst_case(blocks: int = 6, token_ms: float = 100.0, decode_ms: float = 1.0) -> PlacementInstance:
+def worst_case(
+    blocks: int = 6, token_ms: float = 100.0, decode_ms: float = 1.0
+) -> PlacementInstance:
     """Where the ratio of CG-BPRR to the optimum has no bound: L² servers, L² requests.
 
     Each server can hold L + 1 blocks' worth of memory, a cache takes as much as a block divided by
@@ -363,4 +365,3 @@ def _clients(nodes: list[str], requests: int, rate_per_s: float) -> Clients:
         requests=[share + (c < rest) for c in range(count)],
         rate_per_s=[rate_per_s / count] * count,
     )
-

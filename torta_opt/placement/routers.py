@@ -1,10 +1,10 @@
 """Which chain of servers a request takes when it arrives.
 
-    ws_rr           shortest path where a link costs what it takes and how long it makes wait
-    shortest_path   the same without the waiting
-    opt_rr          the exact myopic choice: path time + the longest wait along the path
-    min_latency     PETALS: its own estimate, 10 s for servers whose cache is spoken for
-    max_throughput  PETALS: at random, by length of span
+ws_rr           shortest path where a link costs what it takes and how long it makes wait
+shortest_path   the same without the waiting
+opt_rr          the exact myopic choice: path time + the longest wait along the path
+min_latency     PETALS: its own estimate, 10 s for servers whose cache is spoken for
+max_throughput  PETALS: at random, by length of span
 """
 
 from __future__ import annotations

@@ -51,9 +51,7 @@ def routes_in_turn(
     return tuple(routes)
 
 
-def _cheapest(
-    instance: PlacementInstance, chains: Chains, cost: np.ndarray
-) -> tuple[int, ...]:
+def _cheapest(instance: PlacementInstance, chains: Chains, cost: np.ndarray) -> tuple[int, ...]:
     total, chain = chains.cheapest(cost.tolist())
     if total == INFINITE:
         covered = np.zeros(instance.llm.blocks, bool)

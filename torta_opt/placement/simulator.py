@@ -98,8 +98,9 @@ def read_arrivals(path: str | os.PathLike[str], instance: PlacementInstance) -> 
         raise error.within(name) from None
     rows.sort(key=lambda row: row[0])
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    return Arrivals(*(np.array(column, kind) for column, kind in
-                      zip(columns, (float, int, int), strict=True)))
+    return Arrivals(
+        *(np.array(column, kind) for column, kind in zip(columns, (float, int, int), strict=True))
+    )
 
 
 def _arrival(

@@ -20,7 +20,7 @@ def own_pool(instance: PlacementInstance, placement: Placement) -> np.ndarray:
 
 
 def petals_pool(instance: PlacementInstance, placement: Placement) -> np.ndarray:
-    """(J,) cache memory PETALS sets aside: one long cache per block; what else is left is unused."""
+    """(J,) cache memory PETALS sets aside: one long cache per block; the rest is unused."""
     return np.minimum(
         pool_bytes_per_block(instance) * placement.count, own_pool(instance, placement)
     )

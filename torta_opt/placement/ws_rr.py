@@ -117,7 +117,9 @@ def run_in_turn(
         most = max(most, len(ends) + 1)
         chain = contender.router(swarm, c, tokens, cache, now)
         if not chain:
-            raise Infeasible(f"{instance.name}: {contender.name}: no chain of servers for a request")
+            raise Infeasible(
+                f"{instance.name}: {contender.name}: no chain of servers for a request"
+            )
         links = swarm.links_along(chain)
         blocks = [swarm.chains.links[e][2] for e in links]
         longest = max(swarm.wait(j, k * cache, now) for j, k in zip(chain, blocks, strict=True))

@@ -26,7 +26,6 @@ class ServerTimeline:
     model                          ready or loading, −1 if off or down
     on                             draws power and pays rent
     usable_ms                      time for processing
-    illegal                        the command was refused and ignored
     """
 
     model_before: np.ndarray
@@ -34,7 +33,6 @@ class ServerTimeline:
     model: np.ndarray
     on: np.ndarray
     usable_ms: np.ndarray
-    illegal: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +52,12 @@ class QueueTimeline:
 
 
 def trace_servers(instance: Instance, schedule: Schedule) -> ServerTimeline:
-    """States of every server; an illegal command is marked and leaves its server as it is."""
+    """States of every server; an illegal command leaves its server as it is."""
     system, initial = instance.system, instance.initial
     slots, servers = schedule.command.shape
     model_before = np.empty((slots, servers), np.int64)
     loading_before, model, usable = (np.empty_like(model_before) for _ in range(3))
-    on, illegal = np.empty((slots, servers), bool), np.empty((slots, servers), bool)
+    on = np.empty((slots, servers), bool)
     start_ms, switch_ms = _loading_times(instance, schedule)
     now, loading = initial.model.copy(), initial.loading_ms.copy()
     for t in range(slots):
@@ -68,7 +66,6 @@ def trace_servers(instance: Instance, schedule: Schedule) -> ServerTimeline:
         model_before[t], loading_before[t] = now, loading
         command, target = schedule.command[t], schedule.command_model[t]
         legal = _legal(command, target, now, loading, start_ms[t], instance.up[t])
-        illegal[t] = (command != Command.NONE) & ~legal
         starts = legal & (command == Command.START)
         switches = legal & (command == Command.SWITCH)
         now = np.where(starts | switches, target, now)
@@ -78,7 +75,7 @@ def trace_servers(instance: Instance, schedule: Schedule) -> ServerTimeline:
         model[t], on[t] = now, now != OFF
         usable[t] = np.where(on[t], system.slot_ms - lost, 0)
         loading = loading - lost
-    return ServerTimeline(model_before, loading_before, model, on, usable, illegal)
+    return ServerTimeline(model_before, loading_before, model, on, usable)
 
 
 def _loading_times(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:

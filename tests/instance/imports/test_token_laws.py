@@ -12,10 +12,14 @@ from torta_opt.instance.imports.token_laws import LONGEST_TAIL, histogram_law, q
 UNIFORM = (np.arange(200_000) + 0.5) / 200_000
 
 
-def test_a_law_keeps_percentiles_and_mean() -> None:
-    drawn = quantile_law(427.53, 275, 380, 4826).draw(UNIFORM)
-    assert np.quantile(drawn, [0.5, 0.9, 0.99]) == pytest.approx([275, 380, 4826], rel=0.01)
-    assert drawn.mean() == pytest.approx(427.53, rel=0.01)
+@pytest.mark.parametrize(
+    ("mean", "percentiles"),
+    [(427.53, (275, 380, 4826)), (1200, (275, 380, 4826)), (300, (280, 330, 340))],
+)
+def test_a_law_keeps_percentiles_and_mean(mean: float, percentiles: tuple[int, ...]) -> None:
+    drawn = quantile_law(mean, *percentiles).draw(UNIFORM)
+    assert np.quantile(drawn, [0.5, 0.9, 0.99]) == pytest.approx(percentiles, rel=0.01)
+    assert drawn.mean() == pytest.approx(mean, rel=0.01)
 
 
 @given(
@@ -39,6 +43,7 @@ def test_a_mean_out_of_reach_keeps_the_percentiles() -> None:
     drawn = quantile_law(10, 100, 200, 400).draw(UNIFORM)
     assert np.quantile(drawn, [0.5, 0.9, 0.99]) == pytest.approx([100, 200, 400], rel=0.01)
     assert drawn.max() == 400
+    assert drawn.min() == 1
 
 
 def test_a_histogram_is_drawn_by_its_shares() -> None:

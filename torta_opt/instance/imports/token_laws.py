@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVELS = np.array([0.0, 0.5, 0.9, 0.99, 1.0])
+_WIDTHS = np.diff(LEVELS).tolist()
 LONGEST_TAIL = 100.0  # the longest request is at most this times the 99th percentile
 
 
@@ -32,14 +33,15 @@ class TokenLaw:
 
 
 def quantile_law(mean: float, p50: float, p90: float, p99: float) -> TokenLaw:
-    """Log-linear through the percentiles; the top 1 % is as long as the mean asks, within bounds.
+    """Log-linear through the percentiles; the ends are chosen so that the mean comes out.
 
-    The bottom mirrors the way from p50 to p90. The longest request lies in [p99, 100·p99]; where no
-    length in there gives the mean, the percentiles are kept and the mean is missed.
+    First the longest request in [p99, 100·p99], with a bottom that mirrors the way from p50 to p90;
+    where that does not do, the bottom in [1, p50]. A mean out of reach of both is missed.
     """
     p50, p90, p99 = (max(value, 1.0) for value in (p50, p90, p99))
-    values = [max(1.0, p50 * p50 / p90), p50, p90, p99]
-    values.append(_longest(mean, values))
+    values = [max(1.0, p50 * p50 / p90), p50, p90, p99, p99]
+    values[-1] = _solve(values, 4, p99, LONGEST_TAIL * p99, mean)
+    values[0] = _solve(values, 0, 1.0, p50, mean)
     return TokenLaw(LEVELS, np.array(values), is_smooth=True)
 
 
@@ -50,23 +52,23 @@ def histogram_law(tokens: np.ndarray, shares: np.ndarray) -> TokenLaw:
     return TokenLaw(np.cumsum(shares / shares.sum()), tokens.astype(np.int64), is_smooth=False)
 
 
-def _longest(mean: float, values: list[float]) -> float:
-    """The value at level 1 that gives the mean; bisection, as the mean grows with it."""
-    widths = np.diff(LEVELS).tolist()
-    segments = zip(widths, values, values[1:], strict=False)
-    below = sum(width * _segment_mean(low, high) for width, low, high in segments)
-    wanted = (mean - below) / widths[-1]
-    low, high = values[-1], LONGEST_TAIL * values[-1]
+def _solve(values: list[float], place: int, low: float, high: float, mean: float) -> float:
+    """The value at ``place`` in [low, high] that brings the mean closest, as it grows with it."""
+    if math.isclose(_mean(values), mean, rel_tol=1e-9):
+        return values[place]
     for _ in range(50):
         middle = (low + high) / 2
-        if _segment_mean(values[-1], middle) < wanted:
+        if _mean([*values[:place], middle, *values[place + 1 :]]) < mean:
             low = middle
         else:
             high = middle
     return high
 
 
-def _segment_mean(low: float, high: float) -> float:
-    """Mean of a quantity whose logarithm is uniform on [log low, log high]."""
-    ratio = math.log(high / low)
-    return (high - low) / ratio if ratio > 1e-9 else low
+def _mean(values: list[float]) -> float:
+    """Mean of the law through ``values``; between levels the logarithm is uniform."""
+    total = 0.0
+    for width, low, high in zip(_WIDTHS, values, values[1:], strict=False):
+        ratio = math.log(high / low)
+        total += width * ((high - low) / ratio if ratio > 1e-9 else low)
+    return total
