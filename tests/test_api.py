@@ -12,7 +12,7 @@ from support.tiny import random_feasible_schedule, random_tiny_instance
 
 import torta_opt
 from torta_opt import api
-from torta_opt.bounds.registry import METHODS, BoundMethod, BoundResult
+from torta_opt.bounds.registry import METHODS, BoundMethod, BoundResult, Proof
 from torta_opt.instance import Instance, save_instance
 from torta_opt.io import InvalidInput, VerificationFailed
 from torta_opt.schedule import Schedule, evaluate, save_schedule
@@ -91,7 +91,7 @@ class TestCompare:
 class TestGap:
     def test_schedules_alone_run_no_policy(self) -> None:
         instance, schedule = instance_and_schedule()
-        report = api.gap(instance, schedules={"mine": schedule})
+        report = api.gap(instance, schedules={"mine": schedule}, bound_method="floor")
         assert [result.policy for result in report.results] == ["mine"]
         assert report.floor is report.bound
         assert report.feasible
@@ -106,7 +106,7 @@ class TestGap:
 
     def test_another_bound_stands_beside_the_floor(self, monkeypatch: pytest.MonkeyPatch) -> None:
         instance, schedule = instance_and_schedule()
-        method = BoundMethod("half the cost", lambda _: (46.5, {}), certified=True)
+        method = BoundMethod("half the cost", lambda *_: Proof(46.5), certified=True)
         monkeypatch.setitem(METHODS, "half", method)
         report = api.gap(instance, schedules={"mine": schedule}, bound_method="half")
         document = report.to_document()
@@ -134,7 +134,7 @@ class TestGap:
             instance, ["round_robin"], {"mine": schedule}, watch=lambda *step: steps.append(step)
         )
         assert steps == [
-            ("bound: floor", 0, 1),
+            ("bound: auto", 0, 1),
             ("mine", 0, 1),
             ("round_robin", 1, 2),
             ("round_robin", 2, 2),

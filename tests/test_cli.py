@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -207,7 +208,8 @@ class TestDescribeAndMethods:
     def test_methods(self, torta: Torta) -> None:
         known = torta("methods", "--json").document
         assert {"round_robin", "greedy_forecast"} <= set(known["policy"])
-        assert "floor" in known["bound"]
+        assert {"floor", "lp", "milp"} <= set(known["bound"])
+        assert "optimal" in known["offline"]
         assert {PRESET, "paper/abilene"} <= set(known["preset"])
         assert "azure" in known["import"]
         assert "greedy_forecast" in torta("methods").out
@@ -248,7 +250,9 @@ class TestSolveVerifyBound:
         self, torta: Torta, files: dict[str, Path], tmp_path: Path
     ) -> None:
         path = tmp_path / "b.json"
-        proved = torta("bound", files["instance"], "-o", path, "--json").document
+        proved = torta(
+            "bound", files["instance"], "--method", "floor", "-o", path, "--json"
+        ).document
         assert (proved["source"], proved["certified"]) == ("floor", False)
         checked = torta("verify", files["instance"], path, "--json")
         assert checked.code == 0
@@ -258,7 +262,7 @@ class TestSolveVerifyBound:
         self, torta: Torta, files: dict[str, Path], tmp_path: Path
     ) -> None:
         path = tmp_path / "b.json"
-        torta("bound", files["instance"], "-o", path)
+        torta("bound", files["instance"], "--method", "floor", "-o", path)
         document = json.loads(path.read_text())
         path.write_text(json.dumps(document | {"value": document["value"] * 1.001}))
         answer = torta("verify", files["instance"], path)
@@ -270,6 +274,99 @@ class TestSolveVerifyBound:
         answer = torta(command, files["instance"], "--method", "magic")
         assert answer.code == 2
         assert "'magic'" in answer.complaint
+
+
+class TestProgram:
+    """Bounds of the allocation program, its best schedules, and its files."""
+
+    def test_optimal_is_within_its_gap_and_starts_where_told(
+        self, torta: Torta, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "best.json.gz"
+        arguments = ["solve", files["instance"], "--method", "optimal", "--gap", "0.01", "--json"]
+        solved = torta(*arguments, "-o", path).document
+        assert solved["status"] == "done"
+        assert solved["cost"] - solved["bound"] == pytest.approx(solved["gap"] * solved["cost"])
+        assert 0 <= solved["gap"] <= 0.01
+        again = torta(*arguments, "--start", path, "--time-limit", 60, "--work-limit", 9).document
+        assert again["cost"] <= solved["cost"]
+        text = torta("solve", files["instance"], "--method", "optimal").out
+        assert "no schedule costs less than" in text
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--method", "round_robin", "--gap", "0.1"],
+            ["--method", "round_robin", "--start", "START"],
+            ["--method", "optimal", "--gap", "nan"],
+            ["--method", "optimal", "--time-limit", "-1"],
+            ["--method", "optimal", "--work-limit", "-1"],
+            ["--method", "optimal", "--threads", "-1"],
+            ["--method", "optimal", "--start", "none.json"],
+            ["--method", "optimal", "--slots", "1"],
+        ],
+    )
+    def test_refusals(self, arguments: list[str], torta: Torta, files: dict[str, Path]) -> None:
+        arguments = [str(files["valid"]) if word == "START" else word for word in arguments]
+        refuses(torta("solve", files["instance"], *arguments))
+
+    def test_nothing_to_show_within_the_limit(self, torta: Torta, tmp_path: Path) -> None:
+        save_instance(generate("paper/polska", slots=6), tmp_path / "i.json")
+        answer = torta("solve", tmp_path / "i.json", "--method", "optimal", "--time-limit", 0)
+        assert answer.code == 4
+        assert "within the limits" in answer.complaint
+
+    def test_gap_from_the_relaxation_at_other_weights_too(
+        self, torta: Torta, files: dict[str, Path]
+    ) -> None:
+        report = torta(
+            "gap", files["instance"], "--bound", "lp", "--sensitivity", "--json"
+        ).document
+        assert report["bound"]["source"] == "lp"
+        assert report["bound"]["value"] >= report["floor"]
+        assert list(report["sensitivity"]) == ["x0.25", "x4"]
+        for other in report["sensitivity"].values():
+            assert other["bound"]["source"] == "lp"
+            assert [one["policy"] for one in other["results"]] == [
+                one["policy"] for one in report["results"]
+            ]
+        assert other["bound"]["value"] > report["bound"]["value"]
+        assert "gap, avoidable gap at" in torta("gap", files["instance"], "--sensitivity").out
+        answer = torta("gap", files["instance"], "--sensitivity", "--weights", "paper")
+        assert answer.code == 2
+
+    def test_a_schedule_outside_the_program_is_no_gap(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As if the program charged more than a schedule costs."""
+        from torta_opt.formulations import lift
+
+        whole = lift.check_lift
+
+        def dearer(*arguments: Any) -> Any:
+            found = whole(*arguments)
+            return dataclasses.replace(found, objective=found.objective + 1.0)
+
+        monkeypatch.setattr(lift, "check_lift", dearer)
+        answer = torta("gap", files["instance"], "--bound", "lp", "--json")
+        assert answer.code == 5
+        assert "the program is wrong" in answer.complaint
+
+    @pytest.mark.parametrize("name", ["p.lp", "p.mps", "p.mps.gz"])
+    def test_export(self, name: str, torta: Torta, files: dict[str, Path], tmp_path: Path) -> None:
+        size = torta("export", files["instance"], "-o", tmp_path / name, "--json").document
+        assert size["integers"] > 0
+        assert (tmp_path / name).stat().st_size > 500
+        relaxed = torta("export", files["instance"], "-o", tmp_path / name, "--relaxed", "--json")
+        assert relaxed.document["integers"] == 0
+        assert relaxed.document["rows"] == size["rows"]
+
+    def test_export_by_format(self, torta: Torta, files: dict[str, Path], tmp_path: Path) -> None:
+        arguments = ["export", files["instance"], "-o", tmp_path / "program.txt"]
+        refuses(torta(*arguments), tmp_path / "program.txt")
+        refuses(torta(*arguments, "--format", "xls"))
+        assert torta(*arguments, "--format", "mps").code == 0
+        assert "ROWS" in (tmp_path / "program.txt").read_text()
 
 
 class TestGap:
@@ -307,7 +404,9 @@ class TestGap:
         assert result["gap"] == pytest.approx(
             (result["cost"] - report["bound"]["value"]) / result["cost"]
         )
-        assert result["avoidable_gap"] == pytest.approx(1.0)
+        assert result["avoidable_gap"] == pytest.approx(
+            (result["cost"] - report["bound"]["value"]) / (result["cost"] - report["floor"])
+        )
 
     def test_all_policies_by_default(self, torta: Torta, files: dict[str, Path]) -> None:
         report = torta("gap", files["instance"], "--json").document
@@ -516,9 +615,9 @@ def marked_weights() -> dict[str, Any]:
     return {"format": "torta-opt/weights", "version": 1, "reroute_usd": MARK}
 
 
-def refuses(answer: Answer, path: Path) -> None:
+def refuses(answer: Answer, path: Path | None = None) -> None:
     assert answer.code == 2
-    assert answer.complaint.startswith(f"torta-opt: {path}: ")
+    assert answer.complaint.startswith("torta-opt: " if path is None else f"torta-opt: {path}: ")
     assert len(answer.complaint) < 1200
 
 
@@ -664,6 +763,27 @@ class TestInterrupt:
         assert process.returncode == 0
         assert json.loads(out)["status"] == "interrupted"
         assert err == "interrupted\n"
+
+    @pytest.mark.slow
+    def test_ctrl_c_keeps_the_best_schedule_so_far(self, tmp_path: Path) -> None:
+        """Rounding the relaxation gives one; branch and bound then goes on for hours."""
+        save_instance(generate("paper/polska", slots=10), tmp_path / "i.json.gz")
+        command = [sys.executable, "-m", "torta_opt", "solve", tmp_path / "i.json.gz"]
+        process = subprocess.Popen(
+            [*command, "--method", "optimal", "--gap", "0", "-o", tmp_path / "s.json", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(25)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "interrupted\n")
+        solved = json.loads(out)
+        assert solved["status"] == "interrupted"
+        checked = torta_process("verify", tmp_path / "i.json.gz", tmp_path / "s.json", "--json")
+        assert json.loads(checked.stdout)["cost"] == solved["cost"]
 
     def test_ctrl_c_elsewhere(
         self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch

@@ -130,4 +130,4 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 def test_verify_and_bound_load_nothing_heavy(files: tuple[str, str]) -> None:
     assert not loaded(RUN, "verify", *files) & HEAVY
-    assert not loaded(RUN, "bound", files[0]) & HEAVY
+    assert not loaded(RUN, "bound", files[0], "--method", "floor") & HEAVY

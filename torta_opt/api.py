@@ -30,15 +30,24 @@ if TYPE_CHECKING:
     import numpy as np
 
     from torta_opt.bounds.registry import BoundResult
+    from torta_opt.formulations.constraints import UserConstraint
     from torta_opt.instance import Instance
     from torta_opt.policies.runner import Run
     from torta_opt.schedule import Evaluation, Schedule, Verification
+    from torta_opt.search.optimal import Optimal
+    from torta_opt.solvers import Limits, Progress
 
 Path = str | os.PathLike[str]
 Watch = Callable[[str, int, int], None]  # what is being done, slots done, slots of all
+SolverWatch = Callable[["Progress"], Any]  # samples of a run of a solver
 
 DONE, INTERRUPTED = "done", "interrupted"
 ROUNDING = 1e-9  # of a cost: what float64 sums of a million terms can be off by, and more
+SENSITIVITY = ("x0.25", "x4")  # weights at which gaps are reported beside the instance's own
+OPTIMAL = "optimal"
+OFFLINE = {  # methods of ``solve`` that see the whole horizon
+    OPTIMAL: "the best schedule found, by rounding and branch and bound, and how good it is"
+}
 
 # What can stand in an instance file: format → (version, reader).
 _INSTANCES: dict[str, tuple[int, Callable[[dict[str, Any]], Any]]] = {
@@ -51,30 +60,49 @@ _INSTANCES: dict[str, tuple[int, Callable[[dict[str, Any]], Any]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A schedule that passed the verifier, and what it costs."""
+    """A schedule that passed the verifier, and what it costs.
+
+    slot_seconds   (T,) of each decision of a policy; None where all were taken at once
+    bound          what no schedule can beat, where the method proved one on the way
+    status         ``interrupted`` if Ctrl-C ended the search
+    """
 
     schedule: Schedule = field(repr=False)
     evaluation: Evaluation = field(repr=False)
     seconds: float
-    slot_seconds: np.ndarray = field(repr=False)
+    slot_seconds: np.ndarray | None = field(default=None, repr=False)
+    bound: float | None = None
+    status: str = DONE
 
     @property
     def cost(self) -> float:
         return self.evaluation.cost
 
+    @property
+    def gap(self) -> float | None:
+        """Against the bound proved on the way; None without one, or if the cost is 0."""
+        if self.bound is None or self.cost == 0:
+            return None
+        return max(self.cost - self.bound, 0.0) / abs(self.cost)
+
     def to_document(self) -> dict[str, Any]:
+        proved = {} if self.bound is None else {"bound": self.bound, "gap": self.gap}
         return {
             "method": self.schedule.method,
             "seed": self.schedule.seed,
-            "status": DONE,
+            "status": self.status,
             "seconds": self.seconds,
+            **proved,
             **_priced(self.evaluation),
         }
 
 
 @dataclass(frozen=True, eq=False)
 class GapResult:
-    """One schedule against the bound; everything that needs a cost is None if it breaks rules."""
+    """One schedule against the bound; everything that needs a cost is None if it breaks rules.
+
+    broken   names of the user's constraints that it breaks
+    """
 
     policy: str
     schedule: Schedule = field(repr=False)
@@ -83,10 +111,19 @@ class GapResult:
     gap: float | None
     avoidable_gap: float | None
     seconds: float | None
+    broken: tuple[str, ...] = ()
 
     @property
     def feasible(self) -> bool:
-        return self.verification.ok
+        return self.verification.ok and not self.broken
+
+    def raise_if_infeasible(self) -> None:
+        """VerificationFailed that says which rule or constraint is broken."""
+        self.verification.raise_if_broken(self.policy)
+        if self.broken:
+            raise VerificationFailed(
+                f"{self.policy}: breaks the constraint {', '.join(self.broken)}"
+            )
 
     @property
     def cost(self) -> float | None:
@@ -107,13 +144,17 @@ class GapResult:
 
 @dataclass(frozen=True, eq=False)
 class GapReport:
-    """How far schedules of one instance are from the best possible one, at most."""
+    """How far schedules of one instance are from the best possible one, at most.
+
+    sensitivity   the same at other weights, by their names as ``reweighted`` takes them
+    """
 
     instance: str
     floor: BoundResult
     bound: BoundResult
     results: tuple[GapResult, ...]
     status: str = DONE
+    sensitivity: dict[str, GapReport] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -131,6 +172,10 @@ class GapReport:
             },
             "results": [result.to_document() for result in self.results],
         }
+        if self.sensitivity:
+            document["sensitivity"] = {
+                weights: report.to_document() for weights, report in self.sensitivity.items()
+            }
         return document if self.status == DONE else {**document, "status": self.status}
 
 
@@ -184,55 +229,126 @@ def solve(
     method: str = "greedy_forecast",
     seed: int = 0,
     watch: Watch | None = None,
+    *,
+    limits: Limits | None = None,
+    start: Schedule | None = None,
+    constraints: Sequence[UserConstraint] = (),
+    solver_watch: SolverWatch | None = None,
 ) -> Result:
-    """The schedule that ``method`` finds, verified and priced."""
+    """The schedule that ``method`` finds, verified and priced.
+
+    ``method`` is a policy, or ``optimal``: the best schedule that is found within ``limits``, from
+    ``start`` if one is given, under a user's ``constraints``, with a bound. A policy knows nothing
+    of these three.
+    """
+    if method == OPTIMAL:
+        return _solve_optimal(instance, limits, start, constraints, solver_watch)
+    if start is not None or constraints:
+        raise InvalidInput(f"{method} takes no start and no constraints", field="method")
     outcome = _run(instance, method, seed, watch or _unwatched)
     verify(instance, outcome.schedule).raise_if_broken(method)
     evaluation = evaluate(instance, outcome.schedule)
     return Result(outcome.schedule, evaluation, outcome.seconds, outcome.slot_seconds)
 
 
-def bound(instance: Instance, method: str = "floor") -> BoundResult:
-    """A number that no schedule of ``instance`` can beat; ``bounds.registry`` lists the methods."""
-    from torta_opt.bounds.registry import compute
+def bound(
+    instance: Instance,
+    method: str = "auto",
+    *,
+    limits: Limits | None = None,
+    constraints: Sequence[UserConstraint] = (),
+    solver_watch: SolverWatch | None = None,
+) -> BoundResult:
+    """A number that no schedule of ``instance`` can beat; ``bounds.registry`` lists the methods.
 
-    return compute(instance, method)
+    ``auto`` is the linear relaxation where that takes seconds, else the floor. With a user's
+    ``constraints`` the number holds for schedules that keep them.
+    """
+    from torta_opt.bounds.registry import Task, compute
+
+    return compute(instance, method, Task(limits, tuple(constraints), solver_watch))
 
 
 def gap(
     instance: Instance,
     policies: Sequence[str] | None = None,
     schedules: Mapping[str, Schedule] | None = None,
-    bound_method: str = "floor",
+    bound_method: str = "auto",
     seed: int = 0,
     watch: Watch | None = None,
+    *,
+    limits: Limits | None = None,
+    constraints: Sequence[UserConstraint] = (),
+    sensitivity: Sequence[str] = (),
+    solver_watch: SolverWatch | None = None,
 ) -> GapReport:
     """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
 
-    ``schedules`` are further schedules by the name they get in the report. ``watch`` is called
-    with what is being done, the slots done and the slots of all. Ctrl-C ends the comparison with
-    what is complete. Raises VerificationFailed if a schedule costs less than the bound: then one
-    of the two is wrong, and no number is given.
+    ``schedules`` are further schedules by the name they get in the report. ``sensitivity`` names
+    other weights (``SENSITIVITY``: time at a quarter and at four times its price) at which all of
+    it is done again. ``watch`` is called with what is being done, the slots done and the slots of
+    all. Ctrl-C ends the comparison with what is complete. Raises VerificationFailed if a schedule
+    costs less than the bound, or lies outside the program that proved it: then one of the two is
+    wrong, and no number is given.
     """
     if policies is None:
         policies = [] if schedules else policy_names()
     _check_policies(policies)
     watch = watch or _unwatched
-    watch(f"bound: {bound_method}", 0, 1)
-    proved = bound(instance, bound_method)
-    least = proved if bound_method == "floor" else bound(instance, "floor")
+    jury = _Jury(instance, bound_method, limits, tuple(constraints), watch, solver_watch)
     results: list[GapResult] = []
+    others: dict[str, GapReport] = {}
     status = DONE
     try:
         for name, schedule in (schedules or {}).items():
             watch(name, 0, 1)
-            results.append(compare(instance, name, schedule, proved, least))
+            results.append(jury.judge(name, schedule))
         for name in policies:
             run = _run(instance, name, seed, watch)
-            results.append(compare(instance, name, run.schedule, proved, least, run.seconds))
+            results.append(jury.judge(name, run.schedule, run.seconds))
+        for weights in sensitivity:
+            others[weights] = gap(
+                reweighted(instance, weights),
+                policies,
+                schedules,
+                jury.proved.source,
+                seed,
+                watch,
+                limits=limits,
+                constraints=constraints,
+                solver_watch=solver_watch,
+            )
+            if others[weights].status == INTERRUPTED:
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         status = INTERRUPTED
-    return GapReport(instance.name, least, proved, tuple(results), status)
+    return GapReport(instance.name, jury.least, jury.proved, tuple(results), status, others)
+
+
+class _Jury:
+    """A bound, the floor and a user's constraints, against which schedules are held."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        method: str,
+        limits: Limits | None,
+        constraints: tuple[UserConstraint, ...],
+        watch: Watch,
+        solver_watch: SolverWatch | None,
+    ) -> None:
+        watch(f"bound: {method}", 0, 1)
+        self.instance, self.constraints = instance, constraints
+        self.proved = bound(
+            instance, method, limits=limits, constraints=constraints, solver_watch=solver_watch
+        )
+        is_floor = self.proved.source == "floor"
+        self.least = self.proved if is_floor else bound(instance, "floor")
+
+    def judge(self, name: str, schedule: Schedule, seconds: float | None = None) -> GapResult:
+        return compare(
+            self.instance, name, schedule, self.proved, self.least, seconds, self.constraints
+        )
 
 
 def compare(
@@ -242,12 +358,16 @@ def compare(
     proved: BoundResult,
     least: BoundResult,
     seconds: float | None = None,
+    constraints: Sequence[UserConstraint] = (),
 ) -> GapResult:
     """One schedule, verified, priced and held against a bound and the floor."""
     verification = verify(instance, schedule)
     if not verification.ok:
         return GapResult(name, schedule, verification, None, None, None, seconds)
     evaluation = evaluate(instance, schedule)
+    broken = tuple(each.name for each in constraints if not each.holds(instance, schedule))
+    if broken:
+        return GapResult(name, schedule, verification, evaluation, None, None, seconds, broken)
     cost = evaluation.cost
     rounding = ROUNDING * max(sum(map(abs, evaluation.costs.values())), abs(proved.value))
     for limit in (proved, least):
@@ -256,6 +376,7 @@ def compare(
                 f"{name}: costs {cost!r} on {instance.name}, less than the {limit.source} bound "
                 f"{limit.value!r}: one of the two is wrong"
             )
+    _check_inside(instance, name, schedule, proved, cost)
     above = max(cost - proved.value, 0.0)
     avoidable = cost - least.value
     return GapResult(
@@ -267,6 +388,22 @@ def compare(
         avoidable_gap=above / avoidable if avoidable > rounding else None,
         seconds=seconds,
     )
+
+
+def _check_inside(
+    instance: Instance, name: str, schedule: Schedule, proved: BoundResult, cost: float
+) -> None:
+    """A bound of a program says something about schedules that lie inside it, at no higher cost."""
+    if proved.holds is None:
+        return
+    found = proved.holds(schedule, cost)
+    if not found.ok:
+        place = f"misses {found.where} by {found.violation:.3g}, " if found.violation else ""
+        raise VerificationFailed(
+            f"{name}: on {instance.name} the program of the {proved.source} bound {place}prices "
+            f"it at {found.objective!r} instead of {found.cost!r} and leaves out {found.lost:g} "
+            "of it: the program is wrong, and so may be the bound"
+        )
 
 
 def verify_file(instance: Instance, path: Path) -> Check:
@@ -320,6 +457,35 @@ def describe(instance: Instance) -> dict[str, Any]:
     }
 
 
+def export(
+    instance: Instance,
+    path: Path,
+    format: str | None = None,
+    *,
+    relaxed: bool = False,
+    named: bool = False,
+) -> dict[str, int]:
+    """Write the allocation program of ``instance`` as an MPS or LP file; its size.
+
+    format    ``mps`` or ``lp``; None: as the name of the file says
+    relaxed   servers may be fractions
+    named     every server on its own instead of counted by type and region
+    """
+    from torta_opt.formulations.allocation_matrix import build_allocation_program
+    from torta_opt.solvers import write_problem
+
+    problem = build_allocation_program(instance, named=named).problem()
+    if relaxed:
+        problem = problem.relaxed()
+    write_problem(problem, path, format)
+    return {
+        "rows": problem.rows,
+        "columns": problem.columns,
+        "integers": int(problem.integrality.sum()),
+        "entries": problem.matrix.nnz,
+    }
+
+
 def reweighted(instance: Instance, weights: str) -> Instance:
     """``instance`` priced by other weights: ``paper``, ``xNUMBER`` (as in ``x0.25``) or a file."""
     from torta_opt.instance.paper_weights import paper_weights
@@ -354,6 +520,26 @@ def _run(instance: Instance, policy: str, seed: int, watch: Watch) -> Run:
     from torta_opt.policies.runner import run
 
     return run(create(policy), instance, seed, functools.partial(watch, policy))
+
+
+def _solve_optimal(
+    instance: Instance,
+    limits: Limits | None,
+    start: Schedule | None,
+    constraints: Sequence[UserConstraint],
+    solver_watch: SolverWatch | None,
+) -> Result:
+    from torta_opt.search.optimal import solve_optimal
+
+    if start is not None:
+        verify(instance, start).raise_if_broken("start")
+    found: Optimal = solve_optimal(
+        instance, limits, start=start, constraints=constraints, on_progress=solver_watch
+    )
+    verify(instance, found.schedule).raise_if_broken(OPTIMAL)
+    status = INTERRUPTED if found.interrupted else DONE
+    evaluation = evaluate(instance, found.schedule)
+    return Result(found.schedule, evaluation, found.seconds, bound=found.bound, status=status)
 
 
 def _unwatched(step: str, done: int, total: int) -> None:

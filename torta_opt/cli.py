@@ -21,9 +21,10 @@ from torta_opt import __version__
 from torta_opt.io import InvalidInput, TortaOptError
 
 if TYPE_CHECKING:
-    from torta_opt.api import Watch
+    from torta_opt.api import SolverWatch, Watch
     from torta_opt.instance import Instance
     from torta_opt.schedule import Schedule
+    from torta_opt.solvers import Limits
 
 _OPTIONS = {"file", "kind", "path", "preset", "progress", "seed"}  # not for --set
 INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
@@ -39,12 +40,27 @@ app = typer.Typer(
 )
 
 InstanceFile = Annotated[str, typer.Argument(metavar="INSTANCE", help="instance file")]
+Slots = Annotated[
+    str | None, typer.Option(metavar="A:B", help="only slots A to B−1 of the instance")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|paper|xN", help="a file, the paper's objective, or N times"),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, nothing else")]
 Seed = Annotated[int, typer.Option(help="seed of everything random", min=0)]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated"),
 ]
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", metavar="S", help="seconds a solver may take")
+]
+WorkLimit = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="nodes or iterations of a solver: stops alike everywhere"),
+]
+Threads = Annotated[int, typer.Option(help="threads of a solver, 0: as it likes", min=0)]
 
 
 def main() -> None:
@@ -171,25 +187,45 @@ def methods(json_: Json = False) -> None:
 @app.command()
 def solve(
     instance: InstanceFile,
-    method: Annotated[str, typer.Option(metavar="NAME", help="a policy that `methods` lists")],
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="optimal, or a policy that `methods` lists")
+    ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
     ] = None,
+    gap: Annotated[
+        float | None, typer.Option(metavar="G", help="optimal: stop at this gap, as in 0.01")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="SCHEDULE", help="optimal: a schedule to start from")
+    ] = None,
+    slots: Slots = None,
+    time_limit: TimeLimit = None,
+    work_limit: WorkLimit = None,
+    threads: Threads = 1,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Find a schedule, verify it, price it, write it."""
     from torta_opt import api
-    from torta_opt.schedule import save_schedule
+    from torta_opt.schedule import load_schedule, save_schedule
 
     if output is not None:
         _check_writable(output)
-    problem = api.open_instance(instance)
+    if method != api.OPTIMAL and (gap is not None or start is not None):
+        raise InvalidInput(f"{method} takes no --gap and no --start", field="--method")
+    limits = _limits(time_limit, work_limit, threads, seed, gap)
+    problem = _cut(api.open_instance(instance), slots)
     _warn(problem)
-    with _watching() as watch:
-        result = api.solve(problem, method, seed, watch)
+    known = None if start is None else load_schedule(start, problem)
+    with _watching() as watch, _watching_solver(method, time_limit) as solver_watch:
+        result = api.solve(
+            problem, method, seed, watch, limits=limits, start=known, solver_watch=solver_watch
+        )
     if output is not None:
         save_schedule(result.schedule, output)
+    if result.status != api.DONE:
+        _say(result.status)
     document = {"instance": problem.name, **result.to_document(), "output": output}
 
     def table() -> Any:
@@ -205,10 +241,15 @@ def bound(
     instance: InstanceFile,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="a bound that `methods` lists")
-    ] = "floor",
+    ] = "auto",
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="bound file to write")
     ] = None,
+    weights: Weights = None,
+    slots: Slots = None,
+    time_limit: TimeLimit = None,
+    work_limit: WorkLimit = None,
+    threads: Threads = 1,
     json_: Json = False,
 ) -> None:
     """Prove a number that no schedule can beat."""
@@ -218,8 +259,10 @@ def bound(
 
     if output is not None:
         _check_writable(output)
-    problem = api.open_instance(instance)
-    proved = api.bound(problem, method)
+    limits = _limits(time_limit, work_limit, threads)
+    problem = _reweighted(_cut(api.open_instance(instance), slots), weights)
+    with _watching_solver(method, time_limit) as solver_watch:
+        proved = api.bound(problem, method, limits=limits, solver_watch=solver_watch)
     if output is not None:
         write_document(output, bound_to_document(proved, problem))
     document = {
@@ -232,7 +275,7 @@ def bound(
         "output": output,
     }
     proof = "certified" if proved.certified else "not certified"
-    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} $"
+    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {_unit(weights)}"
     _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
 
 
@@ -248,14 +291,15 @@ def gap(
     ] = None,
     bound_method: Annotated[
         str, typer.Option("--bound", metavar="NAME", help="what to measure from")
-    ] = "floor",
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|paper|xN", help="a file, the paper's objective, or N times"),
-    ] = None,
-    slots: Annotated[
-        str | None, typer.Option(metavar="A:B", help="only slots A to B−1 of every instance")
-    ] = None,
+    ] = "auto",
+    weights: Weights = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="also with time at a quarter and at 4 times")
+    ] = False,
+    slots: Slots = None,
+    time_limit: TimeLimit = None,
+    work_limit: WorkLimit = None,
+    threads: Threads = 1,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
@@ -264,17 +308,28 @@ def gap(
 
     if schedule and len(instances) > 1:
         raise InvalidInput("goes with one instance", field="--schedule")
+    if sensitivity and weights is not None:
+        raise InvalidInput("goes with the instance's own weights", field="--sensitivity")
     names = None if policies is None else [name for name in policies.split(",") if name]
+    limits = _limits(time_limit, work_limit, threads, seed)
     reports = []
     for path in instances:
-        problem = api.open_instance(path)
-        if slots is not None:
-            problem = problem.cut(*_slot_range(slots))
+        problem = _cut(api.open_instance(path), slots)
         own = _own_schedules(schedule or [], problem)
-        problem = problem if weights is None else api.reweighted(problem, weights)
+        problem = _reweighted(problem, weights)
         _warn(problem)
-        with _watching() as watch:
-            report = api.gap(problem, names, own, bound_method, seed, watch)
+        with _watching() as watch, _watching_solver(bound_method, time_limit) as solver_watch:
+            report = api.gap(
+                problem,
+                names,
+                own,
+                bound_method,
+                seed,
+                watch,
+                limits=limits,
+                sensitivity=api.SENSITIVITY if sensitivity else (),
+                solver_watch=solver_watch,
+            )
         reports.append(report)
         if not json_:
             _show_gap(report, _unit(weights))
@@ -286,7 +341,32 @@ def gap(
         _print_json(documents[0] if len(instances) == 1 else documents)
     broken = [result for report in reports for result in report.results if not result.feasible]
     for result in broken:
-        result.verification.raise_if_broken(result.policy)
+        result.raise_if_infeasible()
+
+
+@app.command()
+def export(
+    instance: InstanceFile,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="file to write; .gz compresses")
+    ],
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="mps|lp", help="if the name does not say it")
+    ] = None,
+    relaxed: Annotated[bool, typer.Option("--relaxed", help="servers may be fractions")] = False,
+    named: Annotated[bool, typer.Option("--named", help="every server on its own")] = False,
+    slots: Slots = None,
+    json_: Json = False,
+) -> None:
+    """Write the allocation program for another solver."""
+    from torta_opt import api
+
+    _check_writable(output)
+    problem = _cut(api.open_instance(instance), slots)
+    size = api.export(problem, output, format_, relaxed=relaxed, named=named)
+    document = {"instance": problem.name, "output": output, **size}
+    line = "{rows:,} rows, {columns:,} columns, {integers:,} integer, {entries:,} entries"
+    _show(json_, document, lambda: f"{output}: {line.format(**size)}")
 
 
 @app.command()
@@ -355,6 +435,33 @@ def _slot_range(text: str) -> tuple[int, int]:
     return first, last
 
 
+def _cut(instance: Instance, slots: str | None) -> Instance:
+    return instance if slots is None else instance.cut(*_slot_range(slots))
+
+
+def _reweighted(instance: Instance, weights: str | None) -> Instance:
+    from torta_opt import api
+
+    return instance if weights is None else api.reweighted(instance, weights)
+
+
+def _limits(
+    seconds: float | None, work: int | None, threads: int, seed: int = 0, gap: float | None = None
+) -> Limits | None:
+    """Solver limits; None stands for the defaults, which need no solver to be loaded."""
+    if (seconds, work, threads, seed, gap) == (None, None, 1, 0, None):
+        return None
+    from torta_opt.solvers.problem import Limits
+
+    given = {"seconds": seconds, "work": work, "gap": gap}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Limits(threads=threads, seed=seed, **chosen)
+    except InvalidInput as error:
+        option = {"seconds": "--time-limit", "work": "--work-limit", "gap": "--gap"}
+        raise InvalidInput(error.rule, option.get(error.field or "", f"--{error.field}")) from None
+
+
 def _own_schedules(files: Sequence[str], instance: Instance) -> dict[str, Schedule]:
     """Schedules by file name; the whole path where two have the same name."""
     from torta_opt.schedule import load_schedule
@@ -385,6 +492,7 @@ def _parameters(settings: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _known_methods() -> dict[str, dict[str, str]]:
+    from torta_opt.api import OFFLINE
     from torta_opt.bounds.registry import METHODS
     from torta_opt.instance.generate import preset_names
     from torta_opt.instance.imports import TRACE_KINDS
@@ -392,6 +500,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
 
     return {
         "policy": summaries(),
+        "offline": OFFLINE,
         "bound": {name: method.summary for name, method in METHODS.items()},
         "preset": {name: _preset_summary(name) for name in preset_names()},
         "import": dict.fromkeys(TRACE_KINDS, "instance from a trace of this form"),
@@ -534,6 +643,21 @@ def _watching() -> Iterator[Watch | None]:
             progress.update(tasks[step], completed=done)
 
         yield watch
+
+
+@contextlib.contextmanager
+def _watching_solver(name: str, time_limit: float | None) -> Iterator[SolverWatch | None]:
+    """Incumbent, bound, gap and time left of a solver's run, on a line of stderr."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.status import Status
+
+    from torta_opt.report.tables import progress_line
+
+    with Status(name, console=Console(stderr=True)) as status:
+        yield lambda sample: status.update(progress_line(name, sample, time_limit))
 
 
 def _warn(instance: Instance) -> None:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import pytest
-from support.plain import make_instance
+from support.plain import make_instance, make_schedule
 
 from torta_opt.bounds.floor import floor
-from torta_opt.bounds.registry import METHODS, compute
+from torta_opt.bounds.registry import AUTO, METHODS, Task, choose, compute
+from torta_opt.instance.generate import generate
 from torta_opt.io import InvalidInput
+from torta_opt.schedule import evaluate
+from torta_opt.solvers import Limits
 
-INSTANCE = make_instance([[[3]], [[0]]], weights={"time_usd_per_s": 1.0, "expiry_usd": 9.0})
+INSTANCE = make_instance(
+    [[[3]], [[0]]],
+    weights={"time_usd_per_s": 1.0, "expiry_usd": 99.0},
+    initial={"model": [0]},
+)
 
 
 def test_floor_is_the_closed_form_and_names_itself() -> None:
@@ -19,8 +26,33 @@ def test_floor_is_the_closed_form_and_names_itself() -> None:
 
 
 def test_unknown_method_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match="method: 'nothing' is not a bound; known: floor"):
+    with pytest.raises(
+        InvalidInput, match="method: 'nothing' is not a bound; known: floor, lp, milp, auto"
+    ):
         compute(INSTANCE, "nothing")
+
+
+@pytest.mark.parametrize("method", ["lp", "milp"])
+def test_bounds_of_the_program_hold_and_can_tell(method: str) -> None:
+    schedule = make_schedule(INSTANCE, processing=[(0, 0, 0, 1), (1, 0, 0, 2)])
+    result = compute(INSTANCE, method)
+    assert floor(INSTANCE).value <= result.value <= evaluate(INSTANCE, schedule).cost
+    assert (result.source, result.certified) == (method, False)
+    assert result.holds is not None
+    assert result.holds(schedule, evaluate(INSTANCE, schedule).cost).ok
+    assert not result.holds(schedule, 0.5 * evaluate(INSTANCE, schedule).cost).ok
+
+
+def test_auto_is_the_relaxation_where_that_is_small() -> None:
+    assert compute(INSTANCE, AUTO).source == "lp"
+    assert choose(generate("paper/polska", slots=20)) == "lp"
+    assert choose(generate("paper/polska", slots=100)) == "floor"
+
+
+def test_limits_reach_the_solver() -> None:
+    instance = generate("paper/polska", slots=6)
+    stopped = compute(instance, "lp", Task(Limits(seconds=0)))
+    assert floor(instance).value <= stopped.value < compute(instance, "lp").value
 
 
 def test_every_method_says_what_it_does() -> None:

@@ -24,13 +24,14 @@ from torta_opt.solvers import Limits, Result, Status, solve_lp
 class ProgramBound:
     """A lower bound in dollars that an allocation program proves.
 
-    value      no legal schedule costs less
-    source     ``lp`` or ``milp``
-    program    what was solved
-    dual       (rows,) the duals that prove the value, None where branch and bound did
-    x          (columns,) an answer of the program, None if none was found
-    claim      the bound as the solver states it
-    seconds    wall-clock time, building included
+    value        no legal schedule costs less
+    source       ``lp`` or ``milp``
+    program      what was solved
+    dual         (rows,) the duals that prove the value, None where branch and bound did
+    x            (columns,) an answer of the program, None if none was found
+    claim        the bound as the solver states it
+    seconds      wall-clock time, building included
+    interrupted  Ctrl-C ended the run
     """
 
     value: float
@@ -40,6 +41,7 @@ class ProgramBound:
     x: np.ndarray | None
     claim: float
     seconds: float
+    interrupted: bool = False
 
 
 def lp_bound(
@@ -51,8 +53,8 @@ def lp_bound(
 ) -> ProgramBound:
     """The bound of the linear relaxation of an instance's program.
 
-    Raises LimitReached if the solver found no dual vector in time, and Infeasible if the user's
-    constraints leave no answer.
+    Raises LimitReached if the solver found no dual vector in time, KeyboardInterrupt if Ctrl-C came
+    before there was one, and Infeasible if the user's constraints leave no answer.
     """
     began = time.perf_counter()
     program = with_user_constraints(build_allocation_program(instance), constraints)
@@ -65,9 +67,14 @@ def relaxed_bound(program: AllocationProgram, result: Result, seconds: float) ->
     if result.status is Status.INFEASIBLE:
         raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
     value = -np.inf if result.row_dual is None else prove(program, result.row_dual)
+    is_stopped = result.status is Status.INTERRUPTED
     if not np.isfinite(value):
+        if is_stopped:
+            raise KeyboardInterrupt
         raise LimitReached(f"{program.instance.name}: no bound found within the limits")
-    return ProgramBound(value, "lp", program, result.row_dual, result.x, result.bound, seconds)
+    return ProgramBound(
+        value, "lp", program, result.row_dual, result.x, result.bound, seconds, is_stopped
+    )
 
 
 def prove(program: AllocationProgram, dual: np.ndarray) -> float:

@@ -62,6 +62,8 @@ def branch_bound(
     relaxed = relaxed_bound(
         program, solve_lp(problem, limits=_left(limits, began), crossover=False), 0.0
     )
+    if relaxed.interrupted:
+        return dataclasses.replace(relaxed, source="milp")
     point = None
     if start is not None:
         values = lift(program.instance, start, pools=program.pools, tangents=program.tangents)
@@ -79,6 +81,7 @@ def branch_bound(
         x=result.x,
         claim=result.bound,
         seconds=time.perf_counter() - began,
+        interrupted=result.status is Status.INTERRUPTED,
     )
 
 

@@ -3,12 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from torta_opt.bounds.floor import floor
 from torta_opt.instance import Instance
 from torta_opt.io import InvalidInput
+
+if TYPE_CHECKING:
+    from torta_opt.bounds.lp import ProgramBound
+    from torta_opt.formulations.constraints import UserConstraint
+    from torta_opt.formulations.lift import LiftCheck
+    from torta_opt.schedule import Schedule
+    from torta_opt.solvers import Limits, Progress
+
+AUTO = "auto"
+AUTO_CELLS = 50_000  # columns of routing and processing: some 25 slots of 12 regions, 15 s of work
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a bound is asked for beside the instance.
+
+    limits        of the solver; None: its defaults
+    constraints   a user's own; the bound holds for schedules that keep them
+    watch         called with samples of a run of the solver
+    """
+
+    limits: Limits | None = None
+    constraints: Sequence[UserConstraint] = ()
+    watch: Callable[[Progress], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a method found.
+
+    value   dollars
+    costs   its parts under the names of the cost components they bound, where they are known
+    holds   checks at run time that a schedule lies inside what the bound was computed over, at no
+            higher cost; None where the proof needs no such thing
+    """
+
+    value: float
+    costs: dict[str, float] = field(default_factory=dict)
+    holds: Callable[[Schedule, float], LiftCheck] | None = None
 
 
 @dataclass(frozen=True)
@@ -20,7 +60,8 @@ class BoundResult:
     certified  True if a certificate comes with it, from which a checker that knows no solver
                derives the value again
     seconds    wall-clock time it took
-    costs      its parts under the names of the cost components they bound, where they are known
+    costs      as in ``Proof``
+    holds      as in ``Proof``
     """
 
     value: float
@@ -28,20 +69,49 @@ class BoundResult:
     certified: bool
     seconds: float
     costs: dict[str, float] = field(default_factory=dict)
+    holds: Callable[[Schedule, float], LiftCheck] | None = field(
+        default=None, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True)
 class BoundMethod:
-    """``compute(instance)`` gives the bound's value and its parts."""
+    """A way to a bound, in a line and as a function."""
 
     summary: str
-    compute: Callable[[Instance], tuple[float, dict[str, float]]]
+    compute: Callable[[Instance, Task], Proof]
     certified: bool = False
 
 
-def _floor(instance: Instance) -> tuple[float, dict[str, float]]:
+def _floor(instance: Instance, task: Task) -> Proof:
+    """Holds with and without a user's constraints, which can only make schedules dearer."""
     result = floor(instance)
-    return result.value, result.costs
+    return Proof(result.value, result.costs)
+
+
+def _lp(instance: Instance, task: Task) -> Proof:
+    from torta_opt.bounds.lp import lp_bound
+
+    return _proof(instance, lp_bound(instance, task.limits, constraints=task.constraints))
+
+
+def _milp(instance: Instance, task: Task) -> Proof:
+    from torta_opt.bounds.milp import milp_bound
+
+    return _proof(
+        instance,
+        milp_bound(instance, task.limits, constraints=task.constraints, on_progress=task.watch),
+    )
+
+
+def _proof(instance: Instance, found: ProgramBound) -> Proof:
+    """What a program proves; it contains the floor, which safe rounding may fall short of."""
+    from torta_opt.formulations.lift import check_lift
+
+    def holds(schedule: Schedule, cost: float) -> LiftCheck:
+        return check_lift(found.program, schedule, cost)
+
+    return Proof(max(found.value, floor(instance).value), holds=holds)
 
 
 METHODS: dict[str, BoundMethod] = {
@@ -50,15 +120,35 @@ METHODS: dict[str, BoundMethod] = {
         "where that is cheapest",
         _floor,
     ),
+    "lp": BoundMethod(
+        "the linear relaxation of the allocation program: servers may be fractions",
+        _lp,
+    ),
+    "milp": BoundMethod(
+        "branch and bound on the allocation program: servers are whole",
+        _milp,
+    ),
 }
 
 
-def compute(instance: Instance, method: str) -> BoundResult:
-    """The bound that ``method`` proves for ``instance``."""
+def choose(instance: Instance) -> str:
+    """What ``auto`` stands for: ``lp`` where it takes seconds, else ``floor``."""
+    system = instance.system
+    regions, classes = len(system.regions), len(system.classes)
+    pools = len({*zip(system.server_region.tolist(), system.server_type.tolist(), strict=True)})
+    cells = instance.slots * classes * (regions * regions + pools)
+    return "lp" if cells <= AUTO_CELLS else "floor"
+
+
+def compute(instance: Instance, method: str, task: Task | None = None) -> BoundResult:
+    """The bound that ``method``, or ``auto``, proves for ``instance``."""
+    if method == AUTO:
+        method = choose(instance)
     if method not in METHODS:
-        known = ", ".join(METHODS)
+        known = ", ".join([*METHODS, AUTO])
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
     chosen = METHODS[method]
     start = time.perf_counter()
-    value, costs = chosen.compute(instance)
-    return BoundResult(value, method, chosen.certified, time.perf_counter() - start, costs)
+    proof = chosen.compute(instance, task or Task())
+    seconds = time.perf_counter() - start
+    return BoundResult(proof.value, method, chosen.certified, seconds, proof.costs, proof.holds)

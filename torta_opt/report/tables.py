@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from torta_opt.api import Check, GapReport, GapResult, Result
+
+if TYPE_CHECKING:
+    from torta_opt.solvers import Progress
 
 _MISSING = "-"
 _SPLIT_POLICIES = 4  # policies side by side in one cost table
@@ -25,6 +28,7 @@ def gap_tables(report: GapReport, unit: str = "$") -> RenderableType:
         *_bound_lines(report, unit),
         *_broken_lines(report),
         *_splits(report, unit),
+        *_sensitivity(report),
     ]
     return Group(*parts)
 
@@ -33,11 +37,28 @@ def solve_table(result: Result, unit: str = "$") -> RenderableType:
     """One schedule: what it costs, by component, and how it serves."""
     head = f"{result.schedule.method}: {money([result.cost])[0]} {unit} in {result.seconds:.2f} s"
     costs = result.evaluation.costs
+    lines = [Text(head, style="bold")]
+    if result.bound is not None:
+        bound = money([result.bound])[0]
+        lines.append(Text(f"no schedule costs less than {bound} {unit}: gap {percent(result.gap)}"))
     return Group(
-        Text(head, style="bold"),
+        *lines,
         pairs("cost", _shares(costs, unit)),
         pairs("metric", {name: number(value) for name, value in result.evaluation.metrics.items()}),
     )
+
+
+def progress_line(name: str, sample: Progress, time_limit: float | None) -> str:
+    """Where a solver's run stands: best cost, bound, gap, seconds gone and left."""
+    parts = [name]
+    if math.isfinite(sample.incumbent):
+        parts.append(f"best {sample.incumbent:,.6g}")
+    if math.isfinite(sample.bound):
+        parts.append(f"bound {sample.bound:,.6g}")
+    if len(parts) == 3 and sample.incumbent:
+        parts.append(f"gap {percent((sample.incumbent - sample.bound) / abs(sample.incumbent))}")
+    left = "" if time_limit is None else f", {max(time_limit - sample.seconds, 0):.0f} s left"
+    return "  ".join([*parts, f"{sample.seconds:.0f} s{left}"])
 
 
 def check_table(check: Check, subject: str) -> RenderableType:
@@ -193,6 +214,22 @@ def _split(report: GapReport, results: Sequence[GapResult], unit: str) -> Table:
     table.add_section()
     table.add_row("all", *money(totals))
     return table
+
+
+def _sensitivity(report: GapReport) -> Iterator[Table]:
+    """Gaps at other weights beside those at the instance's own."""
+    if not report.sensitivity:
+        return
+    others = list(report.sensitivity.values())
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("gap, avoidable gap at", no_wrap=True)
+    for weights in ("its own weights", *report.sensitivity):
+        table.add_column(weights, justify="right")
+    for place, result in enumerate(report.results):
+        entries = [result, *(each.results[place] for each in others if place < len(each.results))]
+        cells = [f"{percent(one.gap)}, {percent(one.avoidable_gap)}" for one in entries]
+        table.add_row(result.policy, *cells)
+    yield table
 
 
 def _shares(costs: Mapping[str, float], unit: str) -> dict[str, str]:

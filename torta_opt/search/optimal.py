@@ -36,12 +36,16 @@ METHOD = "optimal"
 
 @dataclass(frozen=True, eq=False)
 class Optimal:
-    """The best schedule found, its cost, and the best bound proved on the way, in dollars."""
+    """The best schedule found, its cost, and the best bound proved on the way, in dollars.
+
+    interrupted   Ctrl-C ended the search
+    """
 
     schedule: Schedule
     cost: float
     bound: float
     seconds: float
+    interrupted: bool = False
 
     @property
     def gap(self) -> float | None:
@@ -65,10 +69,15 @@ def solve_optimal(
     search = _Search(instance, limits or Limits(), tuple(constraints), on_progress)
     if start is not None:
         search.offer(start)
-    search.relax_and_round()
-    for options in ({}, {"integer": True, "named": True}):
-        if not search.is_done:
-            search.branch(**options)
+    try:
+        search.relax_and_round()
+        for options in ({}, {"integer": True, "named": True}):
+            if not search.is_done:
+                search.branch(**options)
+    except KeyboardInterrupt:
+        if search.schedule is None:
+            raise
+        search.interrupted = True
     return search.result()
 
 
@@ -87,6 +96,7 @@ class _Search:
         self.began = time.perf_counter()
         self.schedule: Schedule | None = None
         self.cost, self.bound = np.inf, -np.inf
+        self.interrupted = False
 
     def offer(self, schedule: Schedule | None) -> None:
         """Keep a schedule if it is legal and better than the one there is."""
@@ -102,7 +112,7 @@ class _Search:
         program = self._program()
         relaxed = solve_lp(program.problem(), limits=self._left, crossover=False)
         found = relaxed_bound(program, relaxed, 0.0)
-        self.bound = found.value
+        self.bound, self.interrupted = found.value, found.interrupted
         for threshold in THRESHOLDS:
             if found.x is not None and not self.is_done:
                 self.offer(round_relaxation(program, found.x, threshold, self._left, METHOD))
@@ -117,6 +127,7 @@ class _Search:
         except LimitReached:
             return
         self.bound = max(self.bound, found.value)
+        self.interrupted |= found.interrupted
         if found.x is not None:
             values = program.values(found.x)
             self.offer(lower(self.instance, values, pools=program.pools, method=METHOD))
@@ -141,7 +152,7 @@ class _Search:
 
     @property
     def is_done(self) -> bool:
-        if self._left.seconds == 0:
+        if self._left.seconds == 0 or self.interrupted:
             return True
         found = self.schedule is not None
         return found and self.cost - self.bound <= self.limits.gap * abs(self.cost)
@@ -154,4 +165,5 @@ class _Search:
         if self.schedule is None:
             raise LimitReached(f"{self.instance.name}: no schedule found within the limits")
         seconds = time.perf_counter() - self.began
-        return Optimal(self.schedule, self.cost, min(self.bound, self.cost), seconds)
+        bound = min(self.bound, self.cost)
+        return Optimal(self.schedule, self.cost, bound, seconds, self.interrupted)

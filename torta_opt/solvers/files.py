@@ -18,12 +18,20 @@ _LONGEST = 200  # characters; LP readers stop at 255
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.(),]")
 
 
-def write_problem(problem: Problem, path: str | os.PathLike[str]) -> None:
-    """Write a problem to a .mps or .lp file, with .gz behind it if it shall be compressed."""
+def write_problem(
+    problem: Problem, path: str | os.PathLike[str], format: str | None = None
+) -> None:
+    """Write a problem as ``mps`` or ``lp``; a name that ends in .gz makes a compressed file.
+
+    ``format`` is what the end of the name says, before .gz, if it is left out.
+    """
     target = Path(path)
-    ending = Path(target.name.removesuffix(".gz")).suffix
+    ending = Path(target.name.removesuffix(".gz")).suffix if format is None else f".{format}"
     if ending not in FORMATS:
-        raise InvalidInput(f"must end in {' or '.join(FORMATS)}", file=str(target))
+        known = " or ".join(FORMATS)
+        if format is not None:
+            raise InvalidInput(f"{format!r:.20} is not mps or lp", field="format")
+        raise InvalidInput(f"must end in {known}, or --format says which", file=str(target))
     highs = load(problem, 1.0)
     for j, name in enumerate(file_names(problem.col_names, problem.columns, "c")):
         check(highs.passColName(j, name), f"column name {name}")
