@@ -261,7 +261,7 @@ def bound(
 ) -> BoundResult:
     """A number that no schedule of ``instance`` can beat; ``bounds.registry`` lists the methods.
 
-    ``auto`` is the linear relaxation where that takes seconds, else the floor. With a user's
+    ``auto`` is the linear relaxation where that takes seconds, else the merged one. With a user's
     ``constraints`` the number holds for schedules that keep them.
     """
     from torta_opt.bounds.registry import Task, compute

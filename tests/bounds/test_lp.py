@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import dataclasses
 import math
 import threading
 
@@ -79,12 +81,8 @@ def test_a_work_limit_weakens_the_bound_and_never_breaks_it(method: str) -> None
 def test_a_time_limit_weakens_the_bound_and_never_breaks_it(seconds: float) -> None:
     instance = generate("small/loading")
     whole = lp_bound(instance).value
-    try:
-        found = lp_bound(instance, Limits(seconds=seconds))
-    except LimitReached as reached:
-        assert "within the limits" in str(reached)
-    else:
-        assert found.value <= whole + slack(whole)
+    with contextlib.suppress(LimitReached):
+        assert lp_bound(instance, Limits(seconds=seconds)).value <= whole + slack(whole)
 
 
 def test_garbage_for_duals_proves_little_but_nothing_wrong() -> None:
@@ -108,8 +106,6 @@ def test_garbage_for_duals_proves_little_but_nothing_wrong() -> None:
 
 
 def test_a_solver_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
-
     rng = np.random.default_rng(15)
     honest = lp.solve_lp
 

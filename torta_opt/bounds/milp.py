@@ -22,7 +22,7 @@ from torta_opt.io.errors import Infeasible
 from torta_opt.schedule.data import Schedule
 from torta_opt.solvers import Limits, Progress, Status, solve_lp, solve_milp
 
-TOLERANCE = 1e-7  # relative: integer answers of a solver satisfy rows to about as much
+TOLERANCE = 1e-7  # of the money that moves: a solver's answers satisfy rows to about as much
 
 
 def milp_bound(
@@ -71,7 +71,7 @@ def branch_bound(
     result = solve_milp(problem, _left(limits, began), start=point, on_progress=watch)
     if result.status is Status.INFEASIBLE:
         raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
-    safe = result.bound - TOLERANCE * (1 + abs(result.bound))
+    safe = result.bound - TOLERANCE * (abs(result.bound) + money(program, relaxed.x))
     better = bool(np.isfinite(result.bound)) and safe > relaxed.value
     return dataclasses.replace(
         relaxed,
@@ -83,6 +83,12 @@ def branch_bound(
         seconds=time.perf_counter() - began,
         interrupted=result.status is Status.INTERRUPTED,
     )
+
+
+def money(program: AllocationProgram, x: np.ndarray | None) -> float:
+    """Dollars that an answer of a program pays and earns, the two added up."""
+    answer = program.upper if x is None else x
+    return float(np.abs(program.cost) @ answer) + abs(program.constant)
 
 
 def _left(limits: Limits, began: float) -> Limits:

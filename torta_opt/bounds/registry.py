@@ -95,6 +95,18 @@ def _lp(instance: Instance, task: Task) -> Proof:
     return _proof(instance, lp_bound(instance, task.limits, constraints=task.constraints))
 
 
+def _merged(instance: Instance, task: Task) -> Proof:
+    from torta_opt.bounds.merged import merged_bound
+    from torta_opt.formulations.merged import check_merged
+
+    found = merged_bound(instance, task.limits)
+
+    def holds(schedule: Schedule, cost: float) -> LiftCheck:
+        return check_merged(found.merged, schedule, cost)
+
+    return Proof(max(found.value, floor(instance).value), holds=holds)
+
+
 def _milp(instance: Instance, task: Task) -> Proof:
     from torta_opt.bounds.milp import milp_bound
 
@@ -120,6 +132,11 @@ METHODS: dict[str, BoundMethod] = {
         "where that is cheapest",
         _floor,
     ),
+    "merged": BoundMethod(
+        "the linear relaxation of the allocation program with all regions as one: for long "
+        "horizons",
+        _merged,
+    ),
     "lp": BoundMethod(
         "the linear relaxation of the allocation program: servers may be fractions",
         _lp,
@@ -132,12 +149,12 @@ METHODS: dict[str, BoundMethod] = {
 
 
 def choose(instance: Instance) -> str:
-    """What ``auto`` stands for: ``lp`` where it takes seconds, else ``floor``."""
+    """What ``auto`` stands for: ``lp`` where that takes seconds, else ``merged``."""
     system = instance.system
     regions, classes = len(system.regions), len(system.classes)
     pools = len({*zip(system.server_region.tolist(), system.server_type.tolist(), strict=True)})
     cells = instance.slots * classes * (regions * regions + pools)
-    return "lp" if cells <= AUTO_CELLS else "floor"
+    return "lp" if cells <= AUTO_CELLS else "merged"
 
 
 def compute(instance: Instance, method: str, task: Task | None = None) -> BoundResult:

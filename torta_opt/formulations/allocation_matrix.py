@@ -61,6 +61,8 @@ AXES = {
     "reuse": "tpc",
     "reroute": "trr",
     "change": "trr",
+    "excess": "tpk",
+    "spread": "tp",
 }
 REQUESTS = ("x", "inflow", "q", "expired", "z", "hot")
 SERVERS = ("off", "ready", "start", "stop", "leave", "enter")

@@ -59,6 +59,17 @@ def check_lift(
     """
     instance = program.instance
     values = lift(instance, schedule, pools=program.pools, tangents=program.tangents)
+    return check_values(program, values, instance, schedule, cost)
+
+
+def check_values(
+    program: AllocationProgram,
+    values: dict[str, np.ndarray],
+    instance: Instance,
+    schedule: Schedule,
+    cost: float | None = None,
+) -> LiftCheck:
+    """The same for values of all columns that stand for a schedule of ``instance``."""
     vector = program.vector(values)
     excess = [_excess(0.0, vector, program.upper) / (1 + np.abs(vector))]
     size = abs(program.matrix) @ np.abs(vector)
@@ -78,7 +89,7 @@ def check_lift(
 
 
 # Columns that exist only where their price does: without one, nothing is lost.
-_DERIVED = ("hot", "moved", "rise", "fall")
+_DERIVED = ("hot", "moved", "rise", "fall", "excess")
 
 
 def _excess(lower: np.ndarray | float, value: np.ndarray, upper: np.ndarray) -> np.ndarray:

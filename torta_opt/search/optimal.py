@@ -22,7 +22,7 @@ from torta_opt.formulations.allocation_matrix import AllocationProgram, build_al
 from torta_opt.formulations.constraints import UserConstraint, broken, with_user_constraints
 from torta_opt.formulations.lower import lower
 from torta_opt.instance.data import Instance
-from torta_opt.io.errors import Infeasible, LimitReached
+from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
 from torta_opt.schedule.evaluate import evaluate
 from torta_opt.schedule.verify import verify
@@ -63,8 +63,8 @@ def solve_optimal(
 ) -> Optimal:
     """The best schedule within the limits; stops at a gap of ``limits.gap``.
 
-    Raises Infeasible if the user's constraints leave no schedule, LimitReached if no schedule was
-    found in time.
+    Raises Infeasible if the user's constraints are proved to leave no schedule, LimitReached if
+    none was found, and KeyboardInterrupt if Ctrl-C came before there was one.
     """
     search = _Search(instance, limits or Limits(), tuple(constraints), on_progress)
     if start is not None:
@@ -158,12 +158,9 @@ class _Search:
         return found and self.cost - self.bound <= self.limits.gap * abs(self.cost)
 
     def result(self) -> Optimal:
-        if self.schedule is None and self.constraints:
-            raise Infeasible(
-                f"{self.instance.name}: no schedule found that keeps the user's constraints"
-            )
         if self.schedule is None:
-            raise LimitReached(f"{self.instance.name}: no schedule found within the limits")
+            kept = " that keeps the user's constraints" if self.constraints else ""
+            raise LimitReached(f"{self.instance.name}: no schedule found{kept} within the limits")
         seconds = time.perf_counter() - self.began
         bound = min(self.bound, self.cost)
         return Optimal(self.schedule, self.cost, bound, seconds, self.interrupted)

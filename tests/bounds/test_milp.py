@@ -1,0 +1,140 @@
+"""The bound of branch and bound: above the linear relaxation, below every schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+from support.optima import slack, tiniest
+from support.tiny import random_feasible_schedule
+
+from torta_opt.bounds import milp
+from torta_opt.bounds.lp import lp_bound
+from torta_opt.bounds.milp import TOLERANCE, milp_bound, money
+from torta_opt.formulations.constraints import UserConstraint
+from torta_opt.instance import Instance
+from torta_opt.instance.generate import generate
+from torta_opt.io import Infeasible, LimitReached
+from torta_opt.solvers import Limits, Progress, Result, Status
+
+
+def near(best: float) -> float:
+    return 1e-5 * (1 + abs(best))
+
+
+def assert_between(instance: Instance, best: float) -> list[float]:
+    """lp ≤ milp ≤ integer requests ≤ named servers ≤ best schedule of all."""
+    values = [lp_bound(instance).value]
+    for options in ({}, {"integer": True}, {"integer": True, "named": True}):
+        values.append(milp_bound(instance, Limits(gap=0.0), **options).value)
+    for low, high in itertools.pairwise(values):
+        assert low <= high + near(best), (values, best)
+    assert values[-1] <= best + slack(best), (values, best)
+    return values
+
+
+def test_milp_lies_between_lp_and_the_best_schedule() -> None:
+    raised = 0
+    for instance, best in tiniest(seed=11, count=120):
+        relaxed, counted, *_ = assert_between(instance, best)
+        raised += counted > relaxed + near(best)
+    assert raised > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_milp_lies_between_lp_and_the_best_schedule_on_thousands(seed: int) -> None:
+    for instance, best in tiniest(seed=1100 + seed, count=500):
+        assert_between(instance, best)
+
+
+@pytest.mark.parametrize("work", [0, 1, 2])
+def test_a_node_limit_weakens_the_bound_and_never_breaks_it(work: int) -> None:
+    for instance, best in tiniest(seed=13, count=25):
+        found = milp_bound(instance, Limits(work=work))
+        assert found.source == "milp"
+        assert found.value <= best + slack(best)
+        assert found.value >= lp_bound(instance, Limits(work=work)).value - slack(best)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-3, 0.01, 0.1])
+def test_a_time_limit_weakens_the_bound_and_never_breaks_it(seconds: float) -> None:
+    instance = generate("small/loading")
+    best = milp_bound(instance, Limits(gap=0.0)).value
+    with contextlib.suppress(LimitReached):
+        assert milp_bound(instance, Limits(seconds=seconds)).value <= best + near(best)
+
+
+def test_a_start_changes_no_bound() -> None:
+    rng = np.random.default_rng(14)
+    for instance, best in tiniest(seed=14, count=40):
+        start = random_feasible_schedule(instance, rng)
+        found = milp_bound(instance, Limits(gap=0.0), start=start, integer=True, named=True)
+        without = milp_bound(instance, Limits(gap=0.0), integer=True, named=True)
+        assert abs(found.value - without.value) <= near(best)
+        assert found.value <= best + slack(best)
+
+
+def claims(**changes: Any) -> Any:
+    def solve(problem: Any, *arguments: Any, **options: Any) -> Result:
+        return Result(**{"status": Status.BOUND_ONLY, **changes})
+
+    return solve
+
+
+def test_branching_that_proves_less_leaves_the_proof_of_the_relaxation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance = generate("small/switch")
+    relaxed = lp_bound(instance)
+    for bound in (-np.inf, relaxed.value - 1.0, np.nan, np.inf):
+        monkeypatch.setattr(milp, "solve_milp", claims(bound=bound))
+        found = milp_bound(instance)
+        assert found.value == relaxed.value
+        assert found.dual is not None
+
+
+def test_the_solvers_bound_is_taken_with_its_tolerance_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance = generate("small/switch")
+    claim = lp_bound(instance).value + 1.0
+    monkeypatch.setattr(milp, "solve_milp", claims(bound=claim))
+    found = milp_bound(instance)
+    paid = money(found.program, lp_bound(instance).x)
+    assert found.value == claim - TOLERANCE * (claim + paid)
+    assert found.claim == claim
+    assert found.dual is None
+
+
+def test_ctrl_c_leaves_the_best_bound_so_far() -> None:
+    instance = generate("paper/abilene").cut(0, 1)
+    relaxed = lp_bound(instance).value
+    seen: list[Progress] = []
+
+    def stop(sample: Progress) -> None:
+        seen.append(sample)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    found = milp_bound(instance, Limits(gap=0.0, seconds=60), on_progress=stop)
+    assert seen
+    assert found.interrupted
+    assert relaxed - near(relaxed) <= found.value
+
+
+def add_odd_counts(model: pyo.ConcreteModel, instance: Instance) -> None:
+    """Twice a count of whole servers is 1: only fractions do that."""
+    model.odd = pyo.Constraint(expr=2 * sum(model.start.values()) == 1)
+
+
+def test_constraints_that_only_fractions_keep_are_infeasible() -> None:
+    odd = UserConstraint("odd", add_odd_counts, lambda instance, schedule: 1.0)
+    instance = generate("small/switch")
+    assert np.isfinite(lp_bound(instance, constraints=[odd]).value)
+    with pytest.raises(Infeasible, match="the constraints leave no schedule"):
+        milp_bound(instance, constraints=[odd])

@@ -1,0 +1,199 @@
+"""``solve_optimal``: a legal schedule, a bound below it, and an optimum where it says so."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+from support.optima import slack, tiniest
+from support.tiny import random_feasible_schedule, random_tiny_instance
+
+from torta_opt.formulations.constraints import UserConstraint
+from torta_opt.instance import Instance
+from torta_opt.instance.generate import generate
+from torta_opt.io import Infeasible, LimitReached
+from torta_opt.schedule import Schedule, evaluate, verify
+from torta_opt.search import optimal
+from torta_opt.search.optimal import Optimal, solve_optimal
+from torta_opt.solvers import Limits, Progress
+
+
+def assert_sound(instance: Instance, found: Optimal, best: float) -> None:
+    assert verify(instance, found.schedule).ok
+    assert found.cost == evaluate(instance, found.schedule).cost
+    assert found.bound <= best + slack(best)
+    assert found.cost >= best - slack(best)
+
+
+def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
+    found = solve_optimal(instance, Limits(gap=1e-6))
+    assert_sound(instance, found, best)
+    proved = found.cost - found.bound <= 1e-6 * abs(found.cost)
+    if proved:
+        assert abs(found.cost - best) <= 2e-6 * (1 + abs(best))
+    return proved
+
+
+def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
+    cases = tiniest(seed=41, count=80)
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_optimal_is_the_cheapest_of_all_schedules_on_thousands(seed: int) -> None:
+    cases = tiniest(seed=4100 + seed, count=250)
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 150
+
+
+def test_what_is_not_proved_is_close() -> None:
+    """Without squares only the choice of what expires separates program and schedules."""
+    gaps = []
+    for instance, _ in tiniest(seed=42, count=60, frobenius=0.0):
+        found = solve_optimal(instance, Limits(gap=1e-6))
+        gaps.append(0.0 if found.gap is None else found.gap)
+    assert np.mean(np.array(gaps) < 1e-5) > 0.7
+    assert np.median(gaps) < 1e-5
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("work", [0, 1, 3])
+def test_a_work_limit_leaves_a_sound_answer_or_none(work: int) -> None:
+    for instance, best in tiniest(seed=43, count=15):
+        with contextlib.suppress(LimitReached):
+            found = solve_optimal(instance, Limits(work=work))
+            assert_sound(instance, found, best)
+
+
+def test_no_time_is_a_limit_reached() -> None:
+    with pytest.raises(LimitReached, match="within the limits"):
+        solve_optimal(generate("small/loading"), Limits(seconds=0.0))
+
+
+def test_a_start_is_what_no_time_returns() -> None:
+    instance = generate("small/loading")
+    start = random_feasible_schedule(instance, np.random.default_rng(3))
+    found = solve_optimal(instance, Limits(seconds=0.0), start=start)
+    assert found.schedule is start
+    assert found.bound <= found.cost
+
+
+def test_no_answer_is_dearer_than_its_start() -> None:
+    rng = np.random.default_rng(44)
+    for _ in range(20):
+        instance = random_tiny_instance(rng)
+        start = random_feasible_schedule(instance, rng)
+        found = solve_optimal(instance, Limits(gap=0.5, work=1), start=start)
+        assert found.cost <= evaluate(instance, start).cost
+
+
+def test_an_illegal_start_is_no_start() -> None:
+    instance = generate("small/loading")
+    legal = random_feasible_schedule(instance, np.random.default_rng(3))
+    empty = np.zeros_like(legal.routing)
+    broken = Schedule(empty, legal.command, legal.command_model, legal.processing)
+    found = solve_optimal(instance, start=broken)
+    assert verify(instance, found.schedule).ok
+
+
+def test_a_gap_stops_the_search() -> None:
+    instance = generate("small/switch")
+    loose, tight = (solve_optimal(instance, Limits(gap=gap)) for gap in (0.9, 0.0))
+    assert loose.gap <= 0.9
+    assert tight.cost <= loose.cost
+    assert tight.bound >= loose.bound - slack(loose.bound)
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_branch_and_bound_returns_the_best_so_far() -> None:
+    instance = generate("paper/abilene").cut(0, 2)
+
+    def stop(sample: Progress) -> None:
+        raise KeyboardInterrupt
+
+    found = solve_optimal(instance, Limits(gap=0.0, seconds=120), on_progress=stop)
+    assert found.interrupted
+    assert verify(instance, found.schedule).ok
+    assert found.bound <= found.cost
+
+
+@pytest.mark.parametrize("calls_before", [0, 1, 2, 3])
+def test_ctrl_c_anywhere_returns_the_best_so_far(
+    calls_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while a schedule is rounded, and before there is any: then it is passed on."""
+    instance, rounded = generate("small/switch"), []
+    honest = optimal.round_relaxation
+
+    def interrupted(*arguments: Any) -> Schedule | None:
+        if len(rounded) >= calls_before:
+            raise KeyboardInterrupt
+        rounded.append(honest(*arguments))
+        return rounded[-1]
+
+    monkeypatch.setattr(optimal, "round_relaxation", interrupted)
+    if calls_before == 0:
+        with pytest.raises(KeyboardInterrupt):
+            solve_optimal(instance, Limits(gap=0.0))
+        return
+    found = solve_optimal(instance, Limits(gap=0.0))
+    assert found.cost <= min(evaluate(instance, schedule).cost for schedule in rounded)
+    assert found.interrupted == (calls_before < len(optimal.THRESHOLDS))
+
+
+# --- a user's constraints -----------------------------------------------------------------------
+
+
+def at_most_starts(most: float) -> UserConstraint:
+    """At most so many starts over the horizon."""
+
+    def add(model: pyo.ConcreteModel, instance: Instance) -> None:
+        model.few_starts = pyo.Constraint(expr=sum(model.start.values()) <= most)
+
+    def check(instance: Instance, schedule: Schedule) -> float:
+        return float((schedule.command == 1).sum()) - most
+
+    return UserConstraint("few starts", add, check)
+
+
+def test_a_schedule_keeps_the_constraints() -> None:
+    instance = generate("small/switch")
+    free = solve_optimal(instance)
+    starts = int((free.schedule.command == 1).sum())
+    assert starts > 0
+    found = solve_optimal(instance, constraints=[at_most_starts(starts - 1)])
+    assert int((found.schedule.command == 1).sum()) < starts
+    assert found.bound >= free.bound - slack(free.bound)
+    assert found.cost >= found.bound
+
+
+def test_a_start_that_breaks_a_constraint_is_no_start() -> None:
+    instance = generate("small/switch")
+    free = solve_optimal(instance)
+    with pytest.raises(LimitReached):
+        solve_optimal(
+            instance,
+            Limits(seconds=0.0),
+            start=free.schedule,
+            constraints=[at_most_starts(0)],
+        )
+
+
+def test_constraints_that_leave_no_schedule_are_infeasible() -> None:
+    with pytest.raises(Infeasible, match="leave no schedule"):
+        solve_optimal(generate("small/switch"), constraints=[at_most_starts(-1)])
+
+
+def test_a_check_that_no_schedule_passes_is_no_proof_of_infeasibility() -> None:
+    """The rows allow what the check forbids: nothing was proved, nothing was found."""
+    never = UserConstraint("never", at_most_starts(99).add, lambda instance, schedule: 1.0)
+    with pytest.raises(LimitReached, match="no schedule found that keeps"):
+        solve_optimal(generate("small/switch"), constraints=[never])

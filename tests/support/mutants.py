@@ -1,0 +1,112 @@
+"""Mutants of the matrix text of the allocation program, made from its syntax tree.
+
+One mutant leaves out one block of coefficients (a call of ``entries.add``), one family of rows or
+columns, one price or one right-hand side.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torta_opt.formulations import allocation_matrix
+
+SOURCE = Path(allocation_matrix.__file__)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What was changed, and the text that results."""
+
+    name: str
+    tree: ast.Module
+
+    def load(self) -> types.ModuleType:
+        """The changed text as a module of its own."""
+        module = types.ModuleType(f"mutant_of_{allocation_matrix.__name__}")
+        sys.modules[module.__name__] = module  # data classes look their module up
+        try:
+            exec(compile(self.tree, str(SOURCE), "exec"), module.__dict__)
+        finally:
+            del sys.modules[module.__name__]
+        return module
+
+
+def mutants() -> list[Mutant]:
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    return [*_without_calls(tree), *_with_entries(tree)]
+
+
+def _without_calls(tree: ast.Module) -> Iterator[Mutant]:
+    """One ``entries.add(...)`` left out."""
+    for n, (function, call) in enumerate(_calls(tree)):
+        changed = copy.deepcopy(tree)
+        _, twin = _calls(changed)[n]
+        twin.value = ast.Constant(None)
+        ast.fix_missing_locations(changed)
+        yield Mutant(f"{function}: no {ast.unparse(call.value)[12:60]}", changed)
+
+
+def _calls(tree: ast.Module) -> list[tuple[str, ast.Expr]]:
+    return [
+        (function.name, node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Expr) and ast.unparse(node).startswith("entries.add(")
+    ]
+
+
+# Function → how one value of the dictionaries by family in it is spoiled.
+_SPOILED: dict[str, Callable[[ast.expr], ast.expr]] = {
+    "_upper_bounds": lambda value: _called("np.zeros_like", value),
+    "_row_masks": lambda value: _called("np.zeros_like", value),
+    "_costs": lambda value: ast.Constant(0.0),
+    "_routing_rows": lambda value: _moved(value),
+    "_queue_rows": lambda value: _moved(value),
+    "_state_rows": lambda value: _moved(value),
+    "_capacity_rows": lambda value: _moved(value),
+    "_hot_rows": lambda value: _moved(value),
+    "_change_rows": lambda value: _moved(value),
+}
+
+
+def _called(function: str, value: ast.expr) -> ast.expr:
+    return ast.parse(f"{function}({ast.unparse(value)})", mode="eval").body
+
+
+def _moved(value: ast.expr) -> ast.expr:
+    """Both sides of rows 1 further up."""
+    return ast.parse(f"tuple(side + 1.0 for side in {ast.unparse(value)})", mode="eval").body
+
+
+def _with_entries(tree: ast.Module) -> Iterator[Mutant]:
+    """One value of a dictionary by family spoiled."""
+    for n, (function, node, place) in enumerate(_entries(tree)):
+        changed = copy.deepcopy(tree)
+        _, twin, _ = _entries(changed)[n]
+        twin.values[place] = _SPOILED[function](twin.values[place])
+        ast.fix_missing_locations(changed)
+        yield Mutant(f"{function}: {ast.literal_eval(node.keys[place])} spoiled", changed)
+
+
+def _entries(tree: ast.Module) -> list[tuple[str, ast.Dict, int]]:
+    return [
+        (function.name, node, place)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.name in _SPOILED
+        for node in ast.walk(function)
+        if isinstance(node, ast.Dict)
+        for place, key in enumerate(node.keys)
+        if _is_family(key)
+    ]
+
+
+def _is_family(key: Any) -> bool:
+    return isinstance(key, ast.Constant) and key.value in allocation_matrix.AXES
