@@ -27,7 +27,7 @@ def test_the_bound_of_the_model_is_that_of_the_program() -> None:
     for instance, best in tiniest(seed=51, count=25):
         model = build_allocation_model(instance)
         relaxed, whole = bound_of_model(model), bound_of_model(model, whole=True)
-        assert relaxed.source, whole.source == ("lp", "milp")
+        assert (relaxed.source, whole.source) == ("lp", "milp")
         assert abs(relaxed.value - lp_bound(instance).value) <= near(best)
         assert abs(whole.value - milp_bound(instance).value) <= 10 * near(best)
         assert relaxed.value <= whole.value <= best + slack(best)
@@ -142,6 +142,6 @@ def test_an_unsolved_model_and_fractions_are_not_lowered() -> None:
 
 
 def test_another_instances_model_is_refused() -> None:
-    model = build_allocation_model(generate("paper/abilene", slots=1))
+    model = build_allocation_model(random_tiny_instance(np.random.default_rng(55)))
     with pytest.raises(InvalidInput, match="is not the program of instance 'small/loading'"):
         lower_model(generate("small/loading"), model)

@@ -15,7 +15,7 @@ from torta_opt.formulations.constraints import with_user_constraints
 from torta_opt.formulations.lift import check_lift, lift
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
-from torta_opt.io import InvalidInput
+from torta_opt.io import Infeasible, InvalidInput
 from torta_opt.schedule import evaluate
 from torta_opt.search.optimal import solve_optimal
 
@@ -47,11 +47,8 @@ def test_the_row_holds_for_every_schedule_that_passes_the_check_and_for_no_other
         emitted = carbon_kg(instance, schedule, intensity)
         for cap in (emitted * 0.9 - 1e-3, emitted, emitted * 1.1):
             constraint = carbon_cap(cap, intensity)
-            try:
-                program = build_allocation_program(instance)
-                program = with_user_constraints(program, [constraint])
-            except (InvalidInput, ValueError):
-                continue
+            program = build_allocation_program(instance)
+            program = with_user_constraints(program, [constraint])
             values = lift(instance, schedule, pools=program.pools, tangents=program.tangents)
             activity = float((program.matrix @ program.vector(values))[-1])
             fits = activity <= program.row_upper[-1] + 1e-9 * (1 + abs(cap))
@@ -93,3 +90,13 @@ def test_an_intensity_that_does_not_fit_is_refused(intensity: object, rule: str)
     instance = generate("small/residency")
     with pytest.raises(InvalidInput, match=rule):
         carbon_cap(1.0, intensity).add(build_allocation_model(instance), instance)
+
+
+def test_where_nothing_is_emitted_any_cap_holds() -> None:
+    rng = np.random.default_rng(63)
+    instance = random_tiny_instance(rng)
+    free = lp_bound(instance).value
+    nothing = np.zeros(len(instance.system.regions))
+    assert lp_bound(instance, constraints=[carbon_cap(0.0, nothing)]).value == pytest.approx(free)
+    with pytest.raises(Infeasible):
+        lp_bound(instance, constraints=[carbon_cap(-1.0, nothing)])

@@ -146,7 +146,7 @@ def test_ctrl_c_anywhere_returns_the_best_so_far(
         return
     found = solve_optimal(instance, Limits(gap=0.0))
     assert found.cost <= min(evaluate(instance, schedule).cost for schedule in rounded)
-    assert found.interrupted == (calls_before < len(optimal.THRESHOLDS))
+    assert found.interrupted == (calls_before < len(optimal.DISCOUNTS))
 
 
 # --- a user's constraints -----------------------------------------------------------------------

@@ -12,21 +12,21 @@ from torta_opt.formulations.allocation_matrix import SERVERS
 from torta_opt.formulations.lift import check_lift
 from torta_opt.instance.generate import generate, preset_names
 from torta_opt.schedule import evaluate, verify
-from torta_opt.search.rounding import THRESHOLDS, round_relaxation, round_servers
+from torta_opt.search.rounding import DISCOUNTS, round_relaxation, round_servers
 from torta_opt.solvers import Limits
 
 SMALL = [name for name in preset_names() if name.startswith("small/")]
 
 
-@pytest.mark.parametrize("threshold", THRESHOLDS)
+@pytest.mark.parametrize("discount", DISCOUNTS)
 def test_rounded_servers_are_whole_and_keep_every_row_of_the_server_network(
-    threshold: float,
+    discount: float,
 ) -> None:
     rng = np.random.default_rng(31)
     for _ in range(60):
         found = lp_bound(random_tiny_instance(rng))
         program = found.program
-        rounded = round_servers(program, found.x, threshold)
+        rounded = round_servers(program, found.x, found.dual, discount)
         servers = np.concatenate(
             [np.arange(0)]
             + [
@@ -43,11 +43,11 @@ def test_rounded_servers_are_whole_and_keep_every_row_of_the_server_network(
             assert np.allclose(activity[rows], program.row_lower[rows], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("threshold", THRESHOLDS)
-def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best(threshold: float) -> None:
+@pytest.mark.parametrize("discount", DISCOUNTS)
+def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best(discount: float) -> None:
     for instance, best in tiniest(seed=32, count=100):
         found = lp_bound(instance)
-        schedule = round_relaxation(found.program, found.x, threshold)
+        schedule = round_relaxation(found.program, found.x, found.dual, discount)
         assert verify(instance, schedule).ok
         assert check_lift(found.program, schedule).ok
         assert evaluate(instance, schedule).cost >= best - slack(best)
@@ -57,7 +57,7 @@ def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best(threshold: 
 def test_small_presets_round_to_legal_schedules(preset: str) -> None:
     instance = generate(preset)
     found = lp_bound(instance)
-    schedule = round_relaxation(found.program, found.x, THRESHOLDS[0])
+    schedule = round_relaxation(found.program, found.x, found.dual, DISCOUNTS[0])
     assert verify(instance, schedule).ok
     assert evaluate(instance, schedule).cost >= found.value - slack(found.value)
 
@@ -69,10 +69,11 @@ def test_any_vector_of_counts_rounds_to_a_legal_schedule() -> None:
         instance = random_tiny_instance(rng)
         program = lp_bound(instance).program
         x = rng.random(len(program.upper)) * program.upper
-        schedule = round_relaxation(program, x, 0.3)
+        dual = rng.normal(size=len(program.row_lower))
+        schedule = round_relaxation(program, x, dual, 0.9)
         assert verify(instance, schedule).ok
 
 
 def test_no_time_no_schedule() -> None:
     found = lp_bound(generate("small/loading"))
-    assert round_relaxation(found.program, found.x, 0.3, Limits(seconds=0.0)) is None
+    assert round_relaxation(found.program, found.x, found.dual, 0.9, Limits(seconds=0.0)) is None

@@ -37,8 +37,9 @@ def carbon_cap(kg: float, intensity: Intensity) -> UserConstraint:
 
         table = intensity_table(instance, intensity)
         place = {name: n for n, name in enumerate(instance.system.regions)}
+        # None, not <=: nothing is emitted where servers draw nothing, and 0 <= kg is no row
         emitted = sum(table[t, place[j]] * kwh for (t, j), kwh in model.energy_kwh.items())
-        model.carbon = pyo.Constraint(expr=emitted <= kg)
+        model.carbon = pyo.Constraint(expr=(None, emitted, kg))
 
     def excess(instance: Instance, schedule: Schedule) -> float:
         return carbon_kg(instance, schedule, intensity) - kg

@@ -123,8 +123,10 @@ def with_rows(program: AllocationProgram, rows: Sequence[Row]) -> AllocationProg
         for r, row in enumerate(rows)
         for name, value in row.coefficients.items()
     ]
-    at_row, column, value = (np.array(part) for part in zip(*entries, strict=True))
-    block = sparse.csr_array((value, (at_row, column)), shape=(len(rows), len(program.cost)))
+    at_row, column, value = np.array(entries, float).reshape(-1, 3).T
+    block = sparse.csr_array(
+        (value, (at_row.astype(int), column.astype(int))), shape=(len(rows), len(program.cost))
+    )
     return dataclasses.replace(
         program,
         matrix=sparse.csr_array(sparse.vstack([program.matrix, block])),

@@ -24,7 +24,7 @@ VERSION = 1
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
-Bytes = Annotated[int, Field(ge=0, lt=1 << 62)]
+Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Table = list[list[Real]]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torta_opt.placement.data import PlacementInstance, PlacementSchedule
+from torta_opt.placement.data import DELAY_SETTINGS, PlacementInstance, PlacementSchedule
 from torta_opt.placement.performance import (
     Prices,
+    direct_network_ms,
     direct_response_ms,
     first_token_prices,
     path_ms,
@@ -59,6 +60,7 @@ def evaluate(
     }
     cost = sum(costs.values())
     metrics = _metrics(instance, schedule, cost, (slowest + instance.delays.start_ms) / 1000)
+    metrics |= _first_token(instance, schedule, server_to_server)
     return PlacementEvaluation(cost, costs, metrics)
 
 
@@ -82,12 +84,31 @@ def _metrics(
     }
     if not requests:
         return metrics
-    first = total_ms(first_token_prices(instance), schedule) / 1000 / requests
-    first += instance.delays.start_ms / 1000
-    for setting in ("published", "zero"):
+    for setting in DELAY_SETTINGS:
         fixed = instance.delays.fixed_ms(setting, is_petals_like(schedule.method)) / 1000
         mean = cost / requests + fixed
         metrics[f"response_mean_s_{setting}"] = mean
         metrics[f"token_mean_s_{setting}"] = mean / instance.output_tokens
-        metrics[f"first_token_mean_s_{setting}"] = first + fixed
     return metrics
+
+
+def _first_token(
+    instance: PlacementInstance, schedule: PlacementSchedule, server_to_server: bool
+) -> dict[str, float]:
+    """Mean time to the first token, in both delay settings."""
+    if not schedule.routes:
+        return {}
+    paid = first_token_prices(instance)
+    total = 0.0
+    for route in schedule.routes:
+        network, computation = path_ms(paid, route.client, route.servers, schedule.blocks_on(route))
+        if server_to_server:
+            network = direct_network_ms(instance, route.client, route.servers, prompt=True)
+        total += network + computation
+    mean = (total / len(schedule.routes) + instance.delays.start_ms) / 1000
+    like_petals = is_petals_like(schedule.method)
+    return {
+        f"first_token_mean_s_{setting}": mean
+        + instance.delays.fixed_ms(setting, like_petals) / 1000
+        for setting in DELAY_SETTINGS
+    }

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torta_opt.io import VerificationFailed
-from torta_opt.placement.cg_bprr import ConservativeGreedy, cg_bp
+from torta_opt.placement.cg_bp import ConservativeGreedy
 from torta_opt.placement.chains import chains_of
 from torta_opt.placement.data import PlacementInstance
 
@@ -49,9 +49,8 @@ def guarantee(instance: PlacementInstance, found: ConservativeGreedy) -> Guarant
     return Guarantee(total / weight if weight else 0.0, promise)
 
 
-def check_guarantee(instance: PlacementInstance, requests: int | None = None) -> Guarantee:
-    """Run CG-BP and hold it to Theorem 2. Raises VerificationFailed if it does not keep it."""
-    found = cg_bp(instance, instance.requests if requests is None else requests)
+def check_guarantee(instance: PlacementInstance, found: ConservativeGreedy) -> Guarantee:
+    """Hold ``found`` to Theorem 2. Raises VerificationFailed if it does not keep it."""
     promised = guarantee(instance, found)
     if not promised.kept:
         raise VerificationFailed(

@@ -20,10 +20,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from torta_opt.io import Infeasible
-from torta_opt.placement.cg_bprr import block_counts, cg_bp, least_window
-from torta_opt.placement.chains import Chains, chains_of
-from torta_opt.placement.data import NO_SERVER, Placement, PlacementInstance, PlacementSchedule
-from torta_opt.placement.performance import prices
+from torta_opt.placement.cg_bp import block_counts, cg_bp, least_window
+from torta_opt.placement.chains import Chains, chains_of, cheapest_chain
+from torta_opt.placement.data import (
+    NO_SERVER,
+    Placement,
+    PlacementInstance,
+    PlacementSchedule,
+    Route,
+)
+from torta_opt.placement.performance import cache_slots, prices
 from torta_opt.placement.routing import routes_in_turn
 
 GIB = 1 << 30
@@ -114,11 +120,8 @@ def opt_number_schedule(instance: PlacementInstance, seed: int = 0) -> Placement
     return PlacementSchedule("opt_number", placement, latency_routes(instance, placement), seed)
 
 
-def latency_routes(instance: PlacementInstance, placement: Placement) -> tuple:
+def latency_routes(instance: PlacementInstance, placement: Placement) -> tuple[Route, ...]:
     """Requests in turn, each on the way PETALS prefers among those with memory left."""
-    from torta_opt.placement.data import Route
-    from torta_opt.placement.performance import cache_slots
-
     chains = chains_of(placement, instance.llm.blocks)
     left = cache_slots(instance, placement)
     routes = []
@@ -153,8 +156,6 @@ def latency_costs(
 
 
 def cheapest_by_latency(chains: Chains, cost: np.ndarray, finish: np.ndarray) -> tuple[int, ...]:
-    from torta_opt.placement.chains import cheapest_chain
-
     return cheapest_chain(chains.links, chains.is_last, cost.tolist(), finish.tolist())[1]
 
 

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torta_opt.placement.cg_bprr import cg_bp, online_requests
+from torta_opt.placement.cg_bp import cg_bp
+from torta_opt.placement.cg_bprr import online_requests
 from torta_opt.placement.chains import cheapest_chain
 from torta_opt.placement.data import Placement, PlacementInstance
+from torta_opt.placement.guarantee import check_guarantee
 from torta_opt.placement.petals import (
     FULL_CACHE_MS,
     opt_number_placement,
@@ -76,8 +78,9 @@ def _opt_rr(instance: PlacementInstance, requests: int, seed: int) -> Contender:
 
 
 def _proposed(instance: PlacementInstance, requests: int, seed: int) -> Contender:
-    placement = cg_bp(instance, requests).placement
-    return Contender("proposed", placement, own_pool(instance, placement), ws_rr)
+    found = cg_bp(instance, requests)
+    check_guarantee(instance, found)
+    return Contender("proposed", found.placement, own_pool(instance, found.placement), ws_rr)
 
 
 CONTENDERS: dict[str, Callable[[PlacementInstance, int, int], Contender]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 MAX_BLOCKS = 10_000
 MAX_SERVERS = 5_000
-MAX_BYTES = 1 << 62
+MAX_BYTES = 1 << 50
 MAX_MS = 1e9
+MAX_REQUESTS = 10**6
 
 
 def check(instance: PlacementInstance) -> None:
@@ -29,16 +31,25 @@ def check(instance: PlacementInstance) -> None:
     for name in ("start_ms", "proposed_ms", "petals_ms"):
         _check_delays(np.array(getattr(instance.delays, name)), f"delays.{name}")
     for name in ("forward_rps", "network_rps"):
-        if not (np.isfinite(getattr(servers, name)) & (getattr(servers, name) > 0)).all():
-            raise InvalidInput("must be positive numbers", field=f"servers.{name}")
+        speed = getattr(servers, name)
+        _refuse(~(np.isfinite(speed) & (speed > 0)), f"servers.{name}", "must be positive")
     _refuse(servers.memory_bytes < 0, "servers.memory_bytes", "must not be negative")
+    too_much = servers.memory_bytes > MAX_BYTES
+    _refuse(too_much, "servers.memory_bytes", f"must not exceed {MAX_BYTES}")
+    _check_kinds(instance)
     _refuse(servers.most_blocks < 0, "servers.most_blocks", "must not be negative")
     _refuse(clients.requests < 0, "clients.requests", "must not be negative")
     bad_rate = ~np.isfinite(clients.rate_per_s) | (clients.rate_per_s < 0)
     _refuse(bad_rate, "clients.rate_per_s", "must not be negative")
+    if clients.requests.sum() > MAX_REQUESTS:
+        raise InvalidInput(f"are more than {MAX_REQUESTS} in all", field="clients.requests")
     for field in ("input_tokens", "output_tokens"):
         if not 1 <= getattr(instance, field) <= 10**7:
             raise InvalidInput("must lie in 1 to 10000000", field=field)
+    if instance.cache_bytes > MAX_BYTES:
+        raise InvalidInput(
+            f"makes a cache of more than {MAX_BYTES} bytes", field="llm.cache_bytes_per_token"
+        )
 
 
 def check_feasible(instance: PlacementInstance, requests: int = 1) -> None:
@@ -55,7 +66,7 @@ def check_feasible(instance: PlacementInstance, requests: int = 1) -> None:
             f"request each; {blocks - holds} blocks stay uncovered"
         )
     usable = instance.use_limit > 0
-    memory = int(instance.servers.memory_bytes[usable].sum())
+    memory = sum(instance.servers.memory_bytes[usable].tolist())
     needed = blocks * (instance.llm.block_bytes + requests * instance.cache_bytes)
     if memory < needed:
         raise Infeasible(
@@ -70,7 +81,21 @@ def _check_llm(instance: PlacementInstance) -> None:
         raise InvalidInput(f"must lie in 1 to {MAX_BLOCKS}", field="llm.blocks")
     for field in ("block_bytes", "cache_bytes_per_token", "width", "kv_groups"):
         if not 1 <= getattr(llm, field) <= MAX_BYTES:
-            raise InvalidInput("must be at least 1", field=f"llm.{field}")
+            raise InvalidInput(f"must lie in 1 to {MAX_BYTES}", field=f"llm.{field}")
+
+
+def _check_kinds(instance: PlacementInstance) -> None:
+    """Servers of one type are alike in all but memory and place: the file says it once a type."""
+    servers = instance.servers
+    outside = (servers.kind < 0) | (servers.kind >= len(servers.kinds))
+    _refuse(outside, "servers.kind", "names an unknown type")
+    first = np.full(len(servers.kinds), -1)
+    for j, kind in reversed(list(enumerate(servers.kind.tolist()))):
+        first[kind] = j
+    twin = first[servers.kind]
+    for name in ("decode_ms", "prefill_ms", "most_blocks", "forward_rps", "network_rps"):
+        values = getattr(servers, name)
+        _refuse(values != values[twin], f"servers.{name}", "must be the same for a whole type")
 
 
 def _check_sizes(instance: PlacementInstance) -> None:
@@ -88,14 +113,20 @@ def _check_sizes(instance: PlacementInstance) -> None:
         "clients.requests": (clients.requests, (origins,)),
         "clients.rate_per_s": (clients.rate_per_s, (origins,)),
     }
-    for name in ("kind", "memory_bytes", "decode_ms", "prefill_ms", "most_blocks"):
-        shapes[f"servers.{name}"] = (getattr(servers, name), (count,))
-    for field, (array, shape) in shapes.items():
+    for field in fields(servers):
+        value = getattr(servers, field.name)
+        if isinstance(value, np.ndarray):
+            shapes[f"servers.{field.name}"] = (value, (count,))
+    for place, holder in (("servers", servers), ("clients", clients)):
+        if len(holder.nodes) != len(holder.names):
+            raise InvalidInput("must name one node each", field=f"{place}.nodes")
+    for where, (array, shape) in shapes.items():
         if array.shape != shape:
-            raise InvalidInput(f"has shape {array.shape}, expected {shape}", field=field)
-    for field, names in (("servers", servers.names), ("clients", clients.names)):
+            raise InvalidInput(f"has shape {array.shape}, expected {shape}", field=where)
+    named = {"servers": servers.names, "clients": clients.names, "types": servers.kinds}
+    for where, names in named.items():
         if len(set(names)) < len(names):
-            raise InvalidInput("must have different names", field=field)
+            raise InvalidInput("must have different names", field=where)
 
 
 def _check_delays(array: np.ndarray, field: str) -> None:

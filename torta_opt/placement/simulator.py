@@ -3,8 +3,9 @@
 A request routes itself on arrival. If every server of its chain has room it takes its caches on all
 of them at once and holds them for start + fixed delay + prompt + tokens; if one has not, it takes
 nothing and tries again, routed anew, after 1 s, then 2, 4, … up to 60 s (PETALS's back-off).
-``give_up_s`` ends that. Routers know the completion times of running sessions and nothing of those
-who wait. Same seed, same result; ties are broken by order of arrival.
+``give_up_s`` ends that, and so does failing while nothing is in use. Routers know the completion
+times of running sessions and nothing of those who wait. Same seed, same result; ties are broken by
+order of arrival.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torta_opt.placement.data import PlacementInstance
 from torta_opt.placement.petals_simulated import Contender
 from torta_opt.placement.swarm import Swarm
 from torta_opt.placement.ws_rr import Arrivals, OnlineResult, retry_gap_ms
+
+IDLE_TRIES = 10  # tries after which a request is given up that fails while nothing is in use
 
 
 def simulate(
@@ -73,7 +76,7 @@ def simulate(
         if jitter:
             gap *= 1 + jitter * (2 * rng.random() - 1)
         tries[r] += 1
-        hopeless = not chain and not any(swarm.sessions)
+        hopeless = not any(swarm.sessions) and (not chain or tries[r] >= IDLE_TRIES)
         if hopeless or now + gap - at[r] > patience:
             inside -= 1
         else:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torta_opt.io import Infeasible
+from torta_opt.io import Infeasible, InvalidInput
 from torta_opt.placement.data import PlacementInstance
 from torta_opt.placement.petals_simulated import Contender
 from torta_opt.placement.swarm import Swarm
@@ -75,6 +75,8 @@ def poisson_arrivals(
     """``requests`` arrivals at the instance's rates, each of its most tokens."""
     rng = np.random.default_rng(seed)
     rates = instance.clients.rate_per_s
+    if rates.sum() <= 0:
+        raise InvalidInput("must be above 0 for some client", field="clients.rate_per_s")
     gaps = rng.exponential(1000 / rates.sum(), requests)
     if first_at_zero and requests:
         gaps[0] = 0.0

@@ -6,7 +6,9 @@ them out one by one by some rule has a closed form:
     in order      to the first server of a ranking until it is full, then to the next
     evenly        always to the server with the lowest level: all levels rise to one water line
 
-Both are exact in integers and cost a few array operations per class, however many requests.
+Both cost a few array operations per class, however many requests. In order is exact. Evenly is
+exact where the levels of a group rise by equal steps; where steps differ, every member ends within
+one request of the water line.
 """
 
 from __future__ import annotations
@@ -170,7 +172,8 @@ def fill_evenly(
     rises by ``step`` (S,); no member takes more than its room. Equal levels go by ``rank``.
 
     Poured as water the units reach a line at which every member holds a whole number and a part;
-    the parts add up to fewer units than members, and these go to the lowest levels.
+    the parts add up to fewer units than members, and these go to the lowest levels. With equal
+    steps in a group this is what handing out one by one gives.
     """
     groups = len(wanted)
     wanted = np.minimum(wanted, sum_by(group, room, groups))

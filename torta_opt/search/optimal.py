@@ -26,7 +26,7 @@ from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
 from torta_opt.schedule.evaluate import evaluate
 from torta_opt.schedule.verify import verify
-from torta_opt.search.rounding import THRESHOLDS, round_relaxation
+from torta_opt.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.solvers import Limits, Progress, solve_lp
 
 # Columns up to which servers are named. Beyond, symmetry costs more than exactness gains.
@@ -113,9 +113,10 @@ class _Search:
         relaxed = solve_lp(program.problem(), limits=self._left, crossover=False)
         found = relaxed_bound(program, relaxed, 0.0)
         self.bound, self.interrupted = found.value, found.interrupted
-        for threshold in THRESHOLDS:
-            if found.x is not None and not self.is_done:
-                self.offer(round_relaxation(program, found.x, threshold, self._left, METHOD))
+        for discount in DISCOUNTS:
+            if found.x is None or found.dual is None or self.is_done:
+                return
+            self.offer(round_relaxation(program, found.x, found.dual, discount, self._left, METHOD))
 
     def branch(self, *, integer: bool = False, named: bool = False) -> None:
         """Branch and bound; with named servers only if the program is small."""

@@ -1,9 +1,10 @@
 """From the linear relaxation to a schedule: whole servers close to the fractions, then requests.
 
-1. *Servers.* For every pool, model and slot the relaxation uses a number of servers; rounded, it is
-   the number wanted. The cheapest flow of whole servers that is short of it as little as pays is a
-   linear program over server counts alone. Its matrix is that of a network with arcs for the
-   shortage beside it, so its vertices are integral.
+1. *Servers.* The duals of the relaxation price a server's usable time; at these prices fractions
+   and whole numbers earn the same. So the price holds up to the number of servers the relaxation
+   uses and falls beyond it: by ``discount``, what a server is worth that is needed in part. The
+   best flow of whole servers at such prices is a linear program over server counts alone. Its
+   matrix is that of a network with parallel arcs, so its vertices are integral.
 2. *Requests.* With servers fixed, the rest of the program is solved again, each server's time
    shortened by what a mix of whole requests leaves unused on average.
 3. ``lower`` makes a legal schedule of the two.
@@ -21,53 +22,65 @@ from torta_opt.formulations.lower import lower
 from torta_opt.schedule.data import Schedule
 from torta_opt.solvers import Limits, Problem, solve_lp
 
-# Fractions of a server above these count as a whole one: cautious first.
-THRESHOLDS = (0.05, 0.3)
+# What a server beyond the fractional number is worth, as a share of its price: cautious first.
+DISCOUNTS = (0.9, 1.0)
+PREMIUM = 1.2  # what servers within that number are worth: losing one costs more than its price
 WASTE = 0.5  # of the shortest request of a model: what a full server leaves unused on average
 
 
 def round_relaxation(
     program: AllocationProgram,
     x: np.ndarray,
-    threshold: float,
+    dual: np.ndarray,
+    discount: float,
     limits: Limits | None = None,
     method: str = "rounding",
 ) -> Schedule | None:
-    """A legal schedule near an answer of the relaxation; None if a limit came first."""
-    servers = round_servers(program, x, threshold)
+    """A legal schedule near an answer of the relaxation; None if a limit came first.
+
+    x, dual   (columns,), (rows,) of the relaxation
+    """
+    servers = round_servers(program, x, dual, discount)
     if servers is None:
         return None
-    shortened = _fixed(program, servers, _shortened(program))
-    result = solve_lp(shortened, limits=limits, crossover=False)
+    requests = with_servers(program, servers, shortened(program))
+    result = solve_lp(requests, limits=limits, crossover=False)
     if result.x is None:
         return None
     values = program.values(result.x)
     return lower(program.instance, values, pools=program.pools, method=method)
 
 
-def round_servers(program: AllocationProgram, x: np.ndarray, threshold: float) -> np.ndarray | None:
-    """A vector whose server counts are integers and feasible; other columns are those of x."""
-    values = program.values(x)
-    wanted, value = _wanted(program, values, threshold)
-    ready = program.columns["ready"]
+def round_servers(
+    program: AllocationProgram, x: np.ndarray, dual: np.ndarray, discount: float
+) -> np.ndarray | None:
+    """A vector whose server counts are integers and feasible; other columns are those of x.
+
+    minimise  Σ (cost − discount·price)·servers − Σ_ready price·gain(ready), with
+    gain(n) = (PREMIUM − discount)·min(n, wanted), wanted the fractional number
+    """
     columns = np.concatenate([np.arange(*_span(program.columns[name])) for name in SERVERS])
     flows = ("off_flow", "ready_flow", "switch_flow")
     rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in flows])
-    cells = tuple(ready.index.T)
+    price = time_price(program, dual)
+    ready = np.arange(*_span(program.columns["ready"]))
+    wanted, gain = _wanted(program, x), (PREMIUM - discount) * price[ready]
+    full = np.floor(wanted + 1e-6)
+    part = np.clip(wanted - full, 0.0, 1.0)  # of one more server, of which part has the gain
     count = len(ready)
-    at_ready = np.searchsorted(columns, np.arange(*_span(ready)))
-    ones, each = np.ones(count), np.arange(count)
-    meet = sparse.csr_array((ones, (each, at_ready)), shape=(count, len(columns)))
+    meet = sparse.csr_array(
+        (np.ones(count), (np.arange(count), np.searchsorted(columns, ready))),
+        shape=(count, len(columns)),
+    )
+    each = -sparse.eye_array(count)
     network = program.matrix[rows][:, columns]
     problem = Problem(
-        matrix=sparse.csr_array(
-            sparse.block_array([[network, None], [meet, sparse.eye_array(count)]])
-        ),
-        row_lower=np.append(program.row_lower[rows], wanted[cells]),
+        matrix=sparse.csr_array(sparse.block_array([[network, None, None], [meet, each, each]])),
+        row_lower=np.append(program.row_lower[rows], np.zeros(count)),
         row_upper=np.append(program.row_upper[rows], np.full(count, np.inf)),
-        col_lower=np.zeros(len(columns) + count),
-        col_upper=np.append(program.upper[columns], wanted[cells]),
-        cost=np.append(program.cost[columns], value[cells]),
+        col_lower=np.zeros(len(columns) + 2 * count),
+        col_upper=np.concatenate([program.upper[columns], full, np.ones(count)]),
+        cost=np.concatenate([(program.cost - discount * price)[columns], -gain, -gain * part]),
     )
     result = solve_lp(problem, "simplex")
     if result.x is None:
@@ -77,23 +90,20 @@ def round_servers(program: AllocationProgram, x: np.ndarray, threshold: float) -
     return rounded
 
 
-def _wanted(
-    program: AllocationProgram, values: dict[str, np.ndarray], threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(T, P, M) ready servers wanted, and dollars for one that is missing.
+def time_price(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:
+    """(columns,) dollars that the usable time of a server of each column is worth."""
+    rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in ("capacity", "fit")])
+    return np.maximum(program.matrix[rows].T @ dual[rows], 0.0)
 
-    A missing server makes what it would process wait for a slot.
-    """
-    pools, system = program.pools, program.instance.system
+
+def _wanted(program: AllocationProgram, x: np.ndarray) -> np.ndarray:
+    """(ready columns,) servers the relaxation uses, and those it would if requests were whole."""
+    values, pools, system = program.values(x), program.pools, program.instance.system
     of_model = system.class_model[:, None] == np.arange(len(system.models))
-    shortest = _shortest_ms(program)
     work_ms = (values["z"] * pools.work_ms) @ of_model
-    servers = work_ms / np.maximum(system.slot_ms - WASTE * shortest, 1)
-    servers = np.minimum(servers, pools.size[:, None])
-    wanted = np.floor(servers + (1 - threshold)) * (servers > 1e-6)
-    requests = (values["z"] @ of_model).sum(axis=0) / np.maximum(servers.sum(axis=0), 1e-6)
-    value = program.instance.system.weights.time_usd_per_s * system.slot_s * requests
-    return wanted, np.broadcast_to(value, wanted.shape)
+    servers = work_ms / np.maximum(system.slot_ms - WASTE * _shortest_ms(program), 1)
+    wanted = np.minimum(np.maximum(servers, values["ready"]), pools.size[:, None])
+    return wanted[tuple(program.columns["ready"].index.T)]
 
 
 def _shortest_ms(program: AllocationProgram) -> np.ndarray:
@@ -107,7 +117,7 @@ def _shortest_ms(program: AllocationProgram) -> np.ndarray:
     return shortest
 
 
-def _shortened(program: AllocationProgram) -> sparse.csr_array:
+def shortened(program: AllocationProgram) -> sparse.csr_array:
     """The matrix with less usable time in every coefficient of (capacity)."""
     entries = program.matrix.tocoo()
     first, last = _span(program.rows["capacity"])
@@ -119,7 +129,7 @@ def _shortened(program: AllocationProgram) -> sparse.csr_array:
     return sparse.csr_array((data, (entries.row, entries.col)), shape=entries.shape)
 
 
-def _fixed(program: AllocationProgram, x: np.ndarray, matrix: sparse.csr_array) -> Problem:
+def with_servers(program: AllocationProgram, x: np.ndarray, matrix: sparse.csr_array) -> Problem:
     """The program's requests with server counts as in x."""
     problem = program.problem().relaxed()
     columns = np.concatenate([np.arange(*_span(program.columns[name])) for name in SERVERS])

@@ -1,0 +1,67 @@
+"""How good and how fast bounds and schedules are: the first slots of paper/abilene.
+
+    python benchmarks/bench_bounds.py [--slots 12 24] [--threads 1] [--instance FILE]
+
+Prints for every cut: slots, rows, columns, seconds to build the program, seconds of the linear
+relaxation, its bound, the floor, cost and seconds of the best rounded schedule, its gap and its
+avoidable gap (cost − bound)/(cost − floor).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from torta_opt.bounds.floor import floor
+from torta_opt.bounds.lp import relaxed_bound
+from torta_opt.formulations.allocation_matrix import build_allocation_program
+from torta_opt.instance import Instance, load_instance
+from torta_opt.schedule import evaluate, verify
+from torta_opt.search.rounding import DISCOUNTS, round_relaxation
+from torta_opt.solvers import Limits, solve_lp
+
+ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"
+HEAD = (
+    "slots    rows  columns  build s    LP s       bound       floor        cost  round s"
+    "   gap %  avoidable %"
+)
+
+
+def measure(instance: Instance, limits: Limits) -> str:
+    began = time.perf_counter()
+    program = build_allocation_program(instance)
+    built = time.perf_counter()
+    result = solve_lp(program.problem(), limits=limits, crossover=False)
+    found = relaxed_bound(program, result, 0.0)
+    solved = time.perf_counter()
+    costs = []
+    for discount in DISCOUNTS:
+        schedule = round_relaxation(program, found.x, found.dual, discount, limits)
+        verify(instance, schedule).raise_if_broken("rounding")
+        costs.append(evaluate(instance, schedule).cost)
+    rounded = time.perf_counter()
+    cost, least = min(costs), floor(instance).value
+    rows, columns = program.matrix.shape
+    gap, avoidable = (cost - found.value) / abs(cost), (cost - found.value) / (cost - least)
+    return (
+        f"{instance.slots:5d} {rows:7d} {columns:8d} {built - began:8.2f} {solved - built:7.1f}"
+        f" {found.value:11.5f} {least:11.5f} {cost:11.5f} {rounded - solved:8.1f}"
+        f" {100 * gap:7.2f} {100 * avoidable:12.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--instance", type=Path, default=ABILENE)
+    parser.add_argument("--slots", type=int, nargs="+", default=[12, 24])
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args()
+    instance = load_instance(chosen.instance)
+    print(HEAD)
+    for slots in chosen.slots:
+        print(measure(instance.cut(0, slots), Limits(threads=chosen.threads)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""A schedule for a long horizon: plan with all regions as one, then split the plan over regions.
+
+1. *Servers.* The linear relaxation of the merged program, each server's time shortened by what a
+   mix of whole requests leaves unused, rounded to whole servers (``rounding.py``). Where a type has
+   to start or stop a server, the region decides where that is cheapest.
+2. *Requests.* With servers fixed the rest is solved again. What it lets expire is set aside at
+   arrival: it is routed to a region whose servers have no time for its class, so that the others
+   need not wait behind it. The rest becomes whole requests on named servers (``lower``).
+3. *Routing.* First in, first out tells which arrivals each region serves. Slot by slot, a linear
+   program sends requests there at the least cost of network, transfer and re-routing; a second one
+   makes them whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sparse
+
+from torta_opt.formulations.allocation_matrix import AllocationProgram
+from torta_opt.formulations.lower import lower
+from torta_opt.formulations.merged import MergedProgram, build_merged_program
+from torta_opt.formulations.pools import Pools
+from torta_opt.instance.data import Instance
+from torta_opt.schedule.data import Schedule
+from torta_opt.search.rounding import round_servers, shortened, with_servers
+from torta_opt.solvers import Limits, Problem, solve_lp
+
+METHOD = "merged"
+DISCOUNTS = (0.9, 1.0)
+
+
+def plan_merged(
+    instance: Instance,
+    limits: Limits | None = None,
+    *,
+    on_step: Callable[[str], Any] | None = None,
+) -> list[Schedule]:
+    """Schedules from merged plans, one for each way to round; none if a limit came first."""
+    tell = on_step or (lambda step: None)
+    ordered, order = _cheapest_first(instance)
+    merged = build_merged_program(ordered)
+    program = merged.program
+    tell("merged plan: relaxation")
+    derated = dataclasses.replace(program.problem(), matrix=shortened(program))
+    relaxed = solve_lp(derated, limits=limits, crossover=False)
+    if relaxed.x is None or relaxed.row_dual is None:
+        return []
+    priced = _charge_spread(program, relaxed.row_dual)
+    schedules = []
+    for discount in DISCOUNTS:
+        tell(f"merged plan: rounding at {discount:g}")
+        servers = round_servers(priced, relaxed.x, relaxed.row_dual, discount)
+        if servers is None:
+            continue
+        requests = with_servers(program, servers, shortened(program))
+        found = solve_lp(requests, limits=limits, crossover=False)
+        if found.x is not None:
+            schedules.append(_split(ordered, merged, program.values(found.x)))
+    return [_reordered(schedule, order) for schedule in schedules]
+
+
+def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:
+    """The program with every server that is on charged what the last one of its group costs."""
+    rows = program.rows["spread"].numbers
+    return dataclasses.replace(program, cost=program.cost - program.matrix[rows].T @ dual[rows])
+
+
+def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarray]) -> Schedule:
+    """A schedule of the instance from an answer of its merged program with whole servers."""
+    dropped = _set_aside(merged.program.instance, values["expired"][:, 0])
+    served = dataclasses.replace(
+        merged.program.instance,
+        arrivals=merged.program.instance.arrivals - dropped[:, None],
+    )
+    kept = dict(values)
+    kept["expired"] = np.zeros_like(values["expired"])
+    kept["q"] = np.maximum(values["q"] - _waiting(dropped, served)[:, None], 0.0)
+    kept["x"] = served.arrivals[:, None].astype(float)
+    plan = lower(served, kept, pools=Pools.of(served))
+    inflow = _inflow(instance, served, plan)
+    inflow = _send_rest(instance, plan, inflow)
+    return dataclasses.replace(plan, routing=route(instance, inflow), method=METHOD)
+
+
+def _cheapest_first(instance: Instance) -> tuple[Instance, np.ndarray]:
+    """The instance with its servers in the order of what they cost while on, and that order."""
+    pools = Pools.of(instance)
+    usd = pools.on_usd.mean(axis=0)[pools.of_server]
+    order = np.argsort(usd, kind="stable")
+    system, initial = instance.system, instance.initial
+    system = dataclasses.replace(
+        system,
+        servers=tuple(system.servers[s] for s in order),
+        server_region=system.server_region[order],
+        server_type=system.server_type[order],
+    )
+    initial = dataclasses.replace(
+        initial,
+        model=initial.model[order],
+        loading_ms=initial.loading_ms[order],
+        processing=initial.processing[order],
+    )
+    return (
+        dataclasses.replace(instance, system=system, initial=initial, up=instance.up[:, order]),
+        order,
+    )
+
+
+def _reordered(schedule: Schedule, order: np.ndarray) -> Schedule:
+    """The schedule with servers as they stood before ``_cheapest_first``."""
+    tables = {}
+    for name in ("command", "command_model", "processing"):
+        tables[name] = np.empty_like(getattr(schedule, name))
+        tables[name][:, order] = getattr(schedule, name)
+    return dataclasses.replace(schedule, **tables)
+
+
+# --- requests that expire -----------------------------------------------------------------------
+
+
+def _set_aside(merged: Instance, expired: np.ndarray) -> np.ndarray:
+    """(T, C) whole arrivals that the plan lets expire, by the slot in which they arrive.
+
+    ``expired`` (T, C) of the plan; what expires in the last slot may have arrived in any of the
+    last ℓ + 1, and is left to the queue.
+    """
+    slots, deadlines = len(expired), merged.system.deadline_slots
+    dropped = np.zeros(expired.shape, np.int64)
+    arrivals = merged.arrivals[:, 0]
+    for c, deadline in enumerate(deadlines.tolist()):
+        due = np.arange(slots) + deadline
+        inside = due < slots - 1
+        wanted = np.zeros(slots)
+        wanted[inside] = expired[due[inside], c]
+        whole = np.diff(np.floor(wanted.cumsum() + 0.5), prepend=0.0)
+        dropped[:, c] = np.minimum(whole, arrivals[:, c])
+    return dropped
+
+
+def _waiting(dropped: np.ndarray, merged: Instance) -> np.ndarray:
+    """(T, C) requests set aside that wait at the end of each slot."""
+    reached = np.concatenate([np.zeros_like(dropped[:1]), dropped.cumsum(axis=0)])
+    slots = np.arange(len(dropped))
+    waiting = np.zeros(dropped.shape)
+    for c, deadline in enumerate(merged.system.deadline_slots.tolist()):
+        oldest = np.maximum(slots - deadline + 1, 0)
+        waiting[:, c] = reached[slots + 1, c] - reached[oldest, c]
+    return waiting
+
+
+def _send_rest(instance: Instance, plan: Schedule, inflow: np.ndarray) -> np.ndarray:
+    """Arrivals that no region is to serve go where the class is not processed until they expire."""
+    system = instance.system
+    region = np.arange(len(system.regions))[:, None] == system.server_region
+    work = np.einsum("js,tsc->tjc", region.astype(np.int64), plan.processing)
+    rest = instance.arrivals.sum(axis=1) - inflow.sum(axis=1)
+    total = inflow.copy()
+    for t, c in zip(*np.nonzero(rest), strict=True):
+        until = t + int(system.deadline_slots[c]) + 1
+        busy = work[t:until, :, c].sum(axis=0)
+        total[t, int(np.argmin(busy)), c] += rest[t, c]
+    return total
+
+
+# --- routing ------------------------------------------------------------------------------------
+
+
+def _inflow(instance: Instance, merged: Instance, plan: Schedule) -> np.ndarray:
+    """(T, R, C) arrivals of each slot that each region serves, first in, first out.
+
+    The k-th request of a class that is served is the k-th that arrived of those served; within a
+    slot regions take theirs in turn.
+    """
+    system = instance.system
+    regions = len(system.regions)
+    region = (np.arange(regions)[:, None] == system.server_region).astype(np.int64)
+    work = np.einsum("js,tsc->tjc", region, plan.processing)
+    inflow = np.zeros((instance.slots, regions, len(system.classes)), np.int64)
+    for c, deadline in enumerate(system.deadline_slots.tolist()):
+        waiting = np.zeros(deadline + 1, np.int64)  # by age
+        backlog = merged.initial.backlog[0, c]
+        waiting[1 : len(backlog) + 1] = backlog[:deadline]
+        for t in range(instance.slots):
+            waiting[0] = merged.arrivals[t, 0, c]
+            for j in np.flatnonzero(work[t, :, c]):
+                older = waiting[::-1].cumsum()[::-1] - waiting
+                taken = np.clip(work[t, j, c] - older, 0, waiting)
+                waiting -= taken
+                ages = np.flatnonzero(taken[: t + 1])
+                inflow[t - ages, j, c] += taken[ages]
+            waiting[1:] = waiting[:-1].copy()
+    return inflow
+
+
+def route(instance: Instance, inflow: np.ndarray) -> np.ndarray:
+    """(T, R, R, C) whole requests from origins to regions that receive ``inflow`` (T, R, C).
+
+    Slot by slot at the least cost of network, transfer and re-routing since the slot before. Where
+    data residency forbids what a region is to receive, requests go elsewhere at a penalty.
+    """
+    routing = np.zeros((*instance.arrivals.shape[:2], *inflow.shape[1:]), np.int64)
+    router = _Router(instance)
+    before = instance.initial.routing
+    for t in range(instance.slots):
+        routing[t] = router.slot(instance.arrivals[t], inflow[t], before)
+        before = routing[t].sum(axis=2)
+    return routing
+
+
+class _Router:
+    """The transport program of one slot; its columns are x[i,j,c], missed[j,c] and moved[i,j]."""
+
+    def __init__(self, instance: Instance) -> None:
+        system, weights = instance.system, instance.system.weights
+        self.regions, self.classes = len(system.regions), len(system.classes)
+        self.cells = np.argwhere(system.allowed)
+        i, j = self.cells.T
+        route = weights.time_usd_per_s * system.latency_s[i, j, None]
+        route = route + weights.transfer_factor * system.transfer_usd[i, j]
+        missed = 10 * (route.max() + weights.reroute_usd + weights.expiry_usd.max())
+        self.reroute_usd = weights.reroute_usd
+        self.cost = np.concatenate(
+            [
+                route.ravel(),
+                np.full(self.regions * self.classes, missed),
+                np.full(len(i) * (self.reroute_usd > 0), self.reroute_usd),
+            ]
+        )
+        self.rows = self._flow_rows()
+
+    def _flow_rows(self) -> sparse.csr_array:
+        """Σ_j x[i,j,c] by (i, c), then Σ_i x[i,j,c] + missed[j,c] by (j, c)."""
+        i, j = self.cells.T
+        count, width = len(i) * self.classes, self.regions * self.classes
+        c = np.tile(np.arange(self.classes), len(i))
+        out = np.repeat(i, self.classes) * self.classes + c
+        into = width + np.repeat(j, self.classes) * self.classes + c
+        column = np.arange(count)
+        missed = np.arange(width)
+        return sparse.csr_array(
+            (
+                np.ones(2 * count + width),
+                (
+                    np.concatenate([out, into, width + missed]),
+                    np.concatenate([column, column, count + missed]),
+                ),
+            ),
+            shape=(2 * width, count + width),
+        )
+
+    def slot(self, arrivals: np.ndarray, inflow: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """(R, R, C) whole requests."""
+        need = np.concatenate([arrivals.ravel(), inflow.ravel()]).astype(float)
+        high = np.concatenate([need, np.full(len(self.cells), np.inf)])
+        flows = self.rows.shape[1]
+        x = solve_lp(self._with_rerouting(need, arrivals, before), "simplex").x
+        if x is None:
+            raise ArithmeticError("a transport program that is always feasible was not solved")
+        near = x[:flows]
+        low, high = np.floor(near + 1e-6), np.ceil(near - 1e-6)
+        whole = Problem(
+            matrix=self.rows,
+            row_lower=need,
+            row_upper=need,
+            col_lower=low,
+            col_upper=np.maximum(high, low),
+            cost=self.cost[:flows],
+        )
+        exact = solve_lp(whole, "simplex").x
+        if exact is None:
+            raise ArithmeticError("a transport program cannot be made whole")
+        count = len(self.cells) * self.classes
+        routed = np.zeros((self.regions, self.regions, self.classes), np.int64)
+        routed[tuple(self.cells.T)] = np.rint(exact[:count]).reshape(-1, self.classes)
+        return routed
+
+    def _with_rerouting(
+        self, need: np.ndarray, arrivals: np.ndarray, before: np.ndarray
+    ) -> Problem:
+        """moved[i,j] ≥ f·(Σ_c x[i,j,c]/D[i] − before[i,j]/D'[i]), f = min(D[i], D'[i])."""
+        flows = self.rows.shape[1]
+        if self.reroute_usd == 0:
+            return self._problem(self.rows, need, need, self.cost)
+        i, j = self.cells.T
+        now, past = arrivals.sum(axis=1), before.sum(axis=1)
+        fewer = np.minimum(now, past)
+        scale = (fewer / np.maximum(now, 1))[i]
+        known = (fewer / np.maximum(past, 1))[i] * before[i, j]
+        row = np.repeat(np.arange(len(i)), self.classes)
+        share = sparse.csr_array(
+            (np.repeat(scale, self.classes), (row, np.arange(len(row)))), shape=(len(i), flows)
+        )
+        matrix = sparse.block_array([[self.rows, None], [share, -sparse.eye_array(len(i))]])
+        lower = np.concatenate([need, np.full(len(i), -np.inf)])
+        upper = np.concatenate([need, known])
+        return self._problem(sparse.csr_array(matrix), lower, upper, self.cost)
+
+    def _problem(
+        self, matrix: sparse.csr_array, lower: np.ndarray, upper: np.ndarray, cost: np.ndarray
+    ) -> Problem:
+        columns = matrix.shape[1]
+        return Problem(
+            matrix=matrix,
+            row_lower=lower,
+            row_upper=upper,
+            col_lower=np.zeros(columns),
+            col_upper=np.full(columns, np.inf),
+            cost=cost,
+        )
