@@ -117,7 +117,7 @@ def test_nan_and_truncated_files(tmp_path):
     text = json.dumps(instance_to_document(build()))
     for content in (text.replace("10.0", "NaN"), text[: len(text) // 2], "", "[]"):
         path.write_text(content)
-        with pytest.raises(InvalidInput, match="broken.json"):
+        with pytest.raises(InvalidInput, match=r"broken\.json"):
             load_placement(path)
 
 

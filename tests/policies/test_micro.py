@@ -117,9 +117,7 @@ class TestFillToLine:
             reach = np.sqrt(np.maximum(line[case.group] - case.level, 0))
             return np.clip(np.ceil(reach), 0, case.room)
 
-        units = fill_to_line(
-            case.wanted, case.group, units_below, 0.0, 100.0, case.room, case.rank
-        )
+        units = fill_to_line(case.wanted, case.group, units_below, 0.0, 100.0, case.room, case.rank)
         level = case.one_by_one(lambda s, n: case.level[s] + n**2)
         assert units.tolist() == level.tolist()
 

@@ -81,9 +81,16 @@ def hosting(*spans: tuple[int, int]) -> Placement:
 
 @st.composite
 def instances(
-    draw: st.DrawFn, most_servers: int = 6, most_blocks: int = 8, most_clients: int = 3
+    draw: st.DrawFn,
+    most_servers: int = 6,
+    most_blocks: int = 8,
+    most_clients: int = 3,
+    roomy: bool = False,
 ) -> PlacementInstance:
-    """Random instances, feasible or not, of integer times so that sums are exact."""
+    """Random instances, feasible or not, of integer times so that sums are exact.
+
+    ``roomy`` ones have a server that can do everything alone.
+    """
     servers = draw(st.integers(1, most_servers))
     blocks = draw(st.integers(1, most_blocks))
     clients = draw(st.integers(1, most_clients))
@@ -91,15 +98,19 @@ def instances(
     def row(least: int, most: int, length: int) -> tuple[int, ...]:
         return tuple(draw(st.lists(st.integers(least, most), min_size=length, max_size=length)))
 
+    memory = row(0, 14 * blocks + 20, servers)
+    if roomy:
+        memory = (100 * blocks + memory[0], *memory[1:])
+    limited = not roomy and draw(st.booleans())
     return build(
         blocks=blocks,
-        memory=row(0, 14 * blocks + 20, servers),
+        memory=memory,
         decode=row(0, 30, servers),
         token=tuple(row(0, 60, servers) for _ in range(clients)),
         rtt=np.zeros((clients, servers)),
         requests=row(0, 3, clients),
         rates=row(0, 3, clients),
-        most_blocks=row(0, blocks, servers) if draw(st.booleans()) else None,
+        most_blocks=row(0, blocks, servers) if limited else None,
         tokens=(draw(st.integers(1, 3)), draw(st.integers(1, 4))),
     )
 
@@ -110,5 +121,6 @@ def placements(draw: st.DrawFn, instance: PlacementInstance) -> Placement:
     spans = []
     for _ in range(len(instance.servers)):
         count = draw(st.integers(0, instance.llm.blocks))
-        spans.append((draw(st.integers(0, instance.llm.blocks - count)), count))
+        first = draw(st.integers(0, instance.llm.blocks - count)) if count else 0
+        spans.append((first, count))
     return hosting(*spans)

@@ -11,6 +11,7 @@ Large Language Models" (Performance 2025, arXiv 2512.21884), and the authors' pu
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -234,4 +235,4 @@ class PlacementSchedule:
     def blocks_on(self, route: Route) -> tuple[int, ...]:
         """Blocks processed at every server of ``route``."""
         ends = [int(self.placement.end[j]) for j in route.servers]
-        return tuple(end - before for before, end in zip([0, *ends[:-1]], ends, strict=True))
+        return tuple(end - before for before, end in itertools.pairwise([0, *ends]))

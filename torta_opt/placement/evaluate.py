@@ -87,6 +87,8 @@ def _metrics(
     for setting in DELAY_SETTINGS:
         fixed = instance.delays.fixed_ms(setting, is_petals_like(schedule.method)) / 1000
         mean = cost / requests + fixed
+        if setting == "zero":
+            metrics["response_mean_s"] = mean
         metrics[f"response_mean_s_{setting}"] = mean
         metrics[f"token_mean_s_{setting}"] = mean / instance.output_tokens
     return metrics

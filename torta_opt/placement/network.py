@@ -187,6 +187,7 @@ def _network(name: str, labels: list[str], links: list[tuple[int, int, float]]) 
         least = min(weight[tail, head], max(delay_ms, 1e-9))  # a zero would be no link at all
         weight[tail, head] = weight[head, tail] = least
     delay = shortest_path(weight, directed=False)
+    delay = np.minimum(delay, delay.T)  # sums in either order, rounded
     if not np.isfinite(delay).all():
         lone = nodes[int(np.argmax(~np.isfinite(delay[0])))]
         raise InvalidInput(f"must be connected: {nodes[0]!r} does not reach {lone!r}", "network")

@@ -97,6 +97,8 @@ def read_arrivals(path: str | os.PathLike[str], instance: PlacementInstance) -> 
                 rows.append(_arrival(row, line, clients, instance.output_tokens))
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror or error}", file=name) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise InvalidInput("is not a CSV file", file=name) from None
     except InvalidInput as error:
         raise error.within(name) from None
     rows.sort(key=lambda row: row[0])

@@ -83,7 +83,9 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     plan = lower(served, kept, pools=Pools.of(served))
     inflow = _inflow(instance, served, plan)
     inflow = _send_rest(instance, plan, inflow)
-    return dataclasses.replace(plan, routing=route(instance, inflow), method=METHOD)
+    routing = route(instance, inflow)
+    processing = _what_is_there(instance, routing, plan.processing)
+    return dataclasses.replace(plan, routing=routing, processing=processing, method=METHOD)
 
 
 def _cheapest_first(instance: Instance) -> tuple[Instance, np.ndarray]:
@@ -166,6 +168,32 @@ def _send_rest(instance: Instance, plan: Schedule, inflow: np.ndarray) -> np.nda
     return total
 
 
+def _what_is_there(instance: Instance, routing: np.ndarray, processing: np.ndarray) -> np.ndarray:
+    """(T, S, C) the processing, less what has not come to the region that was to process it.
+
+    That happens where data residency kept it away, or where it waits elsewhere before slot 0.
+    """
+    system = instance.system
+    waiting = instance.initial.backlog
+    most = max(int(system.deadline_slots.max(initial=0)), waiting.shape[2])
+    ages = np.zeros((*waiting.shape[:2], most + 1), np.int64)
+    ages[:, :, 1 : waiting.shape[2] + 1] = waiting
+    stays = np.arange(most + 1) < system.deadline_slots[:, None]
+    done = processing.copy()
+    for t in range(instance.slots):
+        ages[:, :, 0] = routing[t].sum(axis=0)
+        there = ages.sum(axis=2)
+        for j in range(len(system.regions)):
+            servers = np.flatnonzero(system.server_region == j)
+            before = done[t, servers].cumsum(axis=0) - done[t, servers]
+            done[t, servers] = np.clip(there[j] - before, 0, done[t, servers])
+            served = done[t, servers].sum(axis=0)
+            older = ages[j][:, ::-1].cumsum(axis=1)[:, ::-1] - ages[j]
+            ages[j] -= np.clip(served[:, None] - older, 0, ages[j])
+        ages[:, :, 1:] = np.where(stays, ages, 0)[:, :, :-1].copy()
+    return done
+
+
 # --- routing ------------------------------------------------------------------------------------
 
 
@@ -212,7 +240,11 @@ def route(instance: Instance, inflow: np.ndarray) -> np.ndarray:
 
 
 class _Router:
-    """The transport program of one slot; its columns are x[i,j,c], missed[j,c] and moved[i,j]."""
+    """The transport program of one slot.
+
+    Its columns are x[i,j,c], missed[j,c] and extra[j,c], by which a region gets less or more than
+    it was to get, and moved[i,j].
+    """
 
     def __init__(self, instance: Instance) -> None:
         system, weights = instance.system, instance.system.weights
@@ -226,36 +258,28 @@ class _Router:
         self.cost = np.concatenate(
             [
                 route.ravel(),
-                np.full(self.regions * self.classes, missed),
+                np.full(2 * self.regions * self.classes, missed),
                 np.full(len(i) * (self.reroute_usd > 0), self.reroute_usd),
             ]
         )
         self.rows = self._flow_rows()
 
     def _flow_rows(self) -> sparse.csr_array:
-        """Σ_j x[i,j,c] by (i, c), then Σ_i x[i,j,c] + missed[j,c] by (j, c)."""
+        """Σ_j x[i,j,c] by (i, c), then Σ_i x[i,j,c] + missed[j,c] − extra[j,c] by (j, c)."""
         i, j = self.cells.T
         count, width = len(i) * self.classes, self.regions * self.classes
         c = np.tile(np.arange(self.classes), len(i))
+        ones, column = np.ones(count), np.arange(count)
         out = np.repeat(i, self.classes) * self.classes + c
-        into = width + np.repeat(j, self.classes) * self.classes + c
-        column = np.arange(count)
-        missed = np.arange(width)
-        return sparse.csr_array(
-            (
-                np.ones(2 * count + width),
-                (
-                    np.concatenate([out, into, width + missed]),
-                    np.concatenate([column, column, count + missed]),
-                ),
-            ),
-            shape=(2 * width, count + width),
-        )
+        into = np.repeat(j, self.classes) * self.classes + c
+        leave = sparse.csr_array((ones, (out, column)), shape=(width, count))
+        reach = sparse.csr_array((ones, (into, column)), shape=(width, count))
+        each = sparse.eye_array(width)
+        return sparse.csr_array(sparse.block_array([[leave, None, None], [reach, each, -each]]))
 
     def slot(self, arrivals: np.ndarray, inflow: np.ndarray, before: np.ndarray) -> np.ndarray:
         """(R, R, C) whole requests."""
         need = np.concatenate([arrivals.ravel(), inflow.ravel()]).astype(float)
-        high = np.concatenate([need, np.full(len(self.cells), np.inf)])
         flows = self.rows.shape[1]
         x = solve_lp(self._with_rerouting(need, arrivals, before), "simplex").x
         if x is None:

@@ -1,9 +1,11 @@
 """``solve --method optimal``: a verified schedule and how far it can be from the best.
 
-The linear relaxation gives a bound, and by rounding a first schedule. Branch and bound with whole
-servers goes on from there; where the program is small enough it is solved once more with every
-server named and every request whole, which leaves no room between program and schedules but for
-the choice of what expires and for squares.
+The merged program gives a first bound and first schedules, whatever the horizon. Where the
+allocation program has no more than ``WHOLE_COLUMNS`` columns, its linear relaxation gives a better
+bound, and by rounding a better schedule. Branch and bound with whole servers goes on from there;
+where the program is small enough it is solved once more with every server named and every request
+whole, which leaves no room between program and schedules but for the choice of what expires and for
+squares.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.bounds.lp import ProgramBound, relaxed_bound
+from torta_opt.bounds.merged import merged_bound
 from torta_opt.bounds.milp import branch_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, broken, with_user_constraints
@@ -26,11 +29,14 @@ from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
 from torta_opt.schedule.evaluate import evaluate
 from torta_opt.schedule.verify import verify
+from torta_opt.search.merged import plan_merged
 from torta_opt.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.solvers import Limits, Progress, solve_lp
 
 # Columns up to which servers are named. Beyond, symmetry costs more than exactness gains.
 NAMED_COLUMNS = 20_000
+# Columns up to which the allocation program is solved whole: some 60 slots of 12 regions.
+WHOLE_COLUMNS = 150_000
 METHOD = "optimal"
 
 
@@ -70,15 +76,26 @@ def solve_optimal(
     if start is not None:
         search.offer(start)
     try:
-        search.relax_and_round()
-        for options in ({}, {"integer": True, "named": True}):
-            if not search.is_done:
-                search.branch(**options)
+        search.merge()
+        if not search.is_done and program_columns(instance) <= WHOLE_COLUMNS:
+            search.relax_and_round()
+            for options in ({}, {"integer": True, "named": True}):
+                if not search.is_done:
+                    search.branch(**options)
     except KeyboardInterrupt:
         if search.schedule is None:
             raise
         search.interrupted = True
     return search.result()
+
+
+def program_columns(instance: Instance) -> int:
+    """About how many columns the allocation program has: routing, processing, hot and servers."""
+    system = instance.system
+    pools = len(np.unique([system.server_region, system.server_type], axis=1).T)
+    routes = int(system.allowed.sum()) * (len(system.classes) + 1)
+    work = pools * (2 * len(system.classes) + 5 * len(system.models))
+    return instance.slots * (routes + work)
 
 
 class _Search:
@@ -108,11 +125,22 @@ class _Search:
         if cost < self.cost:
             self.schedule, self.cost = schedule, cost
 
+    def merge(self) -> None:
+        """A bound and schedules of the merged program. It knows nothing of users' constraints."""
+        try:
+            found = merged_bound(self.instance, self._left)
+        except LimitReached:
+            return
+        self.bound, self.interrupted = found.value, found.interrupted
+        if not self.is_done:
+            for schedule in plan_merged(self.instance, self._left):
+                self.offer(dataclasses.replace(schedule, method=METHOD))
+
     def relax_and_round(self) -> None:
         program = self._program()
         relaxed = solve_lp(program.problem(), limits=self._left, crossover=False)
         found = relaxed_bound(program, relaxed, 0.0)
-        self.bound, self.interrupted = found.value, found.interrupted
+        self.bound, self.interrupted = max(self.bound, found.value), found.interrupted
         for discount in DISCOUNTS:
             if found.x is None or found.dual is None or self.is_done:
                 return

@@ -1,0 +1,119 @@
+"""Presets: the published numbers are there, and a seed decides everything drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from torta_opt.io import InvalidInput
+from torta_opt.placement.document import placement_sha256
+from torta_opt.placement.network import bundled_network
+from torta_opt.placement.presets import (
+    BLOOM,
+    LLAMA,
+    PRESETS,
+    clustered,
+    helix_measured,
+    placement_preset,
+    scattered,
+    tiny,
+    worst_case,
+)
+from torta_opt.placement.rules import check_feasible
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_feasible_and_its_seed_decides_it(name):
+    instance = placement_preset(name, seed=3)
+    check_feasible(instance, instance.requests)
+    assert placement_sha256(instance) == placement_sha256(placement_preset(name, seed=3))
+
+
+@pytest.mark.parametrize("name", ["abovenet", "bellcanada", "gts-ce", "large"])
+def test_other_seeds_draw_other_nodes(name):
+    assert placement_sha256(placement_preset(name, 0)) != placement_sha256(
+        placement_preset(name, 1)
+    )
+
+
+def test_an_unknown_preset():
+    with pytest.raises(InvalidInput, match="not one of clustered"):
+        placement_preset("nowhere")
+
+
+def test_bloom_takes_what_the_authors_say():
+    """s_m = 1.3234 GB; s_c = 0.00849 GB at 20 + 128 tokens, 0.00482 GB at 20 + 64."""
+    assert BLOOM.block_bytes / 1e9 == pytest.approx(1.3234, abs=5e-5)
+    instance = placement_preset("abovenet")
+    assert instance.cache_bytes / 1e9 == pytest.approx(0.00849, abs=5e-6)
+    short = placement_preset("abovenet", output_tokens=64)
+    assert short.cache_bytes / 1e9 == pytest.approx(0.00482, abs=5e-6)
+
+
+def test_scattered_delays_are_round_trips_with_overheads():
+    network = bundled_network("abovenet")
+    instance = placement_preset("abovenet", seed=5)
+    place = {name: i for i, name in enumerate(network.nodes)}
+    origin = place[instance.clients.nodes[0]]
+    for j, node in enumerate(instance.servers.nodes):
+        rtt = network.rtt_ms[origin, place[node]]
+        assert instance.links.rtt_ms[0, j] == rtt
+        assert instance.links.token_ms[0, j] == rtt + 100
+        assert instance.links.prompt_ms[0, j] == pytest.approx(rtt + 67 + 0.7049 * 20)
+    assert len({*instance.servers.nodes, *instance.clients.nodes}) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "servers", "fast"), [("abovenet", 9, 2), ("bellcanada", 19, 4), ("large", 26, 5)]
+)
+def test_how_many_servers_and_how_many_fast_ones(name, servers, fast):
+    instance = placement_preset(name)
+    kinds = [instance.servers.kinds[k] for k in instance.servers.kind]
+    assert len(kinds) == servers
+    assert kinds.count("A100") == fast
+
+
+def test_fixed_delays_of_the_scripts():
+    assert placement_preset("abovenet").delays.petals_ms == 250_000
+    assert placement_preset("large").delays.petals_ms == 350_000
+    assert placement_preset("large").delays.proposed_ms == 60_000
+
+
+@pytest.mark.parametrize("client", [0, 1, 2])
+def test_clusters(client):
+    instance = clustered(client)
+    near = {"A100": client == 1, "MIG": client == 2}
+    for j, k in enumerate(instance.servers.kind):
+        expected = 5 if near[instance.servers.kinds[k]] else 100
+        assert instance.links.rtt_ms[0, j] == expected
+        assert instance.links.token_ms[0, j] == expected + 50
+    with pytest.raises(InvalidInput, match="client_cluster"):
+        clustered(7)
+
+
+def test_measured_layers_fit_the_memory_of_their_cards():
+    instance = helix_measured()
+    assert LLAMA.block_bytes * 80 == pytest.approx(2 * 68.5e9, rel=0.01)
+    assert instance.host_limit[:4].tolist() == [23] * 4
+    assert instance.servers.decode_ms[0] == 1.4
+
+
+def test_the_worst_case_has_the_memory_it_needs():
+    instance = worst_case(5)
+    assert len(instance.servers) == instance.requests == 25
+    assert (instance.servers.memory_bytes == 6 * instance.llm.block_bytes).all()
+
+
+def test_scattered_refuses_what_cannot_be():
+    network = bundled_network("abovenet")
+    for servers in (0, 23):
+        with pytest.raises(InvalidInput, match="servers"):
+            scattered(network, servers=servers)
+    with pytest.raises(InvalidInput, match="memory"):
+        scattered(network, memory="plenty")
+
+
+def test_tiny_instances_have_integer_times():
+    for seed in range(5):
+        times = tiny(seed).links.token_ms
+        assert (times == np.round(times)).all()

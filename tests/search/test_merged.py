@@ -1,0 +1,68 @@
+"""Plans of the merged program become legal schedules, good ones where the horizon is long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.optima import slack, tiniest
+from support.tiny import random_tiny_instance
+
+from torta_opt.bounds.merged import merged_bound
+from torta_opt.instance.generate import generate
+from torta_opt.schedule import evaluate, verify
+from torta_opt.search.merged import plan_merged, route
+from torta_opt.solvers import Limits
+
+
+def test_plans_are_legal_and_often_best() -> None:
+    best_found = 0
+    for instance, best in tiniest(seed=31, count=80):
+        schedules = plan_merged(instance)
+        assert schedules
+        for schedule in schedules:
+            verify(instance, schedule).raise_if_broken("merged")
+        cost = min(evaluate(instance, schedule).cost for schedule in schedules)
+        assert cost >= best - slack(best)
+        best_found += cost <= best + slack(best)
+    assert best_found > 40
+
+
+@pytest.mark.slow
+def test_plans_of_thousands_are_legal() -> None:
+    rng = np.random.default_rng(32)
+    for _ in range(2000):
+        instance = random_tiny_instance(rng)
+        for schedule in plan_merged(instance):
+            verify(instance, schedule).raise_if_broken("merged")
+
+
+@pytest.mark.parametrize("preset", ["paper/polska", "paper/abilene+outage", "paper/gabriel"])
+def test_a_long_horizon_is_planned_well(preset: str) -> None:
+    instance = generate(preset, seed=5, slots=60)
+    bound = merged_bound(instance).value
+    costs = []
+    for schedule in plan_merged(instance):
+        verify(instance, schedule).raise_if_broken("merged")
+        costs.append(evaluate(instance, schedule).cost)
+    assert min(costs) < 1.12 * bound
+
+
+def test_routing_delivers_what_was_planned() -> None:
+    """Rows add up to arrivals, columns to what each region is to get; whole and where allowed."""
+    rng = np.random.default_rng(33)
+    for _ in range(60):
+        instance = random_tiny_instance(rng)
+        allowed = instance.system.allowed
+        inflow = np.zeros_like(instance.arrivals)
+        for t, i, c in np.argwhere(instance.arrivals):
+            there = np.flatnonzero(allowed[i])
+            share = rng.multinomial(instance.arrivals[t, i, c], np.full(len(there), 1 / len(there)))
+            inflow[t, there, c] += share
+        routing = route(instance, inflow)
+        assert (routing.sum(axis=2) == instance.arrivals).all()
+        assert (routing.sum(axis=1) == inflow).all()
+        assert not routing[:, ~allowed].any()
+
+
+def test_nothing_within_the_limit_is_nothing() -> None:
+    assert plan_merged(generate("paper/polska", slots=60), Limits(seconds=0)) == []
