@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help gap test test-all bench instances schemas lint format clean
+.PHONY: help gap test test-all bench instances placement-study schemas lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -27,6 +27,9 @@ bench: $(VENV)/test.stamp ## every benchmark; each can also be run alone
 
 instances: $(VENV)/run.stamp ## write the generated instances anew (the same bytes every time)
 	$(BIN)/torta-opt generate --all -o instances
+
+placement-study: $(VENV)/run.stamp ## write docs/placement.md anew: CG-BPRR and PETALS, as published and here
+	$(BIN)/python benchmarks/placement_study.py
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas

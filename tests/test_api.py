@@ -165,7 +165,7 @@ class TestFiles:
 
     def test_an_unknown_kind_names_the_known_ones(self, tmp_path: Path) -> None:
         (tmp_path / "i.json").write_text('{"format": "torta-opt/schedule", "version": 1}')
-        with pytest.raises(InvalidInput, match='format: must be "torta-opt/allocation", found'):
+        with pytest.raises(InvalidInput, match='format: must be "torta-opt/allocation" or '):
             api.open_instance(tmp_path / "i.json")
 
     def test_verify_file_prices_what_is_valid(self, tmp_path: Path) -> None:

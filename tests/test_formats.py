@@ -30,7 +30,8 @@ class TestFormats:
     def test_there_is_an_example_of_everything_a_user_writes(
         self, examples: dict[str, Path]
     ) -> None:
-        assert set(examples) == {"allocation", "schedule", "weights"}
+        placement = {"placement", "placement-schedule"}
+        assert set(examples) == {"allocation", "schedule", "weights", *placement}
 
     def test_schedule_example_is_valid_for_the_instance_example(
         self, examples: dict[str, Path]
@@ -39,6 +40,14 @@ class TestFormats:
         assert check.ok
         assert check.evaluation is not None
         assert check.evaluation.metrics["served"] == 12
+
+    def test_placement_schedule_example_is_valid_for_the_placement_example(
+        self, examples: dict[str, Path]
+    ) -> None:
+        check = verify_file(open_instance(examples["placement"]), examples["placement-schedule"])
+        assert check.ok
+        assert check.evaluation is not None
+        assert check.evaluation.metrics["requests"] == 3
 
     def test_weights_example_changes_what_it_names(self, examples: dict[str, Path]) -> None:
         instance = open_instance(examples["allocation"])

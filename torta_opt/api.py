@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torta_opt.instance import Instance
 from torta_opt.instance import document as instance_document
-from torta_opt.io import InvalidInput, VerificationFailed, read_document
+from torta_opt.io import Infeasible, InvalidInput, VerificationFailed, read_document
 from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from torta_opt.bounds.registry import BoundResult
     from torta_opt.formulations.constraints import UserConstraint
-    from torta_opt.instance import Instance
+    from torta_opt.placement.data import PlacementInstance
     from torta_opt.policies.runner import Run
     from torta_opt.schedule import Evaluation, Schedule, Verification
     from torta_opt.search.optimal import Optimal
@@ -49,12 +50,20 @@ OFFLINE = {  # methods of ``solve`` that see the whole horizon
     OPTIMAL: "the best schedule found, by rounding and branch and bound, and how good it is"
 }
 
+
+def _placement_from_document(document: dict[str, Any]) -> PlacementInstance:
+    from torta_opt.placement.document import instance_from_document
+
+    return instance_from_document(document)
+
+
 # What can stand in an instance file: format → (version, reader).
 _INSTANCES: dict[str, tuple[int, Callable[[dict[str, Any]], Any]]] = {
     instance_document.FORMAT: (
         instance_document.VERSION,
         instance_document.instance_from_document,
     ),
+    "torta-opt/placement": (1, _placement_from_document),
 }
 
 
@@ -147,6 +156,7 @@ class GapReport:
     """How far schedules of one instance are from the best possible one, at most.
 
     sensitivity   the same at other weights, by their names as ``reweighted`` takes them
+    left_out      methods that nobody asked for by name and that found nothing: name → why
     """
 
     instance: str
@@ -155,6 +165,7 @@ class GapReport:
     results: tuple[GapResult, ...]
     status: str = DONE
     sensitivity: dict[str, GapReport] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -176,6 +187,8 @@ class GapReport:
             document["sensitivity"] = {
                 weights: report.to_document() for weights, report in self.sensitivity.items()
             }
+        if self.left_out:
+            document["left_out"] = self.left_out
         return document if self.status == DONE else {**document, "status": self.status}
 
 
@@ -239,8 +252,10 @@ def solve(
 
     ``method`` is a policy, or ``optimal``: the best schedule that is found within ``limits``, from
     ``start`` if one is given, under a user's ``constraints``, with a bound. A policy knows nothing
-    of these three.
+    of these three. Block placement has methods of its own.
     """
+    if is_placement(instance):
+        return _solve_placement(instance, method, seed, limits, start, constraints)
     if method == OPTIMAL:
         return _solve_optimal(instance, limits, start, constraints, solver_watch)
     if start is not None or constraints:
@@ -264,6 +279,10 @@ def bound(
     ``auto`` is the linear relaxation where that takes seconds, else the merged one. With a user's
     ``constraints`` the number holds for schedules that keep them.
     """
+    if is_placement(instance):
+        from torta_opt.placement import door
+
+        return door.bound(instance, method, limits)
     from torta_opt.bounds.registry import Task, compute
 
     return compute(instance, method, Task(limits, tuple(constraints), solver_watch))
@@ -291,20 +310,28 @@ def gap(
     costs less than the bound, or lies outside the program that proved it: then one of the two is
     wrong, and no number is given.
     """
+    picked = policies is not None
     if policies is None:
-        policies = [] if schedules else policy_names()
-    _check_policies(policies)
+        policies = [] if schedules else policy_names(instance)
+    _check_policies(policies, instance)
     watch = watch or _unwatched
     jury = _Jury(instance, bound_method, limits, tuple(constraints), watch, solver_watch)
     results: list[GapResult] = []
     others: dict[str, GapReport] = {}
+    left_out: dict[str, str] = {}
     status = DONE
     try:
         for name, schedule in (schedules or {}).items():
             watch(name, 0, 1)
             results.append(jury.judge(name, schedule))
         for name in policies:
-            run = _run(instance, name, seed, watch)
+            try:
+                run = _run(instance, name, seed, watch)
+            except Infeasible as error:
+                if picked:
+                    raise
+                left_out[name] = str(error)
+                continue
             results.append(jury.judge(name, run.schedule, run.seconds))
         for weights in sensitivity:
             others[weights] = gap(
@@ -322,7 +349,9 @@ def gap(
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         status = INTERRUPTED
-    return GapReport(instance.name, jury.least, jury.proved, tuple(results), status, others)
+    return GapReport(
+        instance.name, jury.least, jury.proved, tuple(results), status, others, left_out
+    )
 
 
 class _Jury:
@@ -361,10 +390,11 @@ def compare(
     constraints: Sequence[UserConstraint] = (),
 ) -> GapResult:
     """One schedule, verified, priced and held against a bound and the floor."""
-    verification = verify(instance, schedule)
+    check, price = _referee(instance)
+    verification = check(instance, schedule)
     if not verification.ok:
         return GapResult(name, schedule, verification, None, None, None, seconds)
-    evaluation = evaluate(instance, schedule)
+    evaluation = price(instance, schedule)
     broken = tuple(each.name for each in constraints if not each.holds(instance, schedule))
     if broken:
         return GapResult(name, schedule, verification, evaluation, None, None, seconds, broken)
@@ -414,6 +444,13 @@ def verify_file(instance: Instance, path: Path) -> Check:
         schedule_document.FORMAT: (schedule_document.VERSION, _check_schedule),
         bound_document.FORMAT: (bound_document.VERSION, _check_bound),
     }
+    if is_placement(instance):
+        from torta_opt.placement import schedule as placement_schedule
+
+        checks = {
+            placement_schedule.FORMAT: (placement_schedule.VERSION, _check_placement),
+            bound_document.FORMAT: (bound_document.VERSION, _check_placement),
+        }
     document = read_document(path, {name: version for name, (version, _) in checks.items()})
     _, check = checks[document["format"]]
     try:
@@ -424,6 +461,10 @@ def verify_file(instance: Instance, path: Path) -> Check:
 
 def describe(instance: Instance) -> dict[str, Any]:
     """Size, load, floor, and what is legal in the instance but rarely meant."""
+    if is_placement(instance):
+        from torta_opt.placement import door
+
+        return door.describe(instance)
     from torta_opt.instance.load import load_of
     from torta_opt.instance.warnings import warnings_of
 
@@ -471,6 +512,7 @@ def export(
     relaxed   servers may be fractions
     named     every server on its own instead of counted by type and region
     """
+    _only_allocation(instance)
     from torta_opt.formulations.allocation_matrix import build_allocation_program
     from torta_opt.solvers import write_problem
 
@@ -488,6 +530,7 @@ def export(
 
 def reweighted(instance: Instance, weights: str) -> Instance:
     """``instance`` priced by other weights: ``paper``, ``xNUMBER`` (as in ``x0.25``) or a file."""
+    _only_allocation(instance)
     from torta_opt.instance.paper_weights import paper_weights
     from torta_opt.instance.weights_file import load_weights
 
@@ -499,8 +542,50 @@ def reweighted(instance: Instance, weights: str) -> Instance:
     return instance.with_weights(load_weights(weights, instance.system))
 
 
-def policy_names() -> list[str]:
-    """Every policy that runs on any instance as it is."""
+def is_placement(instance: Any) -> bool:
+    """Whether ``instance`` is one of block placement."""
+    if isinstance(instance, Instance):
+        return False
+    from torta_opt.placement.data import PlacementInstance
+
+    return isinstance(instance, PlacementInstance)
+
+
+def load_schedule(path: Path, instance: Instance) -> Schedule:
+    """A schedule file of ``instance``, of whatever kind that is. Raises InvalidInput."""
+    if is_placement(instance):
+        from torta_opt.placement.schedule import load_placement_schedule
+
+        return load_placement_schedule(path, instance)
+    return schedule_document.load_schedule(path, instance)
+
+
+def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
+    """Write a schedule of ``instance``, of whatever kind that is."""
+    if is_placement(instance):
+        from torta_opt.placement.schedule import save_placement_schedule
+
+        return save_placement_schedule(schedule, instance, path)
+    return schedule_document.save_schedule(schedule, path)
+
+
+def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]:
+    """The content of a bound file."""
+    if is_placement(instance):
+        from torta_opt.placement import door
+
+        return door.bound_to_document(proved, instance)
+    from torta_opt.bounds.document import bound_to_document as to_document
+
+    return to_document(proved, instance)
+
+
+def policy_names(instance: Instance | None = None) -> list[str]:
+    """Every policy that runs on any instance (of the kind of ``instance``) as it is."""
+    if instance is not None and is_placement(instance):
+        from torta_opt.placement.offline import METHODS
+
+        return list(METHODS)
     from torta_opt.policies.registry import policy_names as names
 
     return list(names())
@@ -510,16 +595,57 @@ def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schema of every file format, by the name of the format."""
     from torta_opt.bounds import document as bound_document
     from torta_opt.instance import weights_file
+    from torta_opt.placement import document as placement_document
+    from torta_opt.placement import schedule as placement_schedule
 
-    homes = (instance_document, schedule_document, weights_file, bound_document)
+    homes = (
+        instance_document,
+        schedule_document,
+        weights_file,
+        bound_document,
+        placement_document,
+        placement_schedule,
+    )
     return {home.FORMAT: home.json_schema() for home in homes}
 
 
 def _run(instance: Instance, policy: str, seed: int, watch: Watch) -> Run:
+    if is_placement(instance):
+        return _solve_placement(instance, policy, seed)
     from torta_opt.policies.registry import create
     from torta_opt.policies.runner import run
 
     return run(create(policy), instance, seed, functools.partial(watch, policy))
+
+
+def _solve_placement(
+    instance: Instance,
+    method: str,
+    seed: int,
+    limits: Limits | None = None,
+    start: Schedule | None = None,
+    constraints: Sequence[UserConstraint] = (),
+) -> Result:
+    from torta_opt.placement import door
+
+    if start is not None or constraints:
+        raise InvalidInput(f"{method} takes no start and no constraints", field="method")
+    found = door.solve(instance, method, seed, limits)
+    return Result(found.schedule, found.evaluation, found.seconds, bound=found.bound)
+
+
+def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """(verify, evaluate) of the kind of ``instance``."""
+    if is_placement(instance):
+        from torta_opt.placement import door
+
+        return door.verify, door.evaluate
+    return verify, evaluate
+
+
+def _only_allocation(instance: Instance) -> None:
+    if is_placement(instance):
+        raise InvalidInput(f"{instance.name}: goes with allocation instances, not with placement")
 
 
 def _solve_optimal(
@@ -546,8 +672,14 @@ def _unwatched(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
-def _check_policies(policies: Sequence[str]) -> None:
+def _check_policies(policies: Sequence[str], instance: Instance) -> None:
     """Refuse an unknown name before the first policy runs."""
+    if is_placement(instance):
+        from torta_opt.placement.offline import check_method
+
+        for name in policies:
+            check_method(name)
+        return
     from torta_opt.policies.registry import create
 
     for name in policies:
@@ -560,6 +692,15 @@ def _check_schedule(instance: Instance, document: dict[str, Any]) -> Check:
     problems = tuple(f"{violation.rule}: {violation.message}" for violation in found.violations)
     evaluation = evaluate(instance, schedule) if found.ok else None
     return Check(instance.name, "schedule", problems, found.counts, evaluation)
+
+
+def _check_placement(instance: Instance, document: dict[str, Any]) -> Check:
+    from torta_opt.placement import door
+
+    found = door.check(instance, document)
+    return Check(
+        instance.name, found.kind, found.problems, found.counts, found.evaluation, found.bound
+    )
 
 
 def _check_bound(instance: Instance, document: dict[str, Any]) -> Check:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _OPTIONS = {"file", "kind", "path", "preset", "progress", "seed"}  # not for --set
 INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
 PIPED_WIDTH = 100
+TABLES = "tables"  # the kind of import that reads no trace
+PLACEMENT = "placement/"  # before the names of block placement presets
 
 app = typer.Typer(
     name="torta-opt",
@@ -127,6 +129,8 @@ def generate(
     _check_writable(output)
     if topology is not None:
         instance = presets.generate_from_topology(topology, seed, **parameters)
+    elif str(preset).startswith(PLACEMENT):
+        instance = _placement_instance(str(preset), seed, parameters)
     else:
         instance = presets.generate(str(preset), seed, **parameters)
     _write_instance(instance, output, json_)
@@ -135,7 +139,9 @@ def generate(
 @app.command("import")
 def import_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="a kind that `methods` lists")],
-    trace: Annotated[str, typer.Argument(metavar="TRACE", help="the trace file")],
+    trace: Annotated[
+        str, typer.Argument(metavar="TRACE", help="the trace, or the folder of CSV tables")
+    ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
     ],
@@ -143,15 +149,39 @@ def import_(
     settings: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Make an instance of a request trace."""
-    from torta_opt.instance.imports import import_trace
+    """Make an instance of a request trace, or of a folder of CSV tables."""
+    from torta_opt.instance.imports import import_trace, load_tables
 
     _check_writable(output)
     parameters = _parameters(settings)
+    if kind == TABLES:
+        if parameters:
+            raise InvalidInput("goes with traces: tables say everything", field="--set")
+        return _write_instance(load_tables(trace), output, json_)
     with _watching() as watch:
         progress = watch and functools.partial(watch, f"reading {trace}")
         instance, report = import_trace(kind, trace, seed=seed, progress=progress, **parameters)
     _write_instance(instance, output, json_, report)
+
+
+@app.command()
+def tables(
+    instance: InstanceFile,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
+    ],
+    json_: Json = False,
+) -> None:
+    """Write an instance as a folder of CSV tables; `import tables` reads it back."""
+    from torta_opt import api
+    from torta_opt.instance.imports import save_tables
+
+    problem = api.open_instance(instance)
+    if api.is_placement(problem):
+        raise InvalidInput("is a placement instance: tables hold allocation ones", file=instance)
+    files = save_tables(problem, output)
+    document = {"instance": problem.name, "files": files}
+    _show(json_, document, lambda: f"{output}: {problem.name}, {len(files)} tables")
 
 
 @app.command()
@@ -188,7 +218,7 @@ def methods(json_: Json = False) -> None:
 def solve(
     instance: InstanceFile,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="optimal, or a policy that `methods` lists")
+        str, typer.Option(metavar="NAME", help="optimal, a policy or a placement method")
     ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
@@ -208,7 +238,6 @@ def solve(
 ) -> None:
     """Find a schedule, verify it, price it, write it."""
     from torta_opt import api
-    from torta_opt.schedule import load_schedule, save_schedule
 
     if output is not None:
         _check_writable(output)
@@ -217,13 +246,13 @@ def solve(
     limits = _limits(time_limit, work_limit, threads, seed, gap)
     problem = _cut(api.open_instance(instance), slots)
     _warn(problem)
-    known = None if start is None else load_schedule(start, problem)
+    known = None if start is None else api.load_schedule(start, problem)
     with _watching() as watch, _watching_solver(method, time_limit) as solver_watch:
         result = api.solve(
             problem, method, seed, watch, limits=limits, start=known, solver_watch=solver_watch
         )
     if output is not None:
-        save_schedule(result.schedule, output)
+        api.save_schedule(result.schedule, problem, output)
     if result.status != api.DONE:
         _say(result.status)
     document = {"instance": problem.name, **result.to_document(), "output": output}
@@ -231,7 +260,7 @@ def solve(
     def table() -> Any:
         from torta_opt.report.tables import solve_table
 
-        return solve_table(result)
+        return solve_table(result, _unit(problem))
 
     _show(json_, document, table)
 
@@ -254,7 +283,6 @@ def bound(
 ) -> None:
     """Prove a number that no schedule can beat."""
     from torta_opt import api
-    from torta_opt.bounds.document import bound_to_document
     from torta_opt.io import write_document
 
     if output is not None:
@@ -264,7 +292,7 @@ def bound(
     with _watching_solver(method, time_limit) as solver_watch:
         proved = api.bound(problem, method, limits=limits, solver_watch=solver_watch)
     if output is not None:
-        write_document(output, bound_to_document(proved, problem))
+        write_document(output, api.bound_to_document(proved, problem))
     document = {
         "instance": problem.name,
         "value": proved.value,
@@ -275,7 +303,8 @@ def bound(
         "output": output,
     }
     proof = "certified" if proved.certified else "not certified"
-    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {_unit(weights)}"
+    unit = _unit(problem, weights)
+    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
     _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
 
 
@@ -332,7 +361,9 @@ def gap(
             )
         reports.append(report)
         if not json_:
-            _show_gap(report, _unit(weights))
+            _show_gap(report, _unit(problem, weights))
+        for why in report.left_out.values():
+            _say(f"left out: {why}")
         if report.status != api.DONE:
             _say("interrupted")
             break
@@ -378,12 +409,13 @@ def verify(
     """Check a schedule or a bound against every rule."""
     from torta_opt import api
 
-    check = api.verify_file(api.open_instance(instance), file)
+    problem = api.open_instance(instance)
+    check = api.verify_file(problem, file)
 
     def table() -> Any:
         from torta_opt.report.tables import check_table
 
-        return check_table(check, file)
+        return check_table(check, file, _unit(problem))
 
     _show(json_, {"file": file, **check.to_document()}, table)
     if not check.ok:
@@ -436,7 +468,13 @@ def _slot_range(text: str) -> tuple[int, int]:
 
 
 def _cut(instance: Instance, slots: str | None) -> Instance:
-    return instance if slots is None else instance.cut(*_slot_range(slots))
+    from torta_opt import api
+
+    if slots is None:
+        return instance
+    if api.is_placement(instance):
+        raise InvalidInput("goes with allocation instances, not with placement", "--slots")
+    return instance.cut(*_slot_range(slots))
 
 
 def _reweighted(instance: Instance, weights: str | None) -> Instance:
@@ -464,7 +502,7 @@ def _limits(
 
 def _own_schedules(files: Sequence[str], instance: Instance) -> dict[str, Schedule]:
     """Schedules by file name; the whole path where two have the same name."""
-    from torta_opt.schedule import load_schedule
+    from torta_opt.api import load_schedule
 
     names = [Path(file).name for file in files]
     labels = [
@@ -496,14 +534,25 @@ def _known_methods() -> dict[str, dict[str, str]]:
     from torta_opt.bounds.registry import METHODS
     from torta_opt.instance.generate import preset_names
     from torta_opt.instance.imports import TRACE_KINDS
+    from torta_opt.placement import door
+    from torta_opt.placement.presets import PRESETS
     from torta_opt.policies.registry import summaries
 
     return {
         "policy": summaries(),
         "offline": OFFLINE,
         "bound": {name: method.summary for name, method in METHODS.items()},
-        "preset": {name: _preset_summary(name) for name in preset_names()},
-        "import": dict.fromkeys(TRACE_KINDS, "instance from a trace of this form"),
+        "placement": door.methods(),
+        "placement bound": door.BOUNDS,
+        "preset": {
+            **{name: _preset_summary(name) for name in preset_names()},
+            **{f"{PLACEMENT}{name}": preset.summary for name, preset in PRESETS.items()},
+            f"{PLACEMENT}network": "servers on --set network=FILE, or a graph of topohub",
+        },
+        "import": {
+            **dict.fromkeys(TRACE_KINDS, "instance from a trace of this form"),
+            TABLES: "instance from a folder of CSV tables, as `tables` writes them",
+        },
     }
 
 
@@ -533,12 +582,40 @@ def _generate_all(folder: Path, seed: int, parameters: dict[str, Any]) -> list[s
         _make_folder(path.parent)
         save_instance(generate(name, seed), path)
         written.append(str(path))
+    return [*written, *_placement_files(folder / PLACEMENT, seed)]
+
+
+def _placement_files(folder: Path, seed: int) -> list[str]:
+    """Every block placement preset; the small ones as plain text."""
+    from torta_opt.placement.document import save_placement
+    from torta_opt.placement.presets import PRESETS, placement_preset
+
+    _make_folder(folder)
+    written = []
+    for name, preset in PRESETS.items():
+        path = folder / f"{name}{'.json' if preset.small else '.json.gz'}"
+        save_placement(placement_preset(name, seed), path)
+        written.append(str(path))
     return written
 
 
+def _placement_instance(preset: str, seed: int, parameters: dict[str, Any]) -> Any:
+    from torta_opt.placement.presets import network_instance, placement_preset
+
+    name = preset.removeprefix(PLACEMENT)
+    if name != "network":
+        return placement_preset(name, seed, **parameters)
+    if "network" not in parameters:
+        raise InvalidInput("give --set network=FILE, or a name that topohub knows", field="--set")
+    return network_instance(seed=seed, **parameters)
+
+
 def _write_instance(instance: Instance, output: str, json_: bool, report: Any = None) -> None:
+    from torta_opt import api
     from torta_opt.instance import save_instance
 
+    if api.is_placement(instance):
+        return _write_placement(instance, output, json_)
     save_instance(instance, output)
     document = {
         "instance": instance.name,
@@ -552,6 +629,22 @@ def _write_instance(instance: Instance, output: str, json_: bool, report: Any = 
     written = f"{instance.name}, {instance.slots} slots, {instance.requests:,} requests"
     _show(json_, document, lambda: "\n".join([*lines, f"{output}: {written}"]))
     _warn(instance)
+
+
+def _write_placement(instance: Any, output: str, json_: bool) -> None:
+    from torta_opt.placement.document import save_placement
+
+    save_placement(instance, output)
+    servers, blocks = len(instance.servers), instance.llm.blocks
+    document = {
+        "instance": instance.name,
+        "output": output,
+        "servers": servers,
+        "blocks": blocks,
+        "requests": instance.requests,
+    }
+    size = f"{servers} servers, {blocks} blocks, {instance.requests} requests"
+    _show(json_, document, lambda: f"{output}: {instance.name}, {size}")
 
 
 def _write_schemas(known: dict[str, dict[str, Any]], folder: Path) -> list[str]:
@@ -599,8 +692,10 @@ def _show_gap(report: Any, unit: str) -> None:
 
 
 def _description(facts: dict[str, Any]) -> Any:
-    from torta_opt.report.tables import description_table
+    from torta_opt.report.tables import description_table, placement_description_table
 
+    if "blocks" in facts:
+        return placement_description_table(facts)
     return description_table(facts)
 
 
@@ -661,8 +756,11 @@ def _watching_solver(name: str, time_limit: float | None) -> Iterator[SolverWatc
 
 
 def _warn(instance: Instance) -> None:
+    from torta_opt.api import is_placement
     from torta_opt.instance.warnings import warnings_of
 
+    if is_placement(instance):
+        return
     for warning in warnings_of(instance):
         _say(f"warning: {warning}")
 
@@ -676,5 +774,9 @@ def _complain(line: str, code: int) -> int:
     return code
 
 
-def _unit(weights: str | None) -> str:
+def _unit(instance: Instance, weights: str | None = None) -> str:
+    from torta_opt.api import is_placement
+
+    if is_placement(instance):
+        return "s"
     return "req·s" if weights == "paper" else "$"

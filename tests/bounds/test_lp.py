@@ -18,7 +18,6 @@ from support.tiny import random_tiny_instance
 from torta_opt.bounds import lp
 from torta_opt.bounds.floor import floor
 from torta_opt.bounds.lp import lp_bound, prove
-from torta_opt.formulations.allocation_matrix import build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
@@ -52,7 +51,7 @@ def test_the_bound_is_what_the_dual_vector_proves() -> None:
     for instance, best in tiniest(seed=12, count=40):
         found = lp_bound(instance)
         assert found.dual is not None
-        assert found.value == prove(build_allocation_program(instance), found.dual)
+        assert found.value == prove(found.program, found.dual)
         assert found.source == "lp"
         assert not found.interrupted
         assert found.x is not None

@@ -6,12 +6,12 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from support.optima import slack, tiniest
+from support.programs import of_program, optimum
 from support.tiny import random_tiny_instance
 
-from torta_opt.bounds.lp import lp_bound
-from torta_opt.bounds.milp import milp_bound
 from torta_opt.bounds.model import bound_of_model, prove
 from torta_opt.formulations.allocation import build_allocation_model
+from torta_opt.formulations.allocation_matrix import build_allocation_program
 from torta_opt.formulations.from_model import lower_model, values_of_model
 from torta_opt.instance.generate import generate
 from torta_opt.io import Infeasible, InvalidInput, LimitReached
@@ -28,8 +28,9 @@ def test_the_bound_of_the_model_is_that_of_the_program() -> None:
         model = build_allocation_model(instance)
         relaxed, whole = bound_of_model(model), bound_of_model(model, whole=True)
         assert (relaxed.source, whole.source) == ("lp", "milp")
-        assert abs(relaxed.value - lp_bound(instance).value) <= near(best)
-        assert abs(whole.value - milp_bound(instance).value) <= 10 * near(best)
+        arrays = of_program(build_allocation_program(instance))
+        assert abs(relaxed.value - optimum(arrays, relaxed=True)) <= near(best)
+        assert abs(whole.value - optimum(arrays)) <= 10 * near(best)
         assert relaxed.value <= whole.value <= best + slack(best)
 
 

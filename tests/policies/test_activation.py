@@ -97,9 +97,9 @@ class TestDemand:
 class TestStop:
     """Spare servers: 1 $ per slot each."""
 
-    @pytest.mark.parametrize(("start_usd", "slots"), [(0.5, 1), (3.5, 4), (6.5, 7)])
+    @pytest.mark.parametrize(("start_usd", "slots"), [(0.5, 0), (3.5, 3), (6.5, 6)])
     def test_break_even(self, start_usd: float, slots: int):
-        """On until keeping it has cost as much as starting it again would."""
+        """On as long as keeping it costs no more than starting it again would."""
         instance = one_region([10] + [0] * 14, 1, start_usd=start_usd)
         on = on_after(schedule(instance, ":smoothing=1:safety=0"))
         # slot 0 works and slot 1 is the first without demand

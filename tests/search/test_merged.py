@@ -38,7 +38,7 @@ def test_plans_of_thousands_are_legal() -> None:
 
 @pytest.mark.parametrize("preset", ["paper/polska", "paper/abilene+outage", "paper/gabriel"])
 def test_a_long_horizon_is_planned_well(preset: str) -> None:
-    instance = generate(preset, seed=5, slots=60)
+    instance = generate(preset, seed=5, slots=24)
     bound = merged_bound(instance).value
     costs = []
     for schedule in plan_merged(instance):
@@ -65,4 +65,4 @@ def test_routing_delivers_what_was_planned() -> None:
 
 
 def test_nothing_within_the_limit_is_nothing() -> None:
-    assert plan_merged(generate("paper/polska", slots=60), Limits(seconds=0)) == []
+    assert plan_merged(generate("paper/polska", slots=24), Limits(seconds=0)) == []

@@ -1,6 +1,6 @@
 """The bound of the linear relaxation: servers may be fractions.
 
-Its value is not what the solver says but what its dual vector proves (``dual.py``), so it holds
+Knapsack rows (``knapsack.py``) are added to it. Its value is not what the solver says but what its dual vector proves (``dual.py``), so it holds
 however early the solver stopped.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from torta_opt.bounds.dual import dual_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, with_user_constraints
+from torta_opt.formulations.knapsack import with_knapsack_rows
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import Infeasible, LimitReached
 from torta_opt.solvers import Limits, Result, Status, solve_lp
@@ -57,7 +58,8 @@ def lp_bound(
     before there was one, and Infeasible if the user's constraints leave no answer.
     """
     began = time.perf_counter()
-    program = with_user_constraints(build_allocation_program(instance), constraints)
+    program = with_knapsack_rows(build_allocation_program(instance))
+    program = with_user_constraints(program, constraints)
     result = solve_lp(program.problem(), method, limits, crossover=False)
     return relaxed_bound(program, result, time.perf_counter() - began)
 

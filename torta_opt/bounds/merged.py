@@ -1,5 +1,7 @@
 """The bound of the merged program: all regions as one, servers may be fractions.
 
+Knapsack rows (``knapsack.py``) are added to it.
+
 Weaker than ``lp`` by what differs between regions beyond the cost of servers, and a hundred times
 faster: the way to a bound over hundreds of slots. As there, the value is what the dual vector
 proves (``dual.py``).
@@ -7,12 +9,14 @@ proves (``dual.py``).
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from torta_opt.bounds.lp import relaxed_bound
+from torta_opt.formulations.knapsack import with_knapsack_rows
 from torta_opt.formulations.merged import MergedProgram, build_merged_program
 from torta_opt.instance.data import Instance
 from torta_opt.solvers import Limits, solve_lp
@@ -48,6 +52,7 @@ def merged_bound(
     """
     began = time.perf_counter()
     merged = build_merged_program(instance)
+    merged = dataclasses.replace(merged, program=with_knapsack_rows(merged.program))
     result = solve_lp(merged.program.problem(), method, limits, crossover=False)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
     assert found.dual is not None

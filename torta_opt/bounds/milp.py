@@ -16,6 +16,7 @@ import numpy as np
 from torta_opt.bounds.lp import ProgramBound, relaxed_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, with_user_constraints
+from torta_opt.formulations.knapsack import with_knapsack_rows
 from torta_opt.formulations.lift import lift
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import Infeasible
@@ -44,7 +45,7 @@ def milp_bound(
     user's constraints leave no answer.
     """
     began = time.perf_counter()
-    program = build_allocation_program(instance, integer=integer, named=named)
+    program = with_knapsack_rows(build_allocation_program(instance, integer=integer, named=named))
     program = with_user_constraints(program, constraints)
     return branch_bound(program, limits or Limits(), began=began, start=start, watch=on_progress)
 

@@ -3,7 +3,7 @@
 Columns and rows come in families that carry the names of the Pyomo text and are numbered family by
 family, each in the order of its cells (slot first). A family knows its cells twice: ``index``, the
 list of cells that have a column or row, and ``number``, a dense array that holds the number of
-every cell, −1 where there is none. A block of coefficients is then one call of ``_Entries.add``:
+every cell, −1 where there is none. A block of coefficients is then one call of ``Entries.add``:
 numbers of rows and of columns and a coefficient, broadcast against each other.
 
 The tests hold this text to the Pyomo text: same columns, rows, coefficients and bounds, by name.
@@ -11,6 +11,7 @@ The tests hold this text to the Pyomo text: same columns, rows, coefficients and
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ AXES = {
     "change": "trr",
     "excess": "tpk",
     "spread": "tp",
+    "hull": "tpmk",
 }
 REQUESTS = ("x", "inflow", "q", "expired", "z", "hot")
 SERVERS = ("off", "ready", "start", "stop", "leave", "enter")
@@ -159,6 +161,20 @@ class AllocationProgram:
 
     def objective(self, vector: np.ndarray) -> float:
         return float(self.cost @ vector) + self.constant
+
+    def with_rows(
+        self, family: Family, block: sparse.csr_array, upper: np.ndarray
+    ) -> AllocationProgram:
+        """The program with a further family of rows block·v ≤ upper."""
+        if self.further_rows:
+            raise ValueError("families of rows come before single rows")
+        return dataclasses.replace(
+            self,
+            rows={**self.rows, family.name: family},
+            matrix=sparse.csr_array(sparse.vstack([self.matrix, block])),
+            row_lower=np.append(self.row_lower, np.full(len(family), -INFINITY)),
+            row_upper=np.append(self.row_upper, upper),
+        )
 
     def problem(self) -> Problem:
         """The same for a solver; names are made up when asked for."""
@@ -321,7 +337,7 @@ def _on_while_loading(pools: Pools, slots: np.ndarray) -> np.ndarray:
 # --- rows ---------------------------------------------------------------------------------------
 
 
-class _Entries:
+class Entries:
     """Coefficients of the matrix, collected block by block."""
 
     def __init__(self) -> None:
@@ -344,7 +360,7 @@ def _rows(
     """All row families, the matrix, and lower and upper bounds of the rows."""
     rows = _families(_row_masks(pools, limits, columns))
     number = {name: family.number for name, family in (columns | rows).items()}
-    entries = _Entries()
+    entries = Entries()
     bounds = {
         **_routing_rows(pools, entries, number),
         **_queue_rows(pools, limits, entries, number),
@@ -429,7 +445,7 @@ def _shared(pools: Pools, has_z: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     return (competing > 1) | (exact > 0)
 
 
-def _routing_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _routing_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
     """(route), (gather)"""
     x, inflow = number["x"], number["inflow"]
     route, gather = number["route"], number["gather"]
@@ -441,7 +457,7 @@ def _routing_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]
 
 
 def _queue_rows(
-    pools: Pools, limits: Limits, entries: _Entries, number: dict[str, np.ndarray]
+    pools: Pools, limits: Limits, entries: Entries, number: dict[str, np.ndarray]
 ) -> _Bounds:
     """(queue), (deadline), (aging)"""
     inflow, q, expired = number["inflow"], number["q"], number["expired"]
@@ -475,7 +491,7 @@ def _not_last(slots: int) -> np.ndarray:
     return (np.arange(slots) < slots - 1).astype(float)[:, None]
 
 
-def _state_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _state_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
     """(off_flow), (ready_flow), (switch_flow)"""
     off_flow, ready_flow = number["off_flow"], number["ready_flow"]
     switch_flow = number["switch_flow"]
@@ -491,7 +507,7 @@ def _state_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]) 
     entries.add(ready_flow[1:], ready[:-1], -1.0 * stays_up[:, :, None])
     for column, slots in ((start, pools.start_slots), (enter, pools.switch_slots)):
         begun = np.argwhere(column >= 0).T
-        row = _later(pools, ready_flow, begun, slots[begun[1], begun[2]])
+        row = later(pools, ready_flow, begun, slots[begun[1], begun[2]])
         entries.add(row, column[tuple(begun)], -1)
     entries.add(switch_flow[:, :, None], leave, 1)
     entries.add(switch_flow[:, :, None], enter, -1)
@@ -515,7 +531,7 @@ def _stayed_up(pools: Pools) -> np.ndarray:
     return before & pools.up
 
 
-def _later(
+def later(
     pools: Pools,
     row: np.ndarray,
     cells: np.ndarray,
@@ -529,7 +545,7 @@ def _later(
     return np.where(uncut, row[np.where(uncut, then, 0), p, other if last is None else last], -1)
 
 
-def _capacity_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _capacity_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
     """(capacity), (fit)"""
     system = pools.instance.system
     model, work = system.class_model, pools.work_ms
@@ -545,9 +561,9 @@ def _capacity_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray
         begun = np.argwhere(number[name] >= 0).T
         _, p, m = begun
         column = number[name][tuple(begun)]
-        entries.add(_later(pools, capacity, begun, slots[p, m] - 1), column, -usable[p, m])
+        entries.add(later(pools, capacity, begun, slots[p, m] - 1), column, -usable[p, m])
         for c, of_model in enumerate(model):
-            row = _later(pools, fit, begun, slots[p, m] - 1, np.full(len(p), c))
+            row = later(pools, fit, begun, slots[p, m] - 1, np.full(len(p), c))
             most = usable[p, m] // np.maximum(work[p, c], 1)
             entries.add(row, column, np.where((m == of_model) & (work[p, c] > 0), -most, 0))
     shared, alone = np.zeros(capacity.shape), np.zeros(fit.shape)
@@ -560,7 +576,7 @@ def _capacity_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray
     return {"capacity": (-INFINITY, shared), "fit": (-INFINITY, alone)}
 
 
-def _hot_rows(limits: Limits, entries: _Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _hot_rows(limits: Limits, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
     """(hot_served), (reuse)"""
     hot, z = number["hot"], number["z"]
     most, of = limits.reuse[..., 0], limits.reuse[..., 1]
@@ -571,7 +587,7 @@ def _hot_rows(limits: Limits, entries: _Entries, number: dict[str, np.ndarray]) 
     return {"hot_served": (-INFINITY, 0.0), "reuse": (-INFINITY, 0.0)}
 
 
-def _change_rows(pools: Pools, entries: _Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _change_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
     """(reroute), (change)"""
     instance = pools.instance
     x, reroute, change = number["x"], number["reroute"][..., None], number["change"][..., None]

@@ -39,6 +39,7 @@ from torta_opt.instance.data import Initial, Instance, System
 from torta_opt.schedule.data import Schedule
 
 EVERYWHERE = "everywhere"
+COLUMNS = 30_000  # solved in seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +61,20 @@ class MergedProgram:
     order: np.ndarray
 
 
-def build_merged_program(instance: Instance) -> MergedProgram:
-    """The merged program of an instance."""
+def build_merged_program(instance: Instance, *, tiers: int | None = None) -> MergedProgram:
+    """The merged program of an instance.
+
+    tiers   groups that the servers of a type are divided into, by what they cost while on; with
+            as many as there are regions, only requests are merged. None: as many as keep the
+            program below ``COLUMNS`` columns
+    """
     pools = Pools.of(instance)
-    program = build_allocation_program(merge_regions(instance))
+    program = build_allocation_program(merge_regions(instance, tiers=tiers or 1))
+    if tiers is None:
+        most = len(instance.system.regions)
+        tiers = int(np.clip(COLUMNS // max(len(program.cost), 1), 1, most))
+        if tiers > 1:
+            program = build_allocation_program(merge_regions(instance, tiers=tiers))
     group = _groups(pools, program.pools)
     order = _by_cost(pools, group, len(program.pools))
     program = _least_costs(program, pools, group)
@@ -95,21 +106,38 @@ def lift_merged(merged: MergedProgram, schedule: Schedule) -> dict[str, np.ndarr
     return total
 
 
-def merge_regions(instance: Instance) -> Instance:
-    """The instance with all regions in one place, electricity and rent at their least."""
+def merge_regions(instance: Instance, *, tiers: int = 1) -> Instance:
+    """The instance with all regions in one place, electricity and rent at their least.
+
+    Every type becomes ``tiers`` types or fewer, which differ in rent alone.
+    """
     system, initial = instance.system, instance.initial
-    homes = np.zeros((len(system.regions), len(system.types)), bool)
-    homes[system.server_region, system.server_type] = True
-    rent = np.where(homes, system.rent_usd_per_hour, np.inf).min(axis=0)
+    tier = _tiers(instance, tiers)
+    kinds, kind = np.unique(np.stack([system.server_type, tier]), axis=1, return_inverse=True)
+    of_type = kinds[0]
+    rent = np.full(len(of_type), np.inf)
+    np.minimum.at(
+        rent, kind.ravel(), system.rent_usd_per_hour[system.server_region, system.server_type]
+    )
     weights = dataclasses.replace(system.weights, reroute_usd=0.0, frobenius_usd=0.0)
+    by_type = {
+        name: getattr(system, name)[of_type]
+        for name in (
+            *("service_s", "hot_service_s", "server_ms", "idle_kw", "peak_kw"),
+            *("start_ms", "switch_ms", "start_usd", "switch_usd"),
+        )
+    }
     one = dataclasses.replace(
         system,
         regions=(EVERYWHERE,),
+        types=tuple(f"{system.types[k]} {n}" for k, n in kinds.T.tolist()),
         server_region=np.zeros_like(system.server_region),
+        server_type=kind.ravel(),
         latency_s=np.zeros((1, 1)),
         transfer_usd=np.zeros((1, 1, len(system.classes))),
-        rent_usd_per_hour=np.where(np.isfinite(rent), rent, 0.0)[None],
+        rent_usd_per_hour=rent[None],
         weights=weights,
+        **by_type,
     )
     return Instance(
         name=instance.name,
@@ -120,6 +148,20 @@ def merge_regions(instance: Instance) -> Instance:
         up=instance.up,
         description=instance.description,
     )
+
+
+def _tiers(instance: Instance, tiers: int) -> np.ndarray:
+    """(S,) tier of each server: those of its type in the order of their mean cost while on."""
+    pools = Pools.of(instance)
+    usd = pools.on_usd.mean(axis=0)
+    tier = np.zeros(len(pools), np.int64)
+    for k in np.unique(pools.type):
+        members = np.flatnonzero(pools.type == k)
+        ranking = members[np.argsort(usd[members], kind="stable")]
+        before = pools.size[ranking].cumsum() - pools.size[ranking]
+        middle = before + pools.size[ranking] / 2
+        tier[ranking] = np.minimum(middle * tiers // pools.size[ranking].sum(), tiers - 1)
+    return tier[pools.of_server]
 
 
 def _merge_initial(initial: Initial, system: System) -> Initial:
@@ -161,7 +203,7 @@ def _least_costs(program: AllocationProgram, pools: Pools, group: np.ndarray) ->
     price = instance.price_usd_per_kwh * instance.system.weights.energy_factor
     least_price = _least(price[:, pools.region], group, groups)
     merged_price = merged.instance.price_usd_per_kwh * instance.system.weights.energy_factor
-    system = instance.system
+    system = merged.instance.system
     busy_kw = (system.peak_kw - system.idle_kw)[merged.type]
     busy_kwh = busy_kw[:, None] * merged.work_ms / 3.6e6
     t, g, c = z.index.T

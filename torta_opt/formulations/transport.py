@@ -80,14 +80,14 @@ def solve_transport_program(
     row_penalty: float = math.inf,
     column_penalty: float = math.inf,
 ) -> np.ndarray:
-    """(I, J) the plan that Clarabel finds; entries below 0 by rounding are 0."""
+    """(I, J) the plan that Clarabel finds; what rounding leaves below 0 or forbidden is 0."""
     import cvxpy as cp
 
     problem, plan = build_transport_program(
         cost, supply, demand, columns, epsilon, row_penalty, column_penalty
     )
-    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
-    return np.maximum(plan.value, 0.0)
+    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
+    return np.where(np.isfinite(checked(cost, supply, demand)[0]), np.maximum(plan.value, 0.0), 0.0)
 
 
 def transport_objective(

@@ -20,7 +20,7 @@ from torta_opt.placement.cg_bprr import online_requests
 from torta_opt.placement.data import PlacementInstance, PlacementSchedule
 from torta_opt.placement.document import placement_sha256
 from torta_opt.placement.evaluate import PlacementEvaluation, evaluate
-from torta_opt.placement.floor import floor_s
+from torta_opt.placement.floor import floor_costs, floor_s
 from torta_opt.placement.offline import METHODS, check_method, solve_offline
 from torta_opt.placement.rules import check_feasible
 from torta_opt.placement.verify import PlacementVerification, verify
@@ -77,8 +77,9 @@ def bound(
         known = ", ".join([*BOUNDS, AUTO])
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
     begin = time.perf_counter()
-    value = floor_s(instance)
-    return BoundResult(value, "floor", False, time.perf_counter() - begin)
+    costs = floor_costs(instance)
+    value = sum(costs.values())
+    return BoundResult(value, "floor", False, time.perf_counter() - begin, costs)
 
 
 def check(instance: PlacementInstance, document: dict[str, Any]) -> Checked:

@@ -49,18 +49,21 @@ def check_method(name: str) -> None:
 def ws_rr_schedule(instance: PlacementInstance) -> PlacementSchedule:
     """CG-BP for as many requests as the arrival rate suggests, the cheapest way left for each.
 
-    Fewer requests than there are means more blocks on a server and less room for caches, so some
-    take a longer way, and all of them may not fit: then it is CG-BP for all of them.
+    Fewer requests than there are mean more blocks on a server and less room for caches: some
+    requests take a longer way, and all of them may not fit. Then CG-BP plans for more.
     """
-    expected = min(online_requests(instance), max(instance.requests, 1))
-    found = cg_bp(instance, expected)
-    check_guarantee(instance, found)
-    try:
-        routes = routes_in_turn(instance, found.placement, prices(instance))
-    except Infeasible:
-        found = cg_bp(instance, instance.requests)
-        routes = routes_in_turn(instance, found.placement, prices(instance))
-    return PlacementSchedule("ws_rr", found.placement, routes)
+    wanted = max(instance.requests, 1)
+    planned = min(online_requests(instance), wanted)
+    while True:
+        found = cg_bp(instance, planned)
+        check_guarantee(instance, found)
+        try:
+            routes = routes_in_turn(instance, found.placement, prices(instance))
+            return PlacementSchedule("ws_rr", found.placement, routes)
+        except Infeasible:
+            if planned == wanted:
+                raise
+        planned = min(planned + max(planned // 4, 1), wanted)
 
 
 def played_at_once(instance: PlacementInstance, name: str, seed: int) -> PlacementSchedule:

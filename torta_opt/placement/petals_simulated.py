@@ -19,7 +19,6 @@ import numpy as np
 
 from torta_opt.placement.cg_bp import cg_bp
 from torta_opt.placement.cg_bprr import online_requests
-from torta_opt.placement.chains import cheapest_chain
 from torta_opt.placement.data import Placement, PlacementInstance
 from torta_opt.placement.guarantee import check_guarantee
 from torta_opt.placement.petals import (
@@ -44,17 +43,11 @@ class Contender:
 
 def session_latency(swarm: Swarm, client: int, tokens: int, cache: int, now: float) -> Chain:
     """The simulator's ``min_latency``: 10 s if as many sessions as full spans fit."""
-    base, finish = swarm.latency_ms[client]
-    count = swarm.placement.count.tolist()
-    full = [
-        count[j] > 0 and len(held) == swarm.pool[j] // (count[j] * cache)
-        for j, held in enumerate(swarm.sessions)
-    ]
-    cost = [
-        price + FULL_CACHE_MS if full[head] else price
-        for (_, head, _), price in zip(swarm.chains.links, base, strict=True)
-    ]
-    return cheapest_chain(swarm.chains.links, swarm.chains.is_last, cost, finish)[1]
+    full = tuple(
+        count > 0 and len(held) == pool // (count * cache)
+        for count, held, pool in zip(swarm.counts, swarm.sessions, swarm.pool, strict=True)
+    )
+    return swarm.latency_chain(client, full, FULL_CACHE_MS)
 
 
 def _petals(instance: PlacementInstance, requests: int, seed: int) -> Contender:

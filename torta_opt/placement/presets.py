@@ -15,6 +15,7 @@ Numbers are those of the authors' simulator (BLOOM-176B, 4-bit blocks): A100 80 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +31,13 @@ from torta_opt.placement.data import (
     PlacementInstance,
     Servers,
 )
-from torta_opt.placement.network import Network, bundled_network, topohub_network
+from torta_opt.placement.network import (
+    Network,
+    bundled_network,
+    read_network,
+    topohub_network,
+)
+from torta_opt.placement.rules import MAX_REQUESTS
 
 GB = 10**9
 BLOOM = Llm("BLOOM-176B", 70, round(2_466_437_120 * 4.25 / 8 * 1.01), 2 * 14336 * 2, 14336)
@@ -77,6 +84,7 @@ def scattered(
 
     t = round trip + 100 ms, t^I = round trip + 67 ms + 0.7049 ms per prompt token.
     """
+    _check_drawing(network, fast_share, clients, requests, rate_per_s)
     nodes = len(network.nodes)
     count = round(0.4 * nodes) if servers is None else servers
     if not 1 <= count <= nodes - clients:
@@ -112,6 +120,19 @@ def scattered(
     )
 
 
+def _check_drawing(
+    network: Network, fast_share: float, clients: int, requests: int, rate_per_s: float
+) -> None:
+    if not 0 <= fast_share <= 1:
+        raise InvalidInput("must lie in 0 to 1", field="fast_share")
+    if not 1 <= clients < len(network.nodes):
+        raise InvalidInput(f"must lie in 1 to {len(network.nodes) - 1}", field="clients")
+    if not 0 <= requests <= MAX_REQUESTS:
+        raise InvalidInput(f"must lie in 0 to {MAX_REQUESTS}", field="requests")
+    if not 0 <= rate_per_s < 1e6:
+        raise InvalidInput("must lie in 0 to 1000000", field="rate_per_s")
+
+
 def clustered(
     client_cluster: int = 0,
     requests: int = 3,
@@ -128,6 +149,10 @@ def clustered(
     """
     if client_cluster not in (0, 1, 2):
         raise InvalidInput("must be 0, 1 or 2", field="client_cluster")
+    if memory not in MEMORY_GB:
+        raise InvalidInput(f"must be one of {', '.join(MEMORY_GB)}", field="memory")
+    if min(fast, slow) < 0 or not 1 <= fast + slow <= 1000:
+        raise InvalidInput("must be 1 to 1000 servers, of which none negative", field="fast, slow")
     cluster = np.array([2] * slow + [1] * fast)
     rtt = np.where(cluster == client_cluster, 5.0, 100.0)[None, :]
     between = np.where(cluster[:, None] == cluster[None, :], 5.0, 100.0)
@@ -250,6 +275,8 @@ def worst_case(
     requests: the optimum hosts everything everywhere, t + τL a token. CG-BPRR wants every server
     fit for all L² requests, hosts one block on each, and pays L(t + τ).
     """
+    if not 1 <= blocks <= 40:
+        raise InvalidInput("must lie in 1 to 40", field="blocks")
     tokens = 2
     count = blocks * blocks
     cache_per_token = 1000
@@ -288,6 +315,14 @@ def tiny(
     seed: int = 0, servers: int = 3, blocks: int = 4, clients: int = 1, requests: int = 2
 ) -> PlacementInstance:
     """A random instance small enough to enumerate; memory usually binds."""
+    for field, value, most in (
+        ("servers", servers, 100),
+        ("blocks", blocks, 100),
+        ("clients", clients, 100),
+        ("requests", requests, 10**6),
+    ):
+        if not 1 <= value <= most:
+            raise InvalidInput(f"must lie in 1 to {most}", field=field)
     rng = np.random.default_rng(seed)
     llm = Llm("tiny", blocks, 10, 1, 1)
     room = rng.integers(12, 10 * blocks + 12, servers)
@@ -318,22 +353,81 @@ def tiny(
     )
 
 
-PRESETS: dict[str, Callable[..., PlacementInstance]] = {
-    "clustered": lambda seed=0, **changes: clustered(**changes),
-    "abovenet": abovenet,
-    "bellcanada": bellcanada,
-    "gts-ce": gts_ce,
-    "large": large,
-    "helix-measured": helix_measured,
-    "worst-case": lambda seed=0, **changes: worst_case(**changes),
+@dataclass(frozen=True)
+class Preset:
+    """A way to an instance, in a line and as a function; ``small`` ones are kept as plain text."""
+
+    summary: str
+    build: Callable[..., PlacementInstance]
+    small: bool = False
+
+
+def _with_seed(build: Callable[..., PlacementInstance]) -> Callable[..., PlacementInstance]:
+    """``build``, which draws nothing, taking a seed all the same."""
+
+    def built(seed: int = 0, **changes: Any) -> PlacementInstance:
+        return build(**changes)
+
+    built.__wrapped__ = build  # type: ignore[attr-defined]  # whose parameters count
+    return built
+
+
+PRESETS: dict[str, Preset] = {
+    "clustered": Preset(
+        "2 A100 and 7 MIG in two clusters, BLOOM-176B", _with_seed(clustered), small=True
+    ),
+    "abovenet": Preset("9 servers drawn on AboveNet, BLOOM-176B", abovenet),
+    "bellcanada": Preset("19 servers drawn on BellCanada, BLOOM-176B", bellcanada),
+    "gts-ce": Preset("41 servers drawn on a stand-in for GTS-CE, BLOOM-176B", gts_ce),
+    "large": Preset("26 servers drawn on BellCanada, BLOOM-176B", large),
+    "helix-measured": Preset(
+        "LLaMA-2 70B, measured layers on 24 cards", _with_seed(helix_measured)
+    ),
+    "worst-case": Preset("CG-BPRR is L times as slow as the optimum", _with_seed(worst_case)),
+    "tiny": Preset("a random instance small enough to enumerate", tiny, small=True),
 }
 
 
 def placement_preset(name: str, seed: int = 0, **changes: Any) -> PlacementInstance:
-    """The preset of that name. Raises InvalidInput."""
+    """The preset of that name, with other parameters. Raises InvalidInput."""
     if name not in PRESETS:
-        raise InvalidInput(f"{name!r} is not one of {', '.join(PRESETS)}", field="preset")
-    return PRESETS[name](seed=seed, **changes)
+        raise InvalidInput(f"{name!r:.60} is not one of {', '.join(PRESETS)}", field="preset")
+    build = PRESETS[name].build
+    check_parameters(build, changes)
+    return build(seed=seed, **changes)
+
+
+def network_instance(network: str, seed: int = 0, **changes: Any) -> PlacementInstance:
+    """Servers and clients drawn on a network: a .graph, GML or GraphML file, or topohub's name."""
+    check_parameters(scattered, changes)
+    known = str(network)
+    is_file = known.lower().endswith((".graph", ".gml", ".graphml"))
+    drawn = read_network(known) if is_file else topohub_network(known)
+    return scattered(drawn, seed=seed, **changes)
+
+
+def check_parameters(build: Callable[..., Any], changes: dict[str, Any]) -> None:
+    """Refuse names ``build`` does not take, and values of another kind than its defaults."""
+    known = _parameters(build)
+    for name, value in changes.items():
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise InvalidInput(f"is not a parameter; there are: {listed}", field=name)
+        wanted = float if known[name] == "float" else str if "str" in known[name] else int
+        right = isinstance(value, (int, float) if wanted is float else wanted)
+        if isinstance(value, bool) or not right:
+            raise InvalidInput(f"must be of kind {wanted.__name__}, is {value!r:.40}", field=name)
+        if wanted is not str and not -1e9 < value < 1e9:
+            raise InvalidInput("is too large", field=name)
+
+
+def _parameters(build: Callable[..., Any]) -> dict[str, str]:
+    """Names and annotations of what can be changed; drawn ones pass theirs to ``scattered``."""
+    own = inspect.signature(inspect.unwrap(build)).parameters
+    if "changes" in own:
+        own = inspect.signature(scattered).parameters
+    skipped = ("network", "seed", "name")
+    return {name: str(each.annotation) for name, each in own.items() if name not in skipped}
 
 
 def _bloom_servers(
@@ -357,6 +451,8 @@ def _bloom_servers(
 
 
 def _clients(nodes: list[str], requests: int, rate_per_s: float) -> Clients:
+    if requests < 0 or not 0 <= rate_per_s < 1e6:
+        raise InvalidInput("must not be negative", field="requests, rate_per_s")
     count = len(nodes)
     share, rest = divmod(requests, count)
     return Clients(

@@ -68,14 +68,8 @@ def opt_rr(swarm: Swarm, client: int, tokens: int, cache: int, now: float) -> Ch
 
 def min_latency(swarm: Swarm, client: int, tokens: int, cache: int, now: float) -> Chain:
     """PETALS: a server is penalised if its cache may not suffice for all it hosts."""
-    base, finish = swarm.latency_ms[client]
-    count = swarm.placement.count.tolist()
-    full = [free < count[j] * cache for j, free in enumerate(swarm.free)]
-    cost = [
-        price + FULL_CACHE_MS if full[head] else price
-        for (_, head, _), price in zip(swarm.chains.links, base, strict=True)
-    ]
-    return cheapest_chain(swarm.chains.links, swarm.chains.is_last, cost, finish)[1]
+    full = tuple(free < count * cache for free, count in zip(swarm.free, swarm.counts, strict=True))
+    return swarm.latency_chain(client, full, FULL_CACHE_MS)
 
 
 def max_throughput(seed: int) -> Router:

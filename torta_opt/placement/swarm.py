@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from torta_opt.placement.chains import INFINITE, Chains, chains_of
+from torta_opt.placement.chains import INFINITE, Chains, chains_of, cheapest_chain
 from torta_opt.placement.data import NO_SERVER, Placement, PlacementInstance
 from torta_opt.placement.performance import first_token_prices
 from torta_opt.placement.petals import latency_costs, pool_bytes_per_block
@@ -41,6 +41,8 @@ class Swarm:
         self.pool: list[int] = pool.tolist()
         self.free: list[int] = pool.tolist()
         self.sessions: list[list[tuple[float, int]]] = [[] for _ in self.pool]
+        self.counts: list[int] = placement.count.tolist()
+        self._latency_chain: dict[tuple[int, tuple[bool, ...]], tuple[int, ...]] = {}
 
     @cached_property
     def link_ms(self) -> tuple[list[list[float]], list[list[float]]]:
@@ -86,6 +88,21 @@ class Swarm:
     def blocks_along(self, chain: tuple[int, ...]) -> list[int]:
         """Blocks processed at every server of ``chain``."""
         return [self.chains.links[e][2] for e in self.links_along(chain)]
+
+    def latency_chain(
+        self, client: int, full: tuple[bool, ...], penalty_ms: float
+    ) -> tuple[int, ...]:
+        """PETALS's choice if the servers marked ``full`` cost ``penalty_ms`` more; remembered."""
+        key = client, full
+        if key not in self._latency_chain:
+            base, finish = self.latency_ms[client]
+            links, is_last = self.chains.links, self.chains.is_last
+            cost = [
+                price + penalty_ms if full[head] else price
+                for (_, head, _), price in zip(links, base, strict=True)
+            ]
+            self._latency_chain[key] = cheapest_chain(links, is_last, cost, finish)[1]
+        return self._latency_chain[key]
 
     def release(self, now: float) -> None:
         """Give back what sessions that have ended held."""

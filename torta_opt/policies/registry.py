@@ -40,10 +40,19 @@ BUILT_IN: dict[str, Entry] = {
     "round_robin": Entry(
         "round_robin", "RoundRobin", "deals requests in turn over regions, then over servers"
     ),
+    "skylb": Entry(
+        "skylb", "SkyLB", "serves locally, sends on what is too much, keeps requests at their cache"
+    ),
+    "sdib": Entry(
+        "sdib", "Sdib", "balances the use and the idle time of all servers, wherever they are"
+    ),
     "greedy_forecast": Entry(
         "greedy_forecast",
         "GreedyForecast",
         "forecasts demand; sends each request where serving it costs least",
+    ),
+    "torta_ot": Entry(
+        "torta_ot", "TortaOt", "TORTA without learning: optimal transport over regions, then scores"
     ),
 }
 

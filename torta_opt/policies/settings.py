@@ -37,12 +37,12 @@ class Settings:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise InvalidInput(f"must be one of {', '.join(RULES)}", field="rule")
-        _check("smoothing", self.smoothing, 0, 1)
-        _check("safety", self.safety, 0, 1e6)
-        _check("gradual", self.gradual, 0, 1)
-        _check("horizon_slots", self.horizon_slots, 1, 1e6)
+        check_number("smoothing", self.smoothing, 0, 1)
+        check_number("safety", self.safety, 0, 1e6)
+        check_number("gradual", self.gradual, 0, 1)
+        check_number("horizon_slots", self.horizon_slots, 1, 1e6)
         if self.patience_slots is not None:
-            _check("patience_slots", self.patience_slots, 0, 1e6)
+            check_number("patience_slots", self.patience_slots, 0, 1e6)
 
     @classmethod
     def of(cls, **given: Any) -> Settings:
@@ -54,7 +54,13 @@ class Settings:
         return cls(**given)
 
 
-def _check(name: str, value: object, low: float, high: float) -> None:
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    """A parameter must be a number in [low, high]. Raises InvalidInput."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low <= value <= high:
         raise InvalidInput(f"must be a number in [{low:g}, {high:g}], found {value!r}", field=name)
+
+
+def check_share(name: str, value: object) -> None:
+    """A parameter must be a number in [0, 1]."""
+    check_number(name, value, 0, 1)

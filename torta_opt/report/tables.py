@@ -61,7 +61,7 @@ def progress_line(name: str, sample: Progress, time_limit: float | None) -> str:
     return "  ".join([*parts, f"{sample.seconds:.0f} s{left}"])
 
 
-def check_table(check: Check, subject: str) -> RenderableType:
+def check_table(check: Check, subject: str, unit: str = "$") -> RenderableType:
     """The verdict on a file, with the first violations."""
     if not check.ok:
         total = sum(check.counts.values())
@@ -74,7 +74,7 @@ def check_table(check: Check, subject: str) -> RenderableType:
         return Text(f"{subject}: a valid bound, {check.bound:.10g}", style="bold green")
     cost = f"{subject}: a valid schedule, cost {money([check.evaluation.cost])[0]}"
     return Group(
-        Text(cost, style="bold green"), pairs("cost", _shares(check.evaluation.costs, "$"))
+        Text(cost, style="bold green"), pairs("cost", _shares(check.evaluation.costs, unit))
     )
 
 
@@ -96,6 +96,11 @@ def description_table(facts: Mapping[str, Any]) -> RenderableType:
         "electricity": f"{price['min']:.4g} to {price['max']:.4g} $/kWh",
         "floor": f"{money([facts['floor']])[0]} $",
     }
+    return _facts_table(facts, lines)
+
+
+def _facts_table(facts: Mapping[str, Any], lines: Mapping[str, str]) -> RenderableType:
+    """Name, description and two columns."""
     head = [Text(facts["instance"], style="bold")]
     if facts["description"]:
         head.append(Text(facts["description"]))
@@ -105,6 +110,28 @@ def description_table(facts: Mapping[str, Any]) -> RenderableType:
     for name, value in lines.items():
         table.add_row(name, value)
     return Group(*head, table)
+
+
+def placement_description_table(facts: Mapping[str, Any]) -> RenderableType:
+    """The same for block placement."""
+    kinds = ", ".join(f"{count} {name}" for name, count in facts["servers_by_type"].items())
+    delay, fixed = facts["token_delay_ms"], facts["fixed_delay_s"]
+    at_once, floor = facts["requests_at_once_by_rate"], facts["floor"]
+    needed = facts["memory_needed_share"]
+    lines = {
+        "model": f"{facts['model']}, {facts['blocks']} blocks of {facts['block_bytes']:,} bytes",
+        "servers": f"{facts['servers']} ({kinds}), room for {facts['blocks_that_fit']} blocks",
+        "clients": str(facts["clients"]),
+        "requests": f"{facts['requests']:,} at once, or {facts['rate_per_s']:g} a second"
+        + ("" if at_once is None else f": plan for {at_once}"),
+        "lengths": f"{facts['input_tokens']} tokens in, {facts['output_tokens']} out",
+        "memory": f"{facts['memory_bytes']:,} bytes"
+        + ("" if needed is None else f", {percent(needed)} needed at the least"),
+        "delays": f"{delay['min']:.4g} to {delay['max']:.4g} ms a token",
+        "fixed delays": f"{fixed['cg_bprr']:g} s for CG-BPRR, {fixed['petals']:g} s for PETALS",
+        "floor": "infeasible" if floor is None else f"{money([floor])[0]} s",
+    }
+    return _facts_table(facts, lines)
 
 
 def pairs(title: str, entries: Mapping[str, Any]) -> Table:

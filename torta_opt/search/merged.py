@@ -42,7 +42,7 @@ def plan_merged(
     """Schedules from merged plans, one for each way to round; none if a limit came first."""
     tell = on_step or (lambda step: None)
     ordered, order = _cheapest_first(instance)
-    merged = build_merged_program(ordered)
+    merged = build_merged_program(ordered, tiers=1)
     program = merged.program
     tell("merged plan: relaxation")
     derated = dataclasses.replace(program.problem(), matrix=shortened(program))

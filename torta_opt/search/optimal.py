@@ -23,6 +23,7 @@ from torta_opt.bounds.merged import merged_bound
 from torta_opt.bounds.milp import branch_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, broken, with_user_constraints
+from torta_opt.formulations.knapsack import with_knapsack_rows
 from torta_opt.formulations.lower import lower
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import LimitReached
@@ -171,7 +172,7 @@ class _Search:
         )
 
     def _program(self, **options: bool) -> AllocationProgram:
-        program = build_allocation_program(self.instance, **options)
+        program = with_knapsack_rows(build_allocation_program(self.instance, **options))
         return with_user_constraints(program, self.constraints)
 
     @property

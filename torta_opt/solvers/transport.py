@@ -10,7 +10,8 @@ entropy E(P) = Σ_ij P_ij (log P_ij − 1) and KL(x|y) = Σ x log(x/y) − x + y
     unbalanced    no constraint where ρ is finite; ρ = ∞ is an equality
 
 POT hands out plans that miss their marginals when it stops early. So every plan is checked here:
-an error up to ``REPAIR`` of the mass is repaired to exact marginals (``round_to_marginals``), a
+an error up to ``REPAIR`` of the mass is repaired to exact marginals (``round_to_marginals``,
+``scale_to_marginals`` where pairs are forbidden), a
 larger one raises ``SolverFailed``. Nothing is transported over forbidden pairs, ever.
 """
 
@@ -29,9 +30,11 @@ from torta_opt.solvers.problem import SolverFailed
 
 MASSES = 1e-9  # relative difference of total supply and demand that counts as rounding
 TOLERANCE = 1e-9  # of marginals, relative to the mass, that entropic solvers are asked for
+ROUNDING = 1e-13  # error of marginals, relative to the mass, that is left as it is
 REPAIR = 1e-6  # error of marginals, relative to the mass, up to which a plan is repaired
 EXACT_ITERATIONS = 10_000_000
 ITERATIONS = 200_000
+GRAINS = 2.0**48  # of mass in an exact problem: sums of grains have no rounding error
 METHODS = ("log", "plain")
 COLUMNS = ("equal", "at_most")
 
@@ -43,7 +46,7 @@ class Transport:
     plan              (I, J) mass, its marginals exact to rounding
     cost              Σ C_ij P_ij
     row_price         (I,) dual f of the supplies
-    column_price      (J,) dual g of the demands; ≤ 0 where they are upper bounds
+    column_price      (J,) dual g of the demands; ≤ 0 where they are upper bounds and ε = 0
     marginal_error    largest error of a marginal relative to the mass, before the repair
     """
 
@@ -124,26 +127,38 @@ def transport_unbalanced(
     return _embedded(small, cost, rows, cols)
 
 
-def round_to_marginals(
-    plan: np.ndarray, supply: np.ndarray, demand: np.ndarray, allowed: np.ndarray | None = None
-) -> np.ndarray:
+def round_to_marginals(plan: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> np.ndarray:
     """A plan with these marginals, at most 2·(error of marginals) away from ``plan`` in L1.
 
     Rows, then columns, are scaled down to what they may hold, and what is missing is added as a
     product of the two deficits (Altschuler, Weed and Rigollet, Near-linear time approximation
-    algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm 2). Where
-    pairs are forbidden (``allowed`` False) the deficits are transported over the others.
-    Batched over leading axes if nothing is forbidden.
+    algorithms for optimal transport via Sinkhorn iteration, NeurIPS 2017, algorithm 2). Batched
+    over leading axes.
     """
     plan = plan * _at_most_one(supply, plan.sum(axis=-1))[..., :, None]
     plan = plan * _at_most_one(demand, plan.sum(axis=-2))[..., None, :]
     row_deficit = np.maximum(supply - plan.sum(axis=-1), 0.0)
     column_deficit = np.maximum(demand - plan.sum(axis=-2), 0.0)
     missing = row_deficit.sum(axis=-1)
-    if allowed is not None and not allowed.all():
-        return plan + _fill_deficits(row_deficit, column_deficit, allowed)
     scale = np.where(missing > 0, missing, 1.0)[..., None, None]
     return plan + row_deficit[..., :, None] * (column_deficit[..., None, :] / scale)
+
+
+def scale_to_marginals(plan: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> np.ndarray:
+    """A plan with these marginals that uses no other pairs: P_ij (1 + α_i + β_j), linear in α, β.
+
+    This is Newton's step on the dual of the entropic problem. Raises SolverFailed where no such
+    plan is near.
+    """
+    for _ in range(3):
+        rows, columns = plan.sum(axis=1), plan.sum(axis=0)
+        hessian = np.block([[np.diag(rows), plan], [plan.T, np.diag(columns)]])
+        missing = np.concatenate([supply - rows, demand - columns])
+        step = np.linalg.lstsq(hessian, missing, rcond=1e-15)[0]
+        plan = plan * (1 + step[: len(rows), None] + step[len(rows) :])
+    if marginal_error(plan, supply, demand) > 10 * ROUNDING or (plan < 0).any():
+        raise SolverFailed("transport: marginals cannot be repaired over the allowed pairs")
+    return plan
 
 
 def marginal_error(plan: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> float:
@@ -172,22 +187,27 @@ def checked(
     return np.where(np.isnan(cost), np.inf, cost), supply, demand
 
 
-# --- exact -----------------------------------------------------------------------------------------
+# --- exact ----------------------------------------------------------------------------------------
 
 
 def _exact(cost: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> Transport:
-    """POT's network simplex on masses that sum to 1; forbidden pairs cost more than any detour."""
+    """POT's network simplex; forbidden pairs cost more than any detour.
+
+    Costs are handed over from 0 up and masses in whole grains: negative costs, or totals that
+    differ by a rounding error, make POT call a problem infeasible now and then.
+    """
     ot = _pot()
     allowed = np.isfinite(cost)
-    finite = np.where(allowed, cost, 0.0)
-    detour = 1.0 + 2 * sum(cost.shape) * float(np.ptp(finite[allowed]) if allowed.any() else 0.0)
-    priced = np.where(allowed, finite, finite.max(initial=0.0) + detour)
+    least = cost[allowed].min() if allowed.any() else 0.0
+    above = np.where(allowed, cost - least, 0.0)
+    detour = 1.0 + 2 * sum(cost.shape) * above.max()
+    priced = np.where(allowed, above, detour)
     mass = supply.sum()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its status is read below
         plan, log = ot.emd(
-            supply / mass,
-            demand / demand.sum(),
+            _in_grains(supply),
+            _in_grains(demand),
             np.ascontiguousarray(priced),
             numItermax=EXACT_ITERATIONS,
             log=True,
@@ -199,10 +219,10 @@ def _exact(cost: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> Transpor
         raise Infeasible("transport: forbidden pairs leave some supply without demand it may use")
     plan = np.where(allowed, plan, 0.0)
     plan, error = _repaired(plan, supply, demand, allowed)
-    return Transport(plan, _linear(finite, plan), log["u"], log["v"], error)
+    return Transport(plan, _linear(cost, plan), log["u"] + least, log["v"], error)
 
 
-# --- entropic --------------------------------------------------------------------------------------
+# --- entropic -------------------------------------------------------------------------------------
 
 
 def _entropic(
@@ -248,20 +268,18 @@ def _with_slack(
         )
     slack = max(slack, 0.0)
     wide = np.vstack([cost, np.zeros(cost.shape[1])])
-    found = transport(
-        wide, np.append(supply, slack), demand, "equal", epsilon, method, iterations
-    )
-    plan, base = found.plan[:-1], found.row_price[-1] if slack > 0 else found.column_price.max()
+    found = transport(wide, np.append(supply, slack), demand, "equal", epsilon, method, iterations)
+    plan, unused = found.plan[:-1], found.row_price[-1]
     return replace(
         found,
         plan=plan,
         cost=_linear(cost, plan),
-        row_price=found.row_price[:-1] + base,
-        column_price=found.column_price - base,
+        row_price=found.row_price[:-1] - unused,
+        column_price=found.column_price + unused,
     )
 
 
-# --- unbalanced ------------------------------------------------------------------------------------
+# --- unbalanced -----------------------------------------------------------------------------------
 
 
 def _unbalanced(
@@ -272,23 +290,10 @@ def _unbalanced(
     penalties: tuple[float, float],
     iterations: int,
 ) -> Transport:
-    ot = _pot()
+    solve = _logarithmic if _extreme(cost, epsilon) else _scalings
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what it warns of is an error below
-        _, log = ot.unbalanced.sinkhorn_unbalanced(
-            supply,
-            demand,
-            cost,
-            epsilon,
-            penalties,
-            method="sinkhorn_stabilized" if _extreme(cost, epsilon) else "sinkhorn",
-            reg_type="kl",
-            c=np.ones(cost.shape),
-            numItermax=iterations,
-            stopThr=TOLERANCE / 10,
-            log=True,
-        )
-        f, g = epsilon * log["logu"], epsilon * log["logv"]
+        f, g = solve(cost, supply, demand, epsilon, penalties, iterations)
         plan = np.exp((f[:, None] + g - cost) / epsilon)
     if not np.isfinite(plan).all():
         raise SolverFailed("POT: the unbalanced plan is not finite; a larger epsilon may help")
@@ -304,6 +309,46 @@ def _unbalanced(
                 raise SolverFailed(f"POT: a marginal is off by {error:.1e} of the mass")
             plan = plan * np.expand_dims(wanted / held, axis)
     return Transport(plan, _linear(cost, plan), f, g, error)
+
+
+def _scalings(
+    cost: np.ndarray,
+    supply: np.ndarray,
+    demand: np.ndarray,
+    epsilon: float,
+    penalties: tuple[float, float],
+    iterations: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prices by POT, which works on exp(−C/ε) itself."""
+    options = {"numItermax": iterations, "stopThr": TOLERANCE / 10, "log": True}
+    solve, uniform = _pot().unbalanced.sinkhorn_unbalanced, np.ones(cost.shape)
+    _, log = solve(supply, demand, cost, epsilon, penalties, c=uniform, **options)
+    return epsilon * log["logu"], epsilon * log["logv"]
+
+
+def _logarithmic(
+    cost: np.ndarray,
+    supply: np.ndarray,
+    demand: np.ndarray,
+    epsilon: float,
+    penalties: tuple[float, float],
+    iterations: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same iteration on logarithms; POT's stabilized one does not take infinite penalties."""
+    damping = [1.0 if math.isinf(rho) else rho / (rho + epsilon) for rho in penalties]
+    g = np.zeros(len(demand))
+    for _ in range(iterations):
+        before = g
+        f = damping[0] * (epsilon * np.log(supply) - _soft_max(g - cost, epsilon, 1))
+        g = damping[1] * (epsilon * np.log(demand) - _soft_max(f[:, None] - cost, epsilon, 0))
+        if np.abs(g - before).max() <= TOLERANCE / 10 * epsilon:
+            break
+    return f, g
+
+
+def _soft_max(x: np.ndarray, epsilon: float, axis: int) -> np.ndarray:
+    top = x.max(axis=axis, keepdims=True)
+    return np.squeeze(top, axis) + epsilon * np.log(np.exp((x - top) / epsilon).sum(axis=axis))
 
 
 def _extreme(cost: np.ndarray, epsilon: float) -> bool:
@@ -338,7 +383,7 @@ def _unbalanced_gap(
     return abs(primal - dual) / size
 
 
-# --- shared ----------------------------------------------------------------------------------------
+# --- shared ---------------------------------------------------------------------------------------
 
 
 def _repaired(
@@ -350,26 +395,22 @@ def _repaired(
             f"POT: marginals are off by {error:.1e} of the mass, more than {REPAIR:.0e}; "
             "more iterations, a larger epsilon or method log may help"
         )
-    return round_to_marginals(plan, supply, demand, allowed), error
+    if error <= ROUNDING:
+        return plan, error
+    if allowed.all():
+        return round_to_marginals(plan, supply, demand), error
+    return scale_to_marginals(plan, supply, demand), error
 
 
-def _fill_deficits(rows: np.ndarray, columns: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The row deficits transported to the column deficits over allowed pairs."""
-    ot = _pot()
-    mass = rows.sum()
-    if mass <= 0 or columns.sum() <= 0:
-        return np.zeros(allowed.shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        share = ot.emd(rows / mass, columns / columns.sum(), np.where(allowed, 0.0, 1.0))
-    if share[~allowed].sum() > 1e-9:
-        raise SolverFailed("transport: marginals cannot be repaired over the allowed pairs")
-    return np.where(allowed, share * mass, 0.0)
+def _in_grains(mass: np.ndarray) -> np.ndarray:
+    """Shares of a mass as whole multiples of 1/GRAINS that sum to 1 without rounding."""
+    exact = mass / mass.sum() * GRAINS
+    grains = np.floor(exact)
+    grains[np.argmax(exact)] += GRAINS - grains.sum()
+    return grains / GRAINS
 
 
-def _embedded(
-    small: Transport, cost: np.ndarray, rows: np.ndarray, cols: np.ndarray
-) -> Transport:
+def _embedded(small: Transport, cost: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> Transport:
     """Empty rows and columns back in; their prices are the largest that no pair forbids."""
     plan = np.zeros(cost.shape)
     plan[np.ix_(rows, cols)] = small.plan

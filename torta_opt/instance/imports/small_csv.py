@@ -123,7 +123,9 @@ def _text(file: str) -> str:
 
 def _titles(cells: list[str], file: str) -> list[str]:
     titles = [cell.strip() for cell in cells]
+    seen: set[str] = set()
     for title in titles:
-        if titles.count(title) > 1:
+        if title in seen:
             raise InvalidInput(f"has the title {title!r:.60} twice", field="line 1", file=file)
+        seen.add(title)
     return titles

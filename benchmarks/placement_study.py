@@ -1,0 +1,466 @@
+"""Write docs/placement.md: what of CG-BPRR's published gain is left, and where it comes from.
+
+    python benchmarks/placement_study.py [-o docs/placement.md] [--seeds 20]
+
+Takes under two minutes; the same seeds give the same page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from torta_opt.io import Infeasible
+from torta_opt.placement import door
+from torta_opt.placement.cg_bprr import cg_bprr
+from torta_opt.placement.data import DELAY_SETTINGS, PlacementInstance, PlacementSchedule
+from torta_opt.placement.evaluate import evaluate
+from torta_opt.placement.floor import floor_s
+from torta_opt.placement.network import bundled_network
+from torta_opt.placement.petals import petals_placement
+from torta_opt.placement.petals_simulated import Contender, contender, session_latency
+from torta_opt.placement.presets import clustered, helix_measured, scattered, worst_case
+from torta_opt.placement.routers import min_latency, ws_rr
+from torta_opt.placement.simulator import simulate
+from torta_opt.placement.swarm import own_pool, petals_pool
+from torta_opt.placement.ws_rr import poisson_arrivals, run_in_turn
+
+SERVERS = {"abovenet": 9, "bellcanada": 19}  # round(0.4 · nodes), as the authors' sweeps draw them
+NAMES = {"abovenet": "AboveNet", "bellcanada": "BellCanada"}
+REQUESTS = 100  # of a run, as published
+
+# Mean seconds per token of the authors' simulator: (network, rate, tokens) → (PETALS, proposed).
+PUBLISHED = {
+    ("abovenet", 0.1, 64): (4.75, 1.63),
+    ("abovenet", 0.1, 128): (3.88, 1.36),
+    ("abovenet", 0.5, 64): (5.11, 1.83),
+    ("abovenet", 0.5, 128): (4.10, 1.05),
+    ("bellcanada", 0.1, 64): (6.03, 1.41),
+    ("bellcanada", 0.1, 128): (3.49, 0.92),
+    ("bellcanada", 0.5, 64): (6.19, 1.41),
+    ("bellcanada", 0.5, 128): (3.41, 0.92),
+}
+
+Maker = Callable[[PlacementInstance, int], Contender]
+
+
+def _named(name: str) -> Maker:
+    return lambda instance, seed: contender(instance, name, seed)
+
+
+def _own_placement_their_way(instance: PlacementInstance, seed: int) -> Contender:
+    """CG-BP's placement and memory, PETALS's routing."""
+    return replace(contender(instance, "proposed", seed), router=session_latency)
+
+
+def _rebalanced(instance: PlacementInstance, seed: int) -> Contender:
+    placement = petals_placement(instance, seed, rebalanced=True)
+    pool = petals_pool(instance, placement)
+    return Contender("petals_rebalanced", placement, pool, session_latency)
+
+
+def _whole_memory(instance: PlacementInstance, seed: int) -> Contender:
+    """PETALS's placement, all memory beside the blocks as cache."""
+    chosen = contender(instance, "petals", seed)
+    return replace(chosen, pool=own_pool(instance, chosen.placement), router=min_latency)
+
+
+def _whole_memory_ws_rr(instance: PlacementInstance, seed: int) -> Contender:
+    return replace(_whole_memory(instance, seed), router=ws_rr)
+
+
+INGREDIENTS: dict[str, Maker] = {
+    "PETALS": _named("petals"),
+    "PETALS, rebalanced": _rebalanced,
+    "Opt Number: CG-BP's number of blocks": _named("opt_number"),
+    "Opt Order: CG-BP's joining order": _named("opt_order"),
+    "Opt RR: the best way for each request": _named("opt_rr"),
+    "CG-BP's placement, PETALS's routing": _own_placement_their_way,
+    "CG-BP and WS-RR (proposed)": _named("proposed"),
+}
+LOADED: dict[str, Maker] = {
+    "PETALS": _named("petals"),
+    "PETALS, all memory as cache": _whole_memory,
+    "the same with WS-RR": _whole_memory_ws_rr,
+    "Opt Order": _named("opt_order"),
+    "Opt Number": _named("opt_number"),
+    "CG-BP's placement, PETALS's routing": _own_placement_their_way,
+    "CG-BP and WS-RR (proposed)": _named("proposed"),
+}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean and standard deviation over seeds."""
+
+    mean: float
+    spread: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.spread:.2f}"
+
+
+def mean_of(values: Iterable[float]) -> Mean:
+    array = np.array(list(values), float)
+    return Mean(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0)
+
+
+def drawn(network: str, seed: int, rate: float, tokens: int, memory: str) -> PlacementInstance:
+    return scattered(
+        bundled_network(network),
+        servers=SERVERS[network],
+        seed=seed,
+        rate_per_s=rate,
+        output_tokens=tokens,
+        memory=memory,
+    )
+
+
+def token_s(instance: PlacementInstance, make: Maker, seed: int, setting: str, like: bool) -> float:
+    """Seconds per token of one run in the authors' simulation; ``like``: with PETALS's delay."""
+    arrivals = poisson_arrivals(instance, REQUESTS, seed)
+    fixed = instance.delays.fixed_ms(setting, like)
+    return run_in_turn(instance, make(instance, seed), arrivals, fixed).token_mean_s
+
+
+def reduction(before: float, after: float) -> str:
+    return f"{1 - after / before:.0%}"
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+# --- the sections -------------------------------------------------------------------------------
+
+
+@dataclass
+class Comparison:
+    """Seconds per token by (memory, network, rate, tokens, delay setting): (PETALS, proposed)."""
+
+    runs: dict[tuple[str, str, float, int, str], tuple[Mean, Mean]]
+
+    def left(self, network: str, setting: str, memory: str = "test") -> tuple[float, float]:
+        """Least and largest reduction over the four settings of a network."""
+        shares = [
+            1 - own.mean / petals.mean
+            for (mem, net, _, _, delays), (petals, own) in self.runs.items()
+            if (mem, net, delays) == (memory, network, setting)
+        ]
+        return min(shares), max(shares)
+
+
+def compare(seeds: int) -> Comparison:
+    runs = {}
+    for memory in ("test", "sweeps"):
+        for network, rate, tokens in PUBLISHED:
+            for setting in DELAY_SETTINGS:
+                pair = []
+                for name, like in (("petals", True), ("proposed", False)):
+                    pair.append(
+                        mean_of(
+                            token_s(
+                                drawn(network, seed, rate, tokens, memory),
+                                _named(name),
+                                seed,
+                                setting,
+                                like,
+                            )
+                            for seed in range(seeds)
+                        )
+                    )
+                runs[memory, network, rate, tokens, setting] = (pair[0], pair[1])
+    return Comparison(runs)
+
+
+def comparison_table(found: Comparison, memory: str) -> str:
+    rows = []
+    for (network, rate, tokens), (petals, own) in PUBLISHED.items():
+        row = [NAMES[network], rate, tokens, petals, own, reduction(petals, own)]
+        for setting in DELAY_SETTINGS:
+            ours = found.runs[memory, network, rate, tokens, setting]
+            row += [ours[0], ours[1], f"**{reduction(ours[0].mean, ours[1].mean)}**"]
+        rows.append(row)
+    return table(
+        (
+            "network",
+            "rate /s",
+            "tokens",
+            "published: PETALS",
+            "proposed",
+            "less",
+            "ours, published delays: PETALS",
+            "proposed",
+            "less",
+            "ours, zero delays: PETALS",
+            "proposed",
+            "less",
+        ),
+        rows,
+    )
+
+
+def ingredients(seeds: int) -> tuple[str, dict[str, float]]:
+    """Zero delays, 128 tokens: the table, and the mean share of the gain by ingredient."""
+    settings = [(network, rate) for network in SERVERS for rate in (0.1, 0.5)]
+    values: dict[str, list[Mean]] = {name: [] for name in INGREDIENTS}
+    for network, rate in settings:
+        for name, make in INGREDIENTS.items():
+            values[name].append(
+                mean_of(
+                    token_s(drawn(network, seed, rate, 128, "test"), make, seed, "zero", False)
+                    for seed in range(seeds)
+                )
+            )
+    petals, own = values["PETALS"], values["CG-BP and WS-RR (proposed)"]
+    shares = {
+        name: float(
+            np.mean(
+                [
+                    (worst.mean - mean.mean) / (worst.mean - best.mean)
+                    for worst, mean, best in zip(petals, means, own, strict=True)
+                ]
+            )
+        )
+        for name, means in values.items()
+    }
+    titles = [f"{NAMES[network]}, {rate} /s" for network, rate in settings]
+    rows = [(name, *means, f"{shares[name]:.0%}") for name, means in values.items()]
+    return table(("zero delays, s per token", *titles, "share of the gain"), rows), shares
+
+
+def offline_instances(seeds: int) -> dict[str, list[PlacementInstance]]:
+    def many(network: str, requests: int) -> list[PlacementInstance]:
+        return [
+            drawn(network, seed, 0.1, 128, "sweeps").with_requests(requests)
+            for seed in range(seeds)
+        ]
+
+    return {
+        "clustered, client with nobody": [clustered(0)],
+        "clustered, client with the A100": [clustered(1)],
+        "clustered, client with the MIG": [clustered(2)],
+        "AboveNet, 10 requests": many("abovenet", 10),
+        "AboveNet, 60 requests": many("abovenet", 60),
+        "AboveNet, 140 requests": many("abovenet", 140),
+        "BellCanada, 10 requests": many("bellcanada", 10),
+        "BellCanada, 100 requests": many("bellcanada", 100),
+        "measured layers (LLaMA-2 70B), 10 requests": [helix_measured()],
+        "measured layers, 60 requests": [helix_measured(requests=60)],
+        "measured layers, 300 requests": [helix_measured(requests=300)],
+        "one A100 and 25 MIG on BellCanada, 20 requests": [
+            scattered(
+                bundled_network("bellcanada"), servers=26, seed=seed, requests=20, fast_share=0.05
+            )
+            for seed in range(seeds)
+        ],
+    }
+
+
+def gaps(seeds: int) -> str:
+    """Mean gap of each method to the bound; how often the bound is met."""
+    methods = ("cg_bprr", "ws_rr", "petals", "petals_rebalanced", "opt_order", "opt_number")
+    rows: list[list[object]] = []
+    for label, instances in offline_instances(seeds).items():
+        cells: list[object] = [label, len(instances)]
+        for method in methods:
+            cells.append(_gap_cell(instances, method))
+        rows.append(cells)
+    return table(("instances", "number", *(f"`{name}`" for name in methods)), rows)
+
+
+def _gap_cell(instances: Sequence[PlacementInstance], method: str) -> str:
+    found, proven = [], 0
+    for seed, instance in enumerate(instances):
+        try:
+            solved = door.solve(instance, method, seed)
+        except Infeasible:
+            continue
+        least = door.bound(instance).value
+        gap = max(solved.evaluation.cost - least, 0.0) / solved.evaluation.cost
+        found.append(gap)
+        proven += gap < 1e-9
+    if not found:
+        return "infeasible"
+    lost = len(instances) - len(found)
+    notes = [f"{proven} proven"] if proven else []
+    notes += [f"{lost} infeasible"] if lost else []
+    return f"{np.mean(found):.1%}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def load(seeds: int, setting: str) -> str:
+    """The event-driven simulator from a light load to one that queues."""
+    instance = drawn("abovenet", 0, 0.1, 128, "sweeps")
+    rates = (0.25, 0.5, 1.0) if setting == "zero" else (0.1, 0.25, 0.5)
+    rows = []
+    for name, make in LOADED.items():
+        like = make is not LOADED["CG-BP and WS-RR (proposed)"]
+        cells: list[object] = [name]
+        for rate in rates:
+            waits, tokens = [], []
+            for seed in range(seeds):
+                drawn_one = drawn("abovenet", seed, rate, 128, "sweeps")
+                arrivals = poisson_arrivals(drawn_one, 500, seed)
+                fixed = instance.delays.fixed_ms(setting, like)
+                result = simulate(drawn_one, make(drawn_one, seed), arrivals, fixed)
+                waits.append(result.mean_s("wait_ms"))
+                tokens.append(result.token_mean_s)
+            cells += [f"{np.mean(tokens):.2f}", f"{np.mean(waits):.1f}"]
+        rows.append(cells)
+    titles = [part for rate in rates for part in (f"{rate} /s: s per token", "wait s")]
+    return table((f"{setting} delays", *titles), rows)
+
+
+def worst_cases() -> str:
+    rows = []
+    for blocks in (2, 4, 8, 16):
+        instance = worst_case(blocks, token_ms=100.0, decode_ms=1.0)
+        cost = evaluate(instance, cg_bprr(instance)).cost
+        least = floor_s(instance)
+        rows.append((blocks, blocks**2, f"{cost / least:.2f}"))
+    return table(("blocks L", "servers", "CG-BPRR over the optimum"), rows)
+
+
+def relaying(seeds: int) -> str:
+    """What handing on from server to server would save, same schedules."""
+    rows = []
+    for network in SERVERS:
+        cells: list[object] = [NAMES[network]]
+        for method in ("petals", "cg_bprr"):
+            saved = []
+            for seed in range(seeds):
+                instance = drawn(network, seed, 0.1, 128, "sweeps")
+                schedule: PlacementSchedule = door.solve(instance, method, seed).schedule
+                direct = evaluate(instance, schedule, server_to_server=True).cost
+                saved.append(1 - direct / evaluate(instance, schedule).cost)
+            cells.append(f"{np.mean(saved):.1%}")
+        rows.append(cells)
+    return table(("saved by server to server", "PETALS", "CG-BPRR"), rows)
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def page(seeds: int) -> str:
+    found = compare(seeds)
+    ingredient_table, shares = ingredients(seeds)
+
+    def span(network: str, setting: str) -> str:
+        low, high = found.left(network, setting)
+        return f"{low:.0%} to {high:.0%}"
+
+    return f"""# Block placement and request routing
+
+*This page is written by `make placement-study`; nothing in it is typed by hand.*
+
+A model of L blocks is spread over servers far apart: PETALS lets anyone host a few consecutive
+blocks. CG-BPRR (Sun et al., Performance 2025) decides which server hosts which blocks and which
+servers a request passes, and reports 60 to 80 % less time per token than PETALS. This page runs
+both again, next to what the paper prints, and asks how much of that is left without a constant in
+the authors' simulation scripts: they add **250 s to every request of PETALS and of everything
+derived from it, and 60 s to every request of their own method**. Delay setting `published` adds
+these, delay setting `zero` does not; whether they were measured is not stated.
+
+```
+torta-opt generate placement/abovenet -o abovenet.json.gz
+torta-opt describe abovenet.json.gz
+torta-opt gap abovenet.json.gz
+torta-opt solve abovenet.json.gz --method cg_bprr -o schedule.json
+torta-opt verify abovenet.json.gz schedule.json
+```
+
+`torta-opt methods` lists methods, bounds and presets; files are described in
+[formats.md](formats.md#block-placement).
+
+## In short
+
+- With the published delays our simulator gives {span("abovenet", "published")} less time per token
+  on AboveNet and {span("bellcanada", "published")} on BellCanada: the paper's 60 to 80 %.
+- With zero delays it is {span("abovenet", "zero")} less on AboveNet and
+  {span("bellcanada", "zero")} on BellCanada.
+- The order in which servers join (fast ones first) alone brings
+  {shares["Opt Order: CG-BP's joining order"]:.0%} of what is left, CG-BP's number of blocks alone
+  {shares["Opt Number: CG-BP's number of blocks"]:.0%}, better routing alone
+  {shares["Opt RR: the best way for each request"]:.0%}; PETALS's own rebalancing
+  {shares["PETALS, rebalanced"]:.0%}. Less than nothing means slower than PETALS as it is.
+
+## Published numbers beside ours
+
+Mean seconds per token over all tokens; {REQUESTS} requests a run, Poisson arrivals, BLOOM-176B,
+20 tokens in, {SERVERS["abovenet"]} servers on AboveNet and {SERVERS["bellcanada"]} on BellCanada, a
+fifth of them A100, the others MIG slices; {seeds} seeds, mean ± standard deviation. A seed draws
+client, servers, arrivals and the order in which PETALS's servers join; the published figures are of
+one draw that is not known. Memory as in the authors' test script (79.13 and 8.2 GB):
+
+{comparison_table(found, "test")}
+
+Memory as in their sweeps (86.13 and 9.1 GB):
+
+{comparison_table(found, "sweeps")}
+
+## Which ingredient carries it
+
+All with zero delays, memory of the test script, 128 tokens. The last column is the mean share of
+the way from PETALS to the proposed method. The number of requests CG-BP plans for follows from the
+arrival rate. *Opt Number* here is PETALS with CG-BP's number of blocks; a script of the authors
+overwrites these numbers before it uses them.
+
+{ingredient_table}
+
+## How far from the best possible
+
+All requests at the same time, zero delays, {seeds} draws where servers are drawn. The gap is to
+the bound of `torta-opt bound`, (cost − bound)/cost: at most so far is a schedule from the best one.
+*Proven* counts the schedules that meet the bound and are therefore optimal. A method is infeasible
+where it finds no room for all requests at once. On the published settings CG-BPRR is optimal; where
+memory binds (the lines with the most requests, and the one with a single A100) the gap opens, part
+of which is the bound's: it knows how much a server holds, not which blocks, nor other requests.
+
+{gaps(seeds)}
+
+There is no worst-case ratio: with L² servers and L² requests, where each server could host
+everything for one request, CG-BPRR makes room for all requests on every server, hosts one block on
+each and relays every token L times:
+
+{worst_cases()}
+
+## Under load
+
+The event-driven simulator on AboveNet, 500 requests, {seeds // 2} draws: a request that finds no
+room tries again after 1, 2, 4, … 60 s and takes nothing meanwhile. Here the number of blocks
+counts: it leaves memory for caches, and more so than PETALS's fixed pool per block.
+
+{load(seeds // 2, "zero")}
+
+With the published delays, which hold the caches too. CG-BP's rule for the number of requests to
+plan for does not know them, so it plans for too few at low rates, worst where the 250 s apply:
+
+{load(seeds // 2, "published")}
+
+## Server to server
+
+The paper's timing lets the client relay between servers; PETALS itself lets a server hand on to the
+next. The same schedules, priced so:
+
+{relaying(seeds)}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(__file__).parents[1] / "docs" / "placement.md"
+    parser.add_argument("-o", "--output", type=Path, default=default)
+    parser.add_argument("--seeds", type=int, default=20)
+    options = parser.parse_args()
+    options.output.write_text(page(options.seeds), encoding="utf-8")
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""docs/placement.md is what its command writes, and says what its figures say."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "placement.md"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    path = ROOT / "benchmarks" / "placement_study.py"
+    spec = importlib.util.spec_from_file_location("placement_study", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "placement_study", module)  # its data classes look there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _rows(text, first_cell):
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith(f"| {first_cell}")
+    ]
+
+
+def test_the_page_holds_the_published_figures(study):
+    text = PAGE.read_text()
+    for (network, rate, tokens), (petals, own) in study.PUBLISHED.items():
+        rows = [
+            row for row in _rows(text, study.NAMES[network]) if row[1:3] == [str(rate), str(tokens)]
+        ]
+        assert [row[3:5] for row in rows] == [[str(petals), str(own)]] * 2  # both memory settings
+
+
+def test_reductions_follow_from_the_means():
+    for network in ("AboveNet", "BellCanada"):
+        for row in _rows(PAGE.read_text(), network):
+            if len(row) != 12:
+                continue
+            for petals, own, less in (row[3:6], row[6:9], row[9:12]):
+                before, after = (float(cell.split(" ")[0]) for cell in (petals, own))
+                share = int(re.sub(r"\D", "", less)) / 100
+                assert 1 - after / before == pytest.approx(share, abs=0.012)
+
+
+def test_zero_delays_leave_less_of_the_gain():
+    for network in ("AboveNet", "BellCanada"):
+        for row in _rows(PAGE.read_text(), network):
+            if len(row) == 12:
+                published, zero = (int(re.sub(r"\D", "", row[place])) for place in (8, 11))
+                assert zero < published
+
+
+def test_cg_bprr_is_proven_optimal_on_the_published_settings():
+    text = PAGE.read_text()
+    for label, count in (("AboveNet, 10 requests", 20), ("BellCanada, 10 requests", 20)):
+        (row,) = _rows(text, label)
+        assert row[1] == str(count)
+        assert row[2] == f"0.0% ({count} proven)"
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_page(study):
+    """The same page at few seeds: same headings, and the parts that no seed decides."""
+    text, kept = study.page(2), PAGE.read_text()
+    headings = [line for line in kept.splitlines() if line.startswith("#")]
+    assert [line for line in text.splitlines() if line.startswith("#")] == headings
+    for label in ("clustered, client with nobody", "measured layers", "16 |"):
+        assert [row[:3] for row in _rows(text, label)] == [row[:3] for row in _rows(kept, label)]
+    assert study.page(2) == text
