@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from torta_opt import api, cli
+from torta_opt.io import TortaOptError
 from torta_opt.placement import door
 from torta_opt.placement.data import Placement, PlacementSchedule, Route
 from torta_opt.placement.document import (
+    instance_from_document,
     instance_to_document,
     load_placement,
     placement_sha256,
@@ -19,7 +21,7 @@ from torta_opt.placement.document import (
 )
 from torta_opt.placement.offline import METHODS
 from torta_opt.placement.presets import PRESETS, clustered, placement_preset, tiny
-from torta_opt.placement.schedule import save_placement_schedule
+from torta_opt.placement.schedule import save_placement_schedule, schedule_to_document
 
 
 @pytest.fixture
@@ -233,6 +235,62 @@ def test_bad_input_is_one_line_and_2(torta, tmp_path, change, text, command):
 def test_infeasible_is_one_line_and_3(torta, tmp_path, change, text, command):
     name, *options = command
     _refused(torta(name, _written(tmp_path, change), *options), 3, text)
+
+
+LITERALS = [None, True, "text", "", [], {}, -1, 0, 0.5, 1e400, float("nan"), 10**30, -(10**30)]
+
+
+def _leaves(node, path=()):
+    """Paths to everything in a document."""
+    if path:
+        yield path
+    entries = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in entries:
+        if isinstance(value, (dict, list)):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def _replaced(document, path, value):
+    copied = json.loads(json.dumps(document))
+    node = copied
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return copied
+
+
+def test_anything_in_the_place_of_anything_is_an_instance_or_refused():
+    """Every value of an instance, replaced by every kind of literal: no other error gets out."""
+    document = instance_to_document(tiny(0))
+    refusals, read = [], 0
+    for path in _leaves(document):
+        for literal in LITERALS:
+            try:
+                instance = instance_from_document(_replaced(document, path, literal))
+                door.describe(instance)
+                api.gap(instance)
+                read += 1
+            except TortaOptError as error:
+                refusals.append(error)
+    assert min(read, len(refusals)) > 50
+    assert {error.exit_code for error in refusals} == {2, 3}
+    assert not any("\n" in str(error) for error in refusals)
+
+
+def test_anything_in_the_place_of_anything_in_a_schedule():
+    instance = tiny(0)
+    schedule = api.solve(instance, "cg_bprr").schedule
+    document = schedule_to_document(schedule, instance)
+    refusals = []
+    for path in _leaves(document):
+        for literal in LITERALS:
+            try:
+                door.check(instance, _replaced(document, path, literal))
+            except TortaOptError as error:
+                refusals.append(error)
+    assert {error.exit_code for error in refusals} == {2}
 
 
 def test_truncated_files(torta, file):

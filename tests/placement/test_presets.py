@@ -136,6 +136,14 @@ def test_a_wrong_parameter_is_named(name, changes, field):
     assert error.value.field == field
 
 
+@pytest.mark.parametrize("seed", [-1, 0.5, "1"])
+def test_a_wrong_seed(seed):
+    with pytest.raises(InvalidInput, match="seed"):
+        placement_preset("abovenet", seed=seed)
+    with pytest.raises(InvalidInput, match="seed"):
+        network_instance("topozoo/GtsSlovakia", seed=seed)
+
+
 def test_parameters_change_what_they_say():
     instance = placement_preset("bellcanada", 2, servers=12, fast_share=0.5, clients=3, requests=7)
     assert (len(instance.servers), len(instance.clients), instance.requests) == (12, 3, 7)

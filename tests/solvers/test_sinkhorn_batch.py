@@ -1,4 +1,4 @@
-"""Batches of entropic problems against POT one by one; marginals exact; Newton changes no answer."""
+"""Batches of entropic problems against POT; marginals are exact; Newton changes no answer."""
 
 from __future__ import annotations
 

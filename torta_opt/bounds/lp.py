@@ -1,7 +1,7 @@
 """The bound of the linear relaxation: servers may be fractions.
 
-Knapsack rows (``knapsack.py``) are added to it. Its value is not what the solver says but what its dual vector proves (``dual.py``), so it holds
-however early the solver stopped.
+Knapsack rows (``knapsack.py``) are added to it. Its value is not what the solver says but what its
+dual vector proves (``dual.py``), so it holds however early the solver stopped.
 """
 
 from __future__ import annotations

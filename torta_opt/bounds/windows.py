@@ -46,7 +46,7 @@ from torta_opt.instance.data import Instance
 from torta_opt.io.errors import InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp
 
-WINDOW = 8  # slots
+WINDOW = 4  # slots: solving 8 at once takes 4 times as long
 PASSES = 6
 STALLED = 2e-5  # of the bound: what two passes must gain to go on
 

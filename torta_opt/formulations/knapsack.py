@@ -8,8 +8,8 @@ usable ms as in the allocation program,
 
     Σ_c α[c]·z[t,p,c] ≤ β(Δ)·ready[t,p,m] + β(a)·start[t−n+1,p,m] + β(a′)·enter[t−n′+1,p,m]   (hull)
 
-holds for every legal schedule. Facets are those of the hull at L = Δ, for every pair of classes of a
-model; right-hand sides are exact at every level.
+holds for every legal schedule. Facets are those of the hull at L = Δ, for every pair of classes of
+a model; right-hand sides are exact at every level.
 
 Source: facets of the integer knapsack polytope by enumeration, as in Atamtürk, Cover and pack
 inequalities for (mixed) integer programming, Annals of Operations Research 139, 2005.
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def facets_of(work_ms: tuple[int, int], usable_ms: int) -> tuple[tuple[int, int]
     """Facets α·z ≤ β of the hull of whole points, but those that (capacity) and (fit) are."""
     hull = _upper_hull(maximal_points(work_ms, usable_ms))
     facets = []
-    for (x0, y0), (x1, y1) in zip(hull, hull[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(hull):
         alpha = np.array([y0 - y1, x1 - x0])
         alpha = alpha // np.gcd(*alpha)
         if not (alpha > 0).all():

@@ -34,13 +34,15 @@ def lower(
     *,
     pools: Pools | None = None,
     method: str = "optimal",
+    rank: np.ndarray | None = None,
 ) -> Schedule:
     """A legal schedule close to an answer of the program (``AllocationProgram.values``).
 
-    Raises ValueError if a server count is not an integer.
+    ``rank`` (S,): servers of a pool with a low rank start first and stop last. Raises ValueError if
+    a server count is not an integer.
     """
     pools = Pools.of(instance) if pools is None else pools
-    command, command_model = name_servers(pools, values)
+    command, command_model = name_servers(pools, values, rank)
     routing = round_routing(instance, values["x"])
     processing = _process(instance, pools, values, routing, command, command_model)
     return Schedule(routing, command, command_model, processing, method=method)
@@ -49,13 +51,16 @@ def lower(
 # --- servers ------------------------------------------------------------------------------------
 
 
-def name_servers(pools: Pools, values: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def name_servers(
+    pools: Pools, values: dict[str, np.ndarray], rank: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Commands and their models, both (T, S), of named servers that follow counted ones."""
     counts = {name: _whole(name, values[name]) for name in SERVERS}
     shape = pools.instance.up.shape
     command, target = np.zeros(shape, np.int64), np.full(shape, NO_MODEL)
     for p in range(len(pools)):
-        _name_pool(pools, p, counts, command, target)
+        members = _hottest_first(pools, p) if rank is None else _ranked(pools, p, rank)
+        _name_pool(pools, p, members, counts, command, target)
     return command, target
 
 
@@ -67,11 +72,15 @@ def _whole(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _name_pool(
-    pools: Pools, p: int, counts: dict[str, np.ndarray], command: np.ndarray, target: np.ndarray
+    pools: Pools,
+    p: int,
+    members: np.ndarray,
+    counts: dict[str, np.ndarray],
+    command: np.ndarray,
+    target: np.ndarray,
 ) -> None:
     """Tell the servers of pool p, slot by slot, what the counts say."""
     initial = pools.instance.initial
-    members = _hottest_first(pools, p)
     model, loading = initial.model[members], initial.loading_ms[members] > 0
     free_from = np.zeros(len(members), np.int64)  # first slot in which a command is possible
     slot_ms = pools.instance.system.slot_ms
@@ -106,6 +115,11 @@ def _hottest_first(pools: Pools, p: int) -> np.ndarray:
     members = pools.members(p)
     worked = pools.instance.initial.processing[members].sum(axis=1)
     return members[np.argsort(-worked, kind="stable")]
+
+
+def _ranked(pools: Pools, p: int, rank: np.ndarray) -> np.ndarray:
+    members = pools.members(p)
+    return members[np.argsort(rank[members], kind="stable")]
 
 
 @dataclass

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from torta_opt.instance.generate.seeds import check_seed
 from torta_opt.io import InvalidInput
 from torta_opt.placement.data import (
     Clients,
@@ -392,6 +393,7 @@ def placement_preset(name: str, seed: int = 0, **changes: Any) -> PlacementInsta
     """The preset of that name, with other parameters. Raises InvalidInput."""
     if name not in PRESETS:
         raise InvalidInput(f"{name!r:.60} is not one of {', '.join(PRESETS)}", field="preset")
+    check_seed(seed)
     build = PRESETS[name].build
     check_parameters(build, changes)
     return build(seed=seed, **changes)
@@ -399,6 +401,7 @@ def placement_preset(name: str, seed: int = 0, **changes: Any) -> PlacementInsta
 
 def network_instance(network: str, seed: int = 0, **changes: Any) -> PlacementInstance:
     """Servers and clients drawn on a network: a .graph, GML or GraphML file, or topohub's name."""
+    check_seed(seed)
     check_parameters(scattered, changes)
     known = str(network)
     is_file = known.lower().endswith((".graph", ".gml", ".graphml"))

@@ -57,7 +57,7 @@ class LayeredPolicy(ABC):
         self.observation = observation
         self.expected = self._forecaster.update(observation.arrivals)
         self.prepare(observation)
-        command, command_model = self.activation.commands(self._plan(observation), observation)
+        command, command_model = self.commands(observation)
         system, state = self.tables.system, observation.state
         fleet = apply_commands(system, state, observation.up, command, command_model)
         desk = Desk(self.tables, fleet.usable_ms, fleet.model, state.processing)
@@ -65,6 +65,12 @@ class LayeredPolicy(ABC):
         self._serve_waiting(state.waiting, desk)
         routing = self._route_all(observation.arrivals, desk)
         return Decision(routing, command, command_model, desk.processing)
+
+    def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+        """(S,) commands and their models."""
+        plan = self.activation.plan(observation)
+        self.lay_demand(plan, observation)
+        return self.activation.commands(plan, observation)
 
     def forecast(self) -> np.ndarray:
         return self.expected.sum(axis=1)
@@ -76,20 +82,22 @@ class LayeredPolicy(ABC):
         able = allowed & self.tables.region_can_serve[:, c]
         return np.where(able.any(axis=1)[:, None], able, allowed)
 
-    def _plan(self, observation: Observation) -> FleetPlan:
-        """Q + F + σ√F laid on the servers that are up, the forecast routed as arrivals are."""
-        plan = self.activation.plan(observation)
+    def lay_demand(self, plan: FleetPlan, observation: Observation) -> None:
+        """Q + F + σ√F laid on the servers of the plan, the forecast routed as arrivals are."""
         waiting = observation.state.waiting.sum(axis=2)
         for c in self.tables.class_order:
             if waiting[:, c].any():
                 plan.lay(c, waiting[:, c])
-        by_origin = self.expected.sum(axis=1, keepdims=True)
-        margin = self.settings.safety / np.sqrt(np.maximum(by_origin, 1.0))
-        wanted = np.ceil(self.expected * (1 + margin) - 1e-9).astype(np.int64)
+        wanted = self.wanted()
         self._route_all(wanted, plan)
         if self.settings.rule == "all":
             self._fill_up(plan, wanted)
-        return plan
+
+    def wanted(self) -> np.ndarray:
+        """(R, C) requests to be ready for in the next slot: F + σ√F per region, whole."""
+        by_origin = self.expected.sum(axis=1, keepdims=True)
+        margin = self.settings.safety / np.sqrt(np.maximum(by_origin, 1.0))
+        return np.ceil(self.expected * (1 + margin) - 1e-9).astype(np.int64)
 
     def _fill_up(self, plan: FleetPlan, wanted: np.ndarray) -> None:
         """Lay ever more demand of the same kind, until no server can be brought up for it."""

@@ -54,6 +54,10 @@ BUILT_IN: dict[str, Entry] = {
     "torta_ot": Entry(
         "torta_ot", "TortaOt", "TORTA without learning: optimal transport over regions, then scores"
     ),
+    "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers, requests sent greedily"),
+    "robd": Entry(
+        "robd", "Robd", "regularized online balanced descent on servers, requests sent greedily"
+    ),
 }
 
 

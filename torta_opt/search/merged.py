@@ -1,11 +1,12 @@
 """A schedule for a long horizon: plan with all regions as one, then split the plan over regions.
 
-1. *Servers.* The linear relaxation of the merged program, each server's time shortened by what a
-   mix of whole requests leaves unused, rounded to whole servers (``rounding.py``). Where a type has
-   to start or stop a server, the region decides where that is cheapest.
-2. *Requests.* With servers fixed the rest is solved again. What it lets expire is set aside at
-   arrival: it is routed to a region whose servers have no time for its class, so that the others
-   need not wait behind it. The rest becomes whole requests on named servers (``lower``).
+1. *Servers.* The linear relaxation of the merged program, with knapsack rows, rounded to whole
+   servers (``rounding.py``). Where a type has to start or stop one, it is in the region where being
+   on is cheapest or dearest.
+2. *Requests.* With servers fixed the rest is solved again, each server's time shortened by what a
+   mix of whole requests leaves unused. What it lets expire is set aside at arrival: it is routed to
+   a region whose servers have no time for its class, so that the others need not wait behind it.
+   The rest becomes whole requests on named servers (``lower``).
 3. *Routing.* First in, first out tells which arrivals each region serves. Slot by slot, a linear
    program sends requests there at the least cost of network, transfer and re-routing; a second one
    makes them whole.
@@ -14,17 +15,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
 
+from torta_opt.bounds.merged import MergedBound, merged_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram
 from torta_opt.formulations.lower import lower
-from torta_opt.formulations.merged import MergedProgram, build_merged_program
+from torta_opt.formulations.merged import MergedProgram
 from torta_opt.formulations.pools import Pools
 from torta_opt.instance.data import Instance
+from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
 from torta_opt.search.rounding import round_servers, shortened, with_servers
 from torta_opt.solvers import Limits, Problem, solve_lp
@@ -34,33 +35,30 @@ DISCOUNTS = (0.9, 1.0)
 
 
 def plan_merged(
-    instance: Instance,
-    limits: Limits | None = None,
-    *,
-    on_step: Callable[[str], Any] | None = None,
-) -> list[Schedule]:
-    """Schedules from merged plans, one for each way to round; none if a limit came first."""
-    tell = on_step or (lambda step: None)
-    ordered, order = _cheapest_first(instance)
-    merged = build_merged_program(ordered, tiers=1)
-    program = merged.program
-    tell("merged plan: relaxation")
-    derated = dataclasses.replace(program.problem(), matrix=shortened(program))
-    relaxed = solve_lp(derated, limits=limits, crossover=False)
-    if relaxed.x is None or relaxed.row_dual is None:
-        return []
-    priced = _charge_spread(program, relaxed.row_dual)
-    schedules = []
+    instance: Instance, found: MergedBound | None = None, limits: Limits | None = None
+) -> Schedule | None:
+    """A schedule from a merged plan; None if a limit came first.
+
+    found   what the merged bound of the instance has solved, where that is known
+    """
+    try:
+        found = found or merged_bound(instance, limits)
+    except LimitReached:
+        return None
+    merged, program = found.merged, found.merged.program
+    if found.x is None:
+        return None
+    priced = _charge_spread(program, found.dual)
+    best = None
     for discount in DISCOUNTS:
-        tell(f"merged plan: rounding at {discount:g}")
-        servers = round_servers(priced, relaxed.x, relaxed.row_dual, discount)
+        servers = round_servers(priced, found.x, found.dual, discount)
         if servers is None:
             continue
         requests = with_servers(program, servers, shortened(program))
-        found = solve_lp(requests, limits=limits, crossover=False)
-        if found.x is not None:
-            schedules.append(_split(ordered, merged, program.values(found.x)))
-    return [_reordered(schedule, order) for schedule in schedules]
+        answer = solve_lp(requests, limits=limits, crossover=False)
+        if answer.x is not None and (best is None or answer.objective < best.objective):
+            best = answer
+    return None if best is None else _split(instance, merged, program.values(best.x))
 
 
 def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:
@@ -80,45 +78,13 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     kept["expired"] = np.zeros_like(values["expired"])
     kept["q"] = np.maximum(values["q"] - _waiting(dropped, served)[:, None], 0.0)
     kept["x"] = served.arrivals[:, None].astype(float)
-    plan = lower(served, kept, pools=Pools.of(served))
+    usd = merged.pools.on_usd.mean(axis=0)[merged.pools.of_server]
+    plan = lower(served, kept, pools=Pools.of(served), rank=usd)
     inflow = _inflow(instance, served, plan)
     inflow = _send_rest(instance, plan, inflow)
     routing = route(instance, inflow)
     processing = _what_is_there(instance, routing, plan.processing)
     return dataclasses.replace(plan, routing=routing, processing=processing, method=METHOD)
-
-
-def _cheapest_first(instance: Instance) -> tuple[Instance, np.ndarray]:
-    """The instance with its servers in the order of what they cost while on, and that order."""
-    pools = Pools.of(instance)
-    usd = pools.on_usd.mean(axis=0)[pools.of_server]
-    order = np.argsort(usd, kind="stable")
-    system, initial = instance.system, instance.initial
-    system = dataclasses.replace(
-        system,
-        servers=tuple(system.servers[s] for s in order),
-        server_region=system.server_region[order],
-        server_type=system.server_type[order],
-    )
-    initial = dataclasses.replace(
-        initial,
-        model=initial.model[order],
-        loading_ms=initial.loading_ms[order],
-        processing=initial.processing[order],
-    )
-    return (
-        dataclasses.replace(instance, system=system, initial=initial, up=instance.up[:, order]),
-        order,
-    )
-
-
-def _reordered(schedule: Schedule, order: np.ndarray) -> Schedule:
-    """The schedule with servers as they stood before ``_cheapest_first``."""
-    tables = {}
-    for name in ("command", "command_model", "processing"):
-        tables[name] = np.empty_like(getattr(schedule, name))
-        tables[name][:, order] = getattr(schedule, name)
-    return dataclasses.replace(schedule, **tables)
 
 
 # --- requests that expire -----------------------------------------------------------------------

@@ -134,8 +134,8 @@ class _Search:
             return
         self.bound, self.interrupted = found.value, found.interrupted
         if not self.is_done:
-            for schedule in plan_merged(self.instance, self._left):
-                self.offer(dataclasses.replace(schedule, method=METHOD))
+            schedule = plan_merged(self.instance, found, self._left)
+            self.offer(schedule and dataclasses.replace(schedule, method=METHOD))
 
     def relax_and_round(self) -> None:
         program = self._program()

@@ -92,7 +92,8 @@ def round_servers(
 
 def time_price(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:
     """(columns,) dollars that the usable time of a server of each column is worth."""
-    rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in ("capacity", "fit")])
+    limiting = [program.rows[name] for name in ("capacity", "fit", "hull") if name in program.rows]
+    rows = np.concatenate([np.arange(*_span(family)) for family in limiting])
     return np.maximum(program.matrix[rows].T @ dual[rows], 0.0)
 
 

@@ -15,6 +15,12 @@ from torta_opt.solvers.problem import Problem
 
 FORMATS = (".mps", ".lp")
 _LONGEST = 200  # characters; LP readers stop at 255
+# Words of the LP format, and the names that HiGHS gives the objective.
+_KEYWORDS = set(
+    "min minimize minimise minimum max maximize maximise maximum st s.t. subject such bound bounds "
+    "free inf infinity general generals gen gens integer integers int binary binaries bin bins "
+    "semi semis sos sos1 sos2 sec range ranges rhs rows columns objsense name end obj cost".split()
+)
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.(),]")
 
 
@@ -50,18 +56,24 @@ def file_names(names: Sequence[str] | None, size: int, letter: str) -> list[str]
     """
     if names is None:
         return [f"{letter}{n}" for n in range(size)]
-    taken: set[str] = set()
-    plain = []
-    for n, name in enumerate(names):
-        short = _plain(name, letter)
-        if short in taken:
-            short = f"{short[:_LONGEST]}_{letter}{n}"
-        taken.add(short)
-        plain.append(short)
+    plain = [_plain(name, letter) for name in names]
+    taken, first = set(plain), set[str]()
+    for n, name in enumerate(plain):
+        if name in first:
+            plain[n] = _free(f"{name}_{letter}{n}", taken)
+            taken.add(plain[n])
+        first.add(plain[n])
     return plain
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _plain(name: str, letter: str) -> str:
     name = _FOREIGN.sub("_", name.replace("[", "(").replace("]", ")"))[:_LONGEST]
     # a digit, a full stop, and e with a digit begin numbers; brackets begin terms
-    return name if re.match(r"[A-DF-Za-df-z_]|[Ee](?![0-9.])", name) else f"{letter}_{name}"
+    legal = re.match(r"[A-DF-Za-df-z_]|[Ee](?![0-9.])", name)
+    return name if legal and name.lower() not in _KEYWORDS else f"{letter}_{name}"

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.io.errors import InvalidInput
-from torta_opt.solvers import checks
+from torta_opt.solvers import checks, rays
 from torta_opt.solvers.judging import (
     NO_OPTIMUM,
     STOPPED,
@@ -37,6 +37,7 @@ METHODS = ("auto", "simplex", "ipm", "hipo", "pdlp")
 _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
 _WORK["hipo"] = _WORK["ipm"]
+_UNBOUNDED = "proved by a feasible point and a primal ray"
 SMALL = 20_000  # entries up to which "auto" takes the simplex method, see solve_lp
 
 
@@ -212,14 +213,7 @@ class LinearSolver:
             if again.status not in NO_OPTIMUM and again.status not in STOPPED:
                 return judged(self.problem, again)
             found = self._by_ray(again) if again.status in NO_OPTIMUM else None
-        if found is None and claim.status == "kInfeasible":
-            message = "so says HiGHS; not confirmed by a ray"
-            return Result(Status.INFEASIBLE, bound=math.inf, message=message)
-        if found is None:
-            return Result(
-                Status.ERROR, message=f"HiGHS says {claim.status}, which could not be confirmed"
-            )
-        return found
+        return found or self._by_programs(claim.status, limits, deadline)
 
     def _by_ray(self, claim: Claim) -> Result | None:
         """Infeasible or unbounded, if HiGHS has a ray that proves it."""
@@ -235,7 +229,30 @@ class LinearSolver:
             return None
         if not checks.proves_unbounded(self.problem, ray):
             return None
-        return Result(Status.UNBOUNDED, message="proved by a feasible point and a primal ray")
+        return Result(Status.UNBOUNDED, message=_UNBOUNDED)
+
+
+    def _by_programs(self, claimed: str, limits: Limits, deadline: float) -> Result:
+        """Infeasible or unbounded, proved by the programs of ``rays.py``; else HiGHS's word."""
+
+        def solved(problem: Problem) -> Result:
+            left = replace(limits, seconds=max(0.0, deadline - time.perf_counter()))
+            return LinearSolver(problem).solve("simplex", left)
+
+        nearest = solved(rays.least_violation(self.problem))
+        ray = nearest.row_dual
+        if ray is not None and checks.proves_infeasible(self.problem, ray):
+            return Result(Status.INFEASIBLE, bound=math.inf, message="proved by a dual ray")
+        x = None if nearest.x is None else nearest.x[: self.problem.columns]
+        if x is not None and checks.is_feasible(self.problem, x):
+            direction = solved(rays.cheapest_direction(self.problem)).x
+            if direction is not None and checks.proves_unbounded(self.problem, direction):
+                return Result(Status.UNBOUNDED, message=_UNBOUNDED)
+        elif claimed == "kInfeasible":
+            message = "so says HiGHS; not confirmed by a ray"
+            return Result(Status.INFEASIBLE, bound=math.inf, message=message)
+        message = f"HiGHS says {claimed}, which could not be confirmed"
+        return Result(Status.ERROR, message=message)
 
 
 # --- integer programs ---------------------------------------------------------------------------
@@ -288,7 +305,7 @@ def solve_milp(
         bound = info.mip_dual_bound / run.scale if info.valid else bound
         nodes = max(0, int(info.mip_node_count))
     found = judged_integer(problem, status, points, bound, limits)
-    if status in NO_OPTIMUM and status != "kInfeasible" and found.x is None:
+    if status in NO_OPTIMUM and status != "kInfeasible":
         found = _no_optimum(problem, limits)
     last = Progress(run.seconds, found.objective, found.bound, nodes)
     return replace(found, seconds=run.seconds, nodes=nodes, method=method, trace=(*run.trace, last))

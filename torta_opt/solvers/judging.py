@@ -88,7 +88,8 @@ def _message(problem: Problem, claim: Claim, feasible: bool, meets: bool) -> str
     if claim.status not in ("kOptimal", "kUnknown"):
         return said
     if not feasible:
-        worst = math.inf if claim.x is None else checks.violation(problem, claim.x)
+        held = claim.x is not None and claim.x.shape == (problem.columns,)
+        worst = checks.violation(problem, claim.x) if held else math.inf
         return f"{said}, but its point violates a row or bound by {worst:.1e}"
     return f"{said}, but its duals do not prove that"
 

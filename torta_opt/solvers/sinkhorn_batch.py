@@ -146,11 +146,13 @@ class _Scalings:
         self.kernel, self.back = np.ascontiguousarray(kernel), np.ascontiguousarray(kernel.T)
         self.a, self.b, self.tolerance = a, b, tolerance
         self.u, self.v = np.ones_like(a), np.ones_like(b)
-        self.error = np.full(len(a), np.inf)
+        empty = ~a.any(axis=1)
+        self.u[empty] = 0.0
+        self.error = np.where(empty, 0.0, np.inf)
         self.sweeps = self.newton_steps = 0
 
     def run(self, sweeps: int, newton: bool) -> None:
-        active, pause = np.arange(len(self.a)), SWEEPS
+        active, pause = np.flatnonzero(self.error > self.tolerance), SWEEPS
         while active.size:
             before = self.error[active]
             active, after = self._sweep(active, pause), self.error[active]

@@ -50,7 +50,10 @@ class Trace:
 def check_kind(kind: str) -> None:
     if kind not in TRACE_KINDS:
         known = ", ".join(TRACE_KINDS)
-        raise InvalidInput(f"{kind!r:.60} is not known; known: {known}", field="kind")
+        raise InvalidInput(
+            f"{kind!r:.60} is not known; known: {known}; and tables, a folder of CSV files",
+            field="kind",
+        )
 
 
 @contextmanager

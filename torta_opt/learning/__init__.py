@@ -1,0 +1,1 @@
+"""Learning: environments over instances, training, comparison of policies."""
