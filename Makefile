@@ -13,8 +13,8 @@ TEST_OPTIONS ?=
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-gap: $(VENV)/run.stamp ## the gap of every policy on the paper's Abilene, from an empty machine
-	$(BIN)/torta-opt gap instances/paper/abilene.json.gz
+gap: $(VENV)/run.stamp ## proven gaps on the paper's Abilene, from an empty machine
+	$(BIN)/torta-opt gap instances/paper/abilene.json.gz --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,clairvoyant
 
 test: $(VENV)/test.stamp ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" $(TEST_OPTIONS)
@@ -33,6 +33,9 @@ placement-study: $(VENV)/run.stamp ## write docs/placement.md anew: CG-BPRR and 
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas
+
+notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
+	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
 
 lint: $(VENV)/test.stamp ## style
 	$(BIN)/ruff check .

@@ -112,8 +112,8 @@ def main() -> None:
             away = np.abs(costs - base_cost[of]).max()
             ratio = seconds / base_seconds
             print(
-                f"  {share:7.2f}  {label:<30} {seconds:7.3f} {ratio:8.1f}   {error:12.1e} {after:7.0e}"
-                f" {away:8.0e}",
+                f"  {share:7.2f}  {label:<30} {seconds:7.3f} {ratio:8.1f}   {error:12.1e}"
+                f" {after:7.0e} {away:8.0e}",
                 flush=True,
             )
     start = time.perf_counter()

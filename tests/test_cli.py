@@ -832,6 +832,8 @@ class TestImport:
             (["azure", "TRACE", "--set", "seed=1"], "--set: seed is not a parameter"),
             (["azure", "TRACE", "--set", "progress=1"], "--set: progress is not a parameter"),
             (["azure", "TRACE", "--set", "name=3"], "name: must be"),
+            (["tables", "TRACE"], "TRACE: is not a folder"),
+            (["tables", ".", "--set", "load=1"], "--set: goes with traces"),
         ],
     )
     def test_refusals(self, arguments: list[str], rule: str, torta: Torta, tmp_path: Path) -> None:
@@ -840,5 +842,58 @@ class TestImport:
         arguments = [str(trace) if word == "TRACE" else word for word in arguments]
         answer = torta("import", *arguments, "-o", tmp_path / "i.json")
         assert answer.code == 2
-        assert answer.complaint.startswith(f"torta-opt: {rule}")
+        assert answer.complaint.startswith(f"torta-opt: {rule.replace('TRACE', str(trace))}")
         assert not (tmp_path / "i.json").exists()
+
+    @pytest.mark.parametrize("kind", ["azure", "burstgpt", "mooncake", "servegen", "tables"])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"a,b\n1,2\n", b"\0" * 99, b"\x1f\x8b\x08cut", b"NaN\nNaN\n", b"9" * 10_000_000],
+        ids=["empty", "other columns", "zero bytes", "cut gzip", "not a number", "10^7 digits"],
+    )
+    def test_any_broken_file_is_one_plain_line(
+        self, kind: str, content: bytes, torta: Torta, tmp_path: Path
+    ) -> None:
+        trace = tmp_path / "trace"
+        trace.write_bytes(content)
+        answer = torta("import", kind, trace, "-o", tmp_path / "i.json")
+        assert answer.code == 2
+        assert str(tmp_path) in answer.complaint
+        assert len(answer.complaint) < 500 + len(str(trace))
+        assert not (tmp_path / "i.json").exists()
+
+    def test_bad_rows_are_told_with_their_lines(self, torta: Torta, tmp_path: Path) -> None:
+        trace = tmp_path / "trace.csv"
+        trace.write_text(self.TRACE + "2023-11-16 18:17:03,-1,2\nsoon,1,2\n")
+        answer = torta("import", "azure", trace, "-o", tmp_path / "i.json")
+        assert answer.code == 0
+        assert "62 rows read, 2 bad" in answer.out
+        assert "line 62: ContextTokens '-1' is negative" in answer.out
+        assert "line 63: TIMESTAMP 'soon' is not an ISO 8601 date and time" in answer.out
+
+
+class TestTables:
+    def test_there_and_back_are_the_same_bytes(self, torta: Torta, tmp_path: Path) -> None:
+        instance, back = tmp_path / "i.json", tmp_path / "back.json"
+        save_instance(generate("small/outage"), instance)
+        answer = torta("tables", instance, "-o", tmp_path / "folder", "--json")
+        assert answer.code == 0
+        assert len(answer.document["files"]) == 17
+        answer = torta("import", "tables", tmp_path / "folder", "-o", back, "--json")
+        assert answer.document["instance"] == "small/outage"
+        assert back.read_bytes() == instance.read_bytes()
+
+    def test_placement_instances_have_no_tables(self, torta: Torta, tmp_path: Path) -> None:
+        path = tmp_path / "p.json"
+        torta("generate", "placement/tiny", "-o", path)
+        answer = torta("tables", path, "-o", tmp_path / "folder")
+        assert answer.code == 2
+        assert "tables hold allocation ones" in answer.complaint
+        assert not (tmp_path / "folder").exists()
+
+    def test_a_folder_that_cannot_be_made(self, torta: Torta, tmp_path: Path) -> None:
+        path = tmp_path / "i.json"
+        save_instance(generate("small/outage"), path)
+        answer = torta("tables", path, "-o", path / "folder")
+        assert answer.code == 2
+        assert "cannot be made" in answer.complaint

@@ -14,8 +14,10 @@ that is not.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +25,20 @@ from typing import TYPE_CHECKING, Any
 
 from torta_opt.instance import Instance
 from torta_opt.instance import document as instance_document
-from torta_opt.io import Infeasible, InvalidInput, VerificationFailed, read_document
+from torta_opt.io import (
+    Infeasible,
+    InvalidInput,
+    LimitReached,
+    VerificationFailed,
+    read_document,
+)
 from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from torta_opt.bounds.merged import MergedBound
     from torta_opt.bounds.registry import BoundResult
     from torta_opt.formulations.constraints import UserConstraint
     from torta_opt.placement.data import PlacementInstance
@@ -46,8 +55,10 @@ DONE, INTERRUPTED = "done", "interrupted"
 ROUNDING = 1e-9  # of a cost: what float64 sums of a million terms can be off by, and more
 SENSITIVITY = ("x0.25", "x4")  # weights at which gaps are reported beside the instance's own
 OPTIMAL = "optimal"
-OFFLINE = {  # methods of ``solve`` that see the whole horizon
-    OPTIMAL: "the best schedule found, by rounding and branch and bound, and how good it is"
+CLAIRVOYANT = "clairvoyant"
+OFFLINE = {  # methods that see the whole horizon
+    CLAIRVOYANT: "a good schedule over any horizon within seconds: the merged program, rounded",
+    OPTIMAL: "the best schedule found, by rounding and branch and bound, and how good it is",
 }
 
 
@@ -250,9 +261,10 @@ def solve(
 ) -> Result:
     """The schedule that ``method`` finds, verified and priced.
 
-    ``method`` is a policy, or ``optimal``: the best schedule that is found within ``limits``, from
-    ``start`` if one is given, under a user's ``constraints``, with a bound. A policy knows nothing
-    of these three. Block placement has methods of its own.
+    ``method`` is a policy; or ``optimal``, the best schedule that is found within ``limits``, from
+    ``start`` if one is given, under a user's ``constraints``, with a bound; or ``clairvoyant``, a
+    good schedule over a long horizon. A policy knows nothing of limits, start and constraints.
+    Block placement has methods of its own.
     """
     if is_placement(instance):
         return _solve_placement(instance, method, seed, limits, start, constraints)
@@ -260,6 +272,8 @@ def solve(
         return _solve_optimal(instance, limits, start, constraints, solver_watch)
     if start is not None or constraints:
         raise InvalidInput(f"{method} takes no start and no constraints", field="method")
+    if method == CLAIRVOYANT:
+        return _solve_clairvoyant(instance, limits)
     outcome = _run(instance, method, seed, watch or _unwatched)
     verify(instance, outcome.schedule).raise_if_broken(method)
     evaluation = evaluate(instance, outcome.schedule)
@@ -303,6 +317,7 @@ def gap(
 ) -> GapReport:
     """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
 
+    Offline methods stand among ``policies`` where they are named.
     ``schedules`` are further schedules by the name they get in the report. ``sensitivity`` names
     other weights (``SENSITIVITY``: time at a quarter and at four times its price) at which all of
     it is done again. ``watch`` is called with what is being done, the slots done and the slots of
@@ -326,7 +341,7 @@ def gap(
             results.append(jury.judge(name, schedule))
         for name in policies:
             try:
-                run = _run(instance, name, seed, watch)
+                run = _schedule(jury, name, seed, watch, limits, solver_watch)
             except Infeasible as error:
                 if picked:
                     raise
@@ -668,6 +683,40 @@ def _solve_optimal(
     return Result(found.schedule, evaluation, found.seconds, bound=found.bound, status=status)
 
 
+def _solve_clairvoyant(
+    instance: Instance, limits: Limits | None, solved: MergedBound | None = None
+) -> Result:
+    from torta_opt.bounds.merged import merged_bound
+    from torta_opt.search.merged import plan_merged
+
+    began = time.perf_counter()
+    solved = solved or merged_bound(instance, limits)
+    schedule = plan_merged(instance, solved, limits)
+    if schedule is None:
+        raise LimitReached(f"{instance.name}: no schedule found within the limits")
+    schedule = dataclasses.replace(schedule, method=CLAIRVOYANT)
+    verify(instance, schedule).raise_if_broken(CLAIRVOYANT)
+    seconds = time.perf_counter() - began
+    return Result(schedule, evaluate(instance, schedule), seconds, bound=solved.value)
+
+
+def _schedule(
+    jury: _Jury,
+    name: str,
+    seed: int,
+    watch: Watch,
+    limits: Limits | None,
+    solver_watch: SolverWatch | None,
+) -> Run | Result:
+    """What a policy or an offline method does on the jury's instance; both have ``seconds``."""
+    if is_placement(jury.instance) or name not in OFFLINE:
+        return _run(jury.instance, name, seed, watch)
+    watch(name, 0, 1)
+    if name == OPTIMAL:
+        return _solve_optimal(jury.instance, limits, None, jury.constraints, solver_watch)
+    return _solve_clairvoyant(jury.instance, limits, jury.proved.merged)
+
+
 def _unwatched(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
@@ -683,7 +732,8 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
     from torta_opt.policies.registry import create
 
     for name in policies:
-        create(name)
+        if name not in OFFLINE:
+            create(name)
 
 
 def _check_schedule(instance: Instance, document: dict[str, Any]) -> Check:

@@ -559,6 +559,8 @@ def _known_methods() -> dict[str, dict[str, str]]:
 def _preset_summary(name: str) -> str:
     if name.startswith("small/"):
         return "tiny instance in which one rule decides"
+    if name.startswith("fig5/"):
+        return f"the paper's Fig. 5: {name.removeprefix('fig5/')} tasks in one slot, 50 servers"
     topology, *variants = name.removeprefix("paper/").split("+")
     with_variants = "".join(f" with {variant}s" for variant in variants)
     return f"the paper's setting on {topology}{with_variants}"

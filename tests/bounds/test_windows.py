@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -256,3 +260,37 @@ def test_a_program_with_named_servers_is_cut_as_well() -> None:
         relaxed = lp_bound(instance).value
         assert found.value <= prove(program, found.dual) <= relaxed + near(relaxed) + abs(relaxed)
         assert dataclasses.is_dataclass(found)
+
+
+RUN = """
+from torta_opt.bounds.windows import windows_bound
+from torta_opt.instance.generate import generate
+from torta_opt.solvers import Limits
+
+instance = generate("paper/abilene").cut(0, 12)
+found = windows_bound(
+    instance,
+    Limits(threads={threads}),
+    passes=50,
+    on_progress=lambda sample: print(sample.bound, flush=True),
+)
+print(found.value, found.interrupted, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_ends_it_with_the_best_so_far(threads: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN.format(threads=threads)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    first = float(process.stdout.readline())
+    os.killpg(process.pid, signal.SIGINT)
+    *between, last = process.communicate()[0].splitlines()
+    value, interrupted = last.split()
+    assert (process.returncode, interrupted) == (0, "True")
+    assert float(value) >= max([first, *map(float, between)])

@@ -90,6 +90,14 @@ def test_every_block_has_room_for_all_requests(instance, requests):
     assert 1 <= found.needed <= len(found.order)
 
 
+def test_equal_servers_do_not_overlap_while_blocks_are_left():
+    """A virtual server takes longer than any: blocks without a server come first."""
+    instance = build(
+        blocks=6, memory=(24,) * 4, decode=(1.0,) * 4, token=((10.0,) * 4,), tokens=(1, 1)
+    )
+    assert cg_bp(instance, 1).placement.first.tolist() == [0, 2, 4, 0]
+
+
 def test_published_block_counts():
     """86.13 and 9.1 GB, blocks of 1.3234 GB, caches of 0.00791 GB, at most 4 blocks on a MIG."""
     instance = placement_preset("clustered")

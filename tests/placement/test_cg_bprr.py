@@ -86,6 +86,7 @@ def test_online_requests_by_hand():
     instance = build(memory=(10_000,) * 3, tokens=(1, 4), rates=(100.0,))
     assert one_request_s(instance) == pytest.approx(0.065)
     assert online_requests(instance) == 9
+    assert online_requests(instance.with_rate(110.0)) == 10  # 7.15 + 2.67 is rounded up
     assert online_requests(instance.with_rate(0.0)) == 1
 
 

@@ -82,6 +82,7 @@ def test_server_to_server_is_never_dearer_here_and_prices_the_first_token():
     direct = evaluate(INSTANCE, schedule, server_to_server=True)
     assert direct.cost < relayed.cost
     assert direct.costs["computation"] == relayed.costs["computation"]
+    assert relayed.metrics["response_mean_s_server_to_server"] == pytest.approx(direct.cost / 2)
     first = "first_token_mean_s_zero"
     saved = (9 + 19) / 2 / 1000  # each link is used once, half a round trip
     assert relayed.metrics[first] - direct.metrics[first] == pytest.approx(saved)

@@ -63,8 +63,10 @@ def test_delays_are_shortest_paths_in_milliseconds(tmp_path):
 
 
 def test_of_parallel_links_the_fastest_counts(tmp_path):
-    text = GRAPH.replace("EDGES 3", "EDGES 4") + "e4 2 0 1 1000 1000\n"
-    assert read_network(_write(tmp_path, text)).delay_ms[0, 2] == 1
+    four = GRAPH.replace("EDGES 3", "EDGES 4")
+    faster, slower = four + "e4 2 0 1 1000 1000\n", four + "e4 1 0 1 1000 8000\n"
+    assert read_network(_write(tmp_path, faster)).delay_ms[0, 2] == 1
+    assert read_network(_write(tmp_path, slower)).delay_ms[0, 1] == 2
 
 
 @pytest.mark.parametrize(

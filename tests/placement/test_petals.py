@@ -103,6 +103,17 @@ def test_a_balanced_swarm_stays():
     assert after.first.tolist() == before.first.tolist()
 
 
+def test_a_small_improvement_is_not_worth_a_move():
+    """From 100 to 120 requests a second at the weakest block: less than a third more."""
+    speeds = (100.0, 20.0, 20.0, 100.0)
+    instance = build(blocks=2, memory=(1,) * 4, decode=(1.0,) * 4, token=((1.0,) * 4,), rps=speeds)
+    before = hosting((0, 1), (0, 1), (0, 1), (1, 1))
+    after = rebalance(instance, before, np.random.default_rng(0))
+    assert after.first.tolist() == [0, 0, 0, 1]
+    eager = rebalance(instance, before, np.random.default_rng(0), quality=0.9)
+    assert sorted(eager.first.tolist()[1:3]) == [0, 1]
+
+
 @given(COUNTS, st.integers(0, 50))
 def test_rebalancing_never_weakens_the_swarm(counts, seed):
     blocks, servers = 6, len(counts)

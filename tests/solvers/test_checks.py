@@ -28,9 +28,7 @@ def plain_bound(problem: Problem, dual: np.ndarray) -> float:
             dual.tolist(), problem.row_lower.tolist(), problem.row_upper.tolist(), strict=True
         )
     ]
-    parts += list(
-        zip(reduced, problem.col_lower.tolist(), problem.col_upper.tolist(), strict=True)
-    )
+    parts += list(zip(reduced, problem.col_lower.tolist(), problem.col_upper.tolist(), strict=True))
     for slope, low, high in parts:
         end = low if slope > 0 else high
         if slope == 0:

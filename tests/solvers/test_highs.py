@@ -13,8 +13,8 @@ from support.second_opinion import by_scip, by_scipy
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers import (
     METHODS,
-    LinearSolver,
     Limits,
+    LinearSolver,
     Problem,
     SolverFailed,
     Status,

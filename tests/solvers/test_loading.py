@@ -25,7 +25,8 @@ def test_highs_holds_what_the_problem_says(kind: str):
         given.offset,
         given.integrality,
     )
-    lp = load(problem, 4.0).getLp()
+    solver = load(problem, 4.0)
+    lp = solver.getLp()
     shape = (problem.rows, problem.columns)
     entries = (lp.a_matrix_.value_, lp.a_matrix_.index_, lp.a_matrix_.start_)
     row_wise = lp.a_matrix_.format_ == highspy.MatrixFormat.kRowwise

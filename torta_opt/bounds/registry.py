@@ -13,6 +13,7 @@ from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
     from torta_opt.bounds.lp import ProgramBound
+    from torta_opt.bounds.merged import MergedBound
     from torta_opt.formulations.constraints import UserConstraint
     from torta_opt.formulations.lift import LiftCheck
     from torta_opt.schedule import Schedule
@@ -44,11 +45,13 @@ class Proof:
     costs   its parts under the names of the cost components they bound, where they are known
     holds   checks at run time that a schedule lies inside what the bound was computed over, at no
             higher cost; None where the proof needs no such thing
+    merged  what the merged bound has solved, for who wants to go on from there
     """
 
     value: float
     costs: dict[str, float] = field(default_factory=dict)
     holds: Callable[[Schedule, float], LiftCheck] | None = None
+    merged: MergedBound | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,7 @@ class BoundResult:
     certified  True if a certificate comes with it, from which a checker that knows no solver
                derives the value again
     seconds    wall-clock time it took
-    costs      as in ``Proof``
-    holds      as in ``Proof``
+    costs, holds, merged    as in ``Proof``
     """
 
     value: float
@@ -72,6 +74,7 @@ class BoundResult:
     holds: Callable[[Schedule, float], LiftCheck] | None = field(
         default=None, repr=False, compare=False
     )
+    merged: MergedBound | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _merged(instance: Instance, task: Task) -> Proof:
     def holds(schedule: Schedule, cost: float) -> LiftCheck:
         return check_merged(found.merged, schedule, cost)
 
-    return Proof(max(found.value, floor(instance).value), holds=holds)
+    return Proof(max(found.value, floor(instance).value), holds=holds, merged=found)
 
 
 def _milp(instance: Instance, task: Task) -> Proof:
@@ -168,4 +171,6 @@ def compute(instance: Instance, method: str, task: Task | None = None) -> BoundR
     start = time.perf_counter()
     proof = chosen.compute(instance, task or Task())
     seconds = time.perf_counter() - start
-    return BoundResult(proof.value, method, chosen.certified, seconds, proof.costs, proof.holds)
+    return BoundResult(
+        proof.value, method, chosen.certified, seconds, proof.costs, proof.holds, proof.merged
+    )

@@ -7,6 +7,7 @@ Knows no formulation, no algorithm and no solver.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from torta_opt.placement.data import DELAY_SETTINGS, PlacementInstance, PlacementSchedule
@@ -43,14 +44,16 @@ def evaluate(
     paid = prices(instance)
     network = computation = 0.0
     slowest = 0.0
-    for route in schedule.routes:
+    direct = 0.0
+    for route, requests in Counter(schedule.routes).items():
         blocks = schedule.blocks_on(route)
+        parts = path_ms(paid, route.client, route.servers, blocks)
+        handed_on = direct_response_ms(instance, route.client, route.servers, blocks)
+        direct += requests * sum(handed_on)
         if server_to_server:
-            parts = direct_response_ms(instance, route.client, route.servers, blocks)
-        else:
-            parts = path_ms(paid, route.client, route.servers, blocks)
-        network += parts[0]
-        computation += parts[1]
+            parts = handed_on
+        network += requests * parts[0]
+        computation += requests * parts[1]
         slowest = max(slowest, sum(parts))
     start = instance.delays.start_ms * len(schedule.routes)
     costs = {
@@ -61,14 +64,17 @@ def evaluate(
     cost = sum(costs.values())
     metrics = _metrics(instance, schedule, cost, (slowest + instance.delays.start_ms) / 1000)
     metrics |= _first_token(instance, schedule, server_to_server)
+    if schedule.routes:
+        mean = direct / len(schedule.routes) + instance.delays.start_ms
+        metrics["response_mean_s_server_to_server"] = mean / 1000
     return PlacementEvaluation(cost, costs, metrics)
 
 
 def total_ms(paid: Prices, schedule: PlacementSchedule) -> float:
     """Σ over requests of the path cost under ``paid``: what the programs minimise."""
     return sum(
-        sum(path_ms(paid, route.client, route.servers, schedule.blocks_on(route)))
-        for route in schedule.routes
+        requests * sum(path_ms(paid, route.client, route.servers, schedule.blocks_on(route)))
+        for route, requests in Counter(schedule.routes).items()
     )
 
 
@@ -102,11 +108,11 @@ def _first_token(
         return {}
     paid = first_token_prices(instance)
     total = 0.0
-    for route in schedule.routes:
+    for route, requests in Counter(schedule.routes).items():
         network, computation = path_ms(paid, route.client, route.servers, schedule.blocks_on(route))
         if server_to_server:
             network = direct_network_ms(instance, route.client, route.servers, prompt=True)
-        total += network + computation
+        total += requests * (network + computation)
     mean = (total / len(schedule.routes) + instance.delays.start_ms) / 1000
     like_petals = is_petals_like(schedule.method)
     return {

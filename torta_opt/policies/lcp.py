@@ -1,9 +1,9 @@
 """Lazy capacity provisioning: change the number of servers only when standing still cannot be best.
 
 Lin, Wierman, Andrew and Thereska, "Dynamic right-sizing for power-proportional data centers"
-(INFOCOM 2011; IEEE/ACM Trans. Networking 21(5), 2013), in the discrete form of Albers and Quedenfeld
-("Optimal algorithms for right-sizing data centers", SPAA 2018). For every d = region × type × model
-by itself, with the costs of ``levels``: let
+(INFOCOM 2011; IEEE/ACM Trans. Networking 21(5), 2013), in the discrete form of Albers and
+Quedenfeld ("Optimal algorithms for right-sizing data centers", SPAA 2018). For every d = region ×
+type × model by itself, with the costs of ``levels``: let
 
     W^L_t(x) = f_t(x) + min_{x'} W^L_{t−1}(x') + β·(x − x')⁺      servers cost β to switch on
     W^U_t(x) = f_t(x) + min_{x'} W^U_{t−1}(x') + β·(x' − x)⁺      servers cost β to switch off

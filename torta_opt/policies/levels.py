@@ -4,9 +4,10 @@ The yardsticks from the literature on right-sizing decide numbers of servers, d 
 model; this module says what such a number costs, and turns numbers into commands of named servers.
 
 Demand. What waits and what is forecast, with the margin of ``Settings``, is laid on all servers
-that are up as if all were off, by the routing and the order of fit of ``greedy_forecast`` and
-``activation``. It does not depend on which servers are on, and says how many servers n[d] are
-wanted. x[d] servers then cost in a slot
+that are up, by the routing of ``greedy_forecast`` and the order of fit of ``activation``, where a
+server ready with another model may be switched. That says how many servers n[d] are wanted. (Laid
+as if all servers were off, demand jumps between types that are alike whenever a price moves, and
+switches cost many times what they save.) x[d] servers then cost in a slot
 
     f_d(x) = on_d·x + unserved_d·(n[d] − x)⁺                                   (hitting cost)
 
@@ -18,7 +19,6 @@ What this leaves out: servers of different d stand in for each other only in the
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,15 +133,11 @@ class LevelPolicy(GreedyForecast):
         return toward(self.kinds, observation, levels, demand.wanted)
 
     def demand(self, observation: Observation) -> Demand:
-        """Laid as if all servers were off."""
-        state, servers = observation.state, self.tables.sizes[1]
-        off = dataclasses.replace(
-            state, model=np.full(servers, OFF), loading_ms=np.zeros(servers, np.int64)
-        )
-        blank = dataclasses.replace(observation, state=off)
-        never = np.zeros(servers, np.int64)
+        """What is to be served, laid on the servers that are up."""
+        servers = self.tables.sizes[1]
+        idle = np.ones(servers, np.int64)
         short = np.zeros(self.tables.sizes[2], bool)
-        plan = FleetPlan(self.tables, blank, never, short, self.settings)
+        plan = FleetPlan(self.tables, observation, idle, short, self.settings)
         self.lay_demand(plan, observation)
         wanted = self.kinds.count(np.where(plan.claimed, plan.model, OFF))
         usd = np.zeros(self.kinds.shape)

@@ -58,6 +58,10 @@ BUILT_IN: dict[str, Entry] = {
     "robd": Entry(
         "robd", "Robd", "regularized online balanced descent on servers, requests sent greedily"
     ),
+    "rhc": Entry("rhc", "Rhc", "receding horizon control: a linear program of a few slots ahead"),
+    "afhc": Entry(
+        "afhc", "Afhc", "averaging fixed horizon control: the mean of the last such programs"
+    ),
 }
 
 

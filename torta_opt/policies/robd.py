@@ -1,7 +1,7 @@
 """Regularized online balanced descent on the number of servers.
 
-Goel, Lin, Sun and Wierman, "Beyond online balanced descent: an optimal algorithm for smoothed online
-optimization" (NeurIPS 2019): with f_t the hitting cost of a slot and v_t its minimiser,
+Goel, Lin, Sun and Wierman, "Beyond online balanced descent: an optimal algorithm for smoothed
+online optimization" (NeurIPS 2019): with f_t the hitting cost of a slot and v_t its minimiser,
 
     x_t = argmin_x f_t(x) + λ1·c(x, x_{t−1}) + λ2·c(x, v_t)        c(x, y) = ½‖x − y‖²
 

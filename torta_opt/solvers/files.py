@@ -16,11 +16,12 @@ from torta_opt.solvers.problem import Problem
 FORMATS = (".mps", ".lp")
 _LONGEST = 200  # characters; LP readers stop at 255
 # Words of the LP format, and the names that HiGHS gives the objective.
-_KEYWORDS = set(
-    "min minimize minimise minimum max maximize maximise maximum st s.t. subject such bound bounds "
-    "free inf infinity general generals gen gens integer integers int binary binaries bin bins "
-    "semi semis sos sos1 sos2 sec range ranges rhs rows columns objsense name end obj cost".split()
-)
+_WORDS = """
+min minimize minimise minimum max maximize maximise maximum st s.t. subject such bound bounds free
+inf infinity general generals gen gens integer integers int binary binaries bin bins semi semis sos
+sos1 sos2 sec range ranges rhs rows columns objsense name end obj cost
+"""
+_KEYWORDS = frozenset(_WORDS.split())
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.(),]")
 
 
@@ -74,6 +75,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _plain(name: str, letter: str) -> str:
     name = _FOREIGN.sub("_", name.replace("[", "(").replace("]", ")"))[:_LONGEST]
-    # a digit, a full stop, and e with a digit begin numbers; brackets begin terms
-    legal = re.match(r"[A-DF-Za-df-z_]|[Ee](?![0-9.])", name)
+    # A digit, a full stop, e with a digit, inf and nan begin numbers, the last two for HiGHS, which
+    # cannot read "inflow(0)" in its own files; brackets begin terms.
+    legal = re.match(r"(?!inf|nan|e[0-9.])[a-z_]", name, re.IGNORECASE)
     return name if legal and name.lower() not in _KEYWORDS else f"{letter}_{name}"

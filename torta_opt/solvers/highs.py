@@ -231,7 +231,6 @@ class LinearSolver:
             return None
         return Result(Status.UNBOUNDED, message=_UNBOUNDED)
 
-
     def _by_programs(self, claimed: str, limits: Limits, deadline: float) -> Result:
         """Infeasible or unbounded, proved by the programs of ``rays.py``; else HiGHS's word."""
 

@@ -10,7 +10,7 @@ with A_t = P_t / a_t row by row (rows with a_t = 0 or a_{t−1} = 0 do not count
     kl          S = λ Σ_ij P_t log(P_t / P_{t−1}) − P_t + P_{t−1}
 
 **Dual.** S is a supremum over w_t (I, J): of ⟨w, A_t − A_{t−1}⟩ − ‖w‖²/(4λ); of ⟨w, A_t − A_{t−1}⟩
-over |w| ≤ λ/2; of λ Σ P_t w − P_{t−1}(e^w − 1). So with z_t = f_t + g_t − C_t + shift_t(w_t, w_{t+1})
+over |w| ≤ λ/2; of λ Σ P_t w − P_{t−1}(e^w − 1). So with z_t = f_t + g_t − C_t + shift_t(w_t, w_t+1)
 the dual has no constraints (l1: but the box) and no inner problem:
 
     maximise  Σ_t a_t·f_t + b_t·g_t − R(w) − ε Σ_tij exp(z_tij / ε)          P_tij = exp(z_tij / ε)
@@ -40,8 +40,10 @@ from torta_opt.solvers.transport import MASSES, round_to_marginals
 SWITCHING = ("frobenius", "l1", "kl")
 STEPS = 200  # Newton steps
 CG_STEPS = 400  # of conjugate gradients in one Newton step
-CG_TOLERANCE = 0.03  # of the Newton system, relative
+CG_TOLERANCE = 0.1  # of the Newton system, relative
 HALVINGS = 30
+SOFTEST, SCALING = 0.08, 2.0  # first ε as a share of the spread of costs; from one to the next
+ROUGH = 1e-2  # error of marginals at which the next ε follows
 BARRIER_SHRINK = 0.1
 BARRIER_GAP = 3e-8  # of an l1 problem: what the last barrier adds, relative to the objective
 
@@ -97,6 +99,13 @@ def solve_multi_slot(
     cost, supply, demand = _checked(cost, supply, demand, epsilon, weight, switching)
     dual = _Dual(cost, supply, demand, epsilon, _CHAINS[switching](cost, supply, weight))
     steps = cg_steps = 0
+    for softer in _softer(cost, epsilon):
+        dual.epsilon = softer
+        dual.refresh()
+        more = _maximise(dual, ROUGH)
+        steps, cg_steps = steps + more[0], cg_steps + more[1]
+    dual.epsilon = epsilon
+    dual.refresh()
     while True:
         more = _maximise(dual, tolerance)
         steps, cg_steps = steps + more[0], cg_steps + more[1]
@@ -104,6 +113,14 @@ def solve_multi_slot(
             break
         dual.refresh()
     return _finish(dual, cost, supply, demand, epsilon, weight, switching, steps, cg_steps)
+
+
+def _softer(cost: np.ndarray, epsilon: float) -> list[float]:
+    """Larger ε to start from, each ``SCALING`` times the next."""
+    finite = cost[np.isfinite(cost)]
+    spread = float(np.ptp(finite)) if finite.size else 0.0
+    stages = max(0, math.ceil(math.log(max(SOFTEST * spread / epsilon, 1.0), SCALING)))
+    return [epsilon * SCALING**n for n in range(stages, 0, -1)]
 
 
 def linear_bound(
@@ -178,6 +195,9 @@ class _Shares:
 
     def longest_step(self, w: np.ndarray, dw: np.ndarray) -> float:
         return 1.0
+
+    def move(self, w: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return w + step
 
     def tighten(self, value: float) -> bool:
         return False
@@ -255,6 +275,10 @@ class _Divergence(_Shares):
     def slopes(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(1), np.zeros(1)
 
+    def move(self, w: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Upward a step goes to e^w, which it enters linearly: Newton's steps in w overshoot."""
+        return w + np.where(step > 0, np.log1p(np.maximum(step, 0.0)), step)
+
 
 _CHAINS = {"frobenius": _Frobenius, "l1": _L1, "kl": _Divergence}
 
@@ -316,7 +340,8 @@ class _Dual:
         self.p = self.plan(self.f, self.g, self.w)
 
     def plan(self, f: np.ndarray, g: np.ndarray, w: np.ndarray) -> np.ndarray:
-        z = self.chain.shift(w)
+        with np.errstate(over="ignore"):
+            z = self.chain.shift(w)
         z += f[:, None, :]
         z += g
         z -= self.cost
@@ -361,29 +386,33 @@ class _Newton:
         diagonal = bend + chain.curvature(w, p)
         diagonal = diagonal + (p * self.down**2 + _last(p * self.up**2)) / eps
         self.diagonal = np.where(chain.edges & (diagonal > 0), diagonal, 1.0)
-        off = (p * self.down * self.up / eps).ravel()[:-1]
+        self._p, self._p_down, self._p_up = p / eps, p * self.down / eps, p * self.up / eps
+        off = (self._p_down * self.up).ravel()[:-1]
         self.factor, self.lower, info = lapack.dpttrf(self.diagonal.ravel(), off)
         if info != 0:
             raise SolverFailed("multi-slot transport: the Newton system is not definite")
         self._precondition()
 
     def w_solve(self, right: np.ndarray) -> np.ndarray:
-        solution, _ = self._lapack.dpttrs(self.factor, self.lower, right.ravel())
+        solution, _ = self._lapack.dpttrs(self.factor, self.lower, right.ravel(), overwrite_b=1)
         return solution.reshape(right.shape)
 
-    def _back(self, flow: np.ndarray) -> np.ndarray:
-        """Zᵀ: from pairs and slots to chains."""
-        return np.where(self.dual.chain.edges, self.down * flow + _last(self.up * flow), 0.0)
+    def _back(self, q: np.ndarray) -> np.ndarray:
+        """Zᵀ P q/ε: from pairs and slots to chains."""
+        flow = self._p_down * q
+        flow[..., 1:] += self._p_up[..., :-1] * q[..., :-1]
+        return flow
 
     def _forth(self, dw: np.ndarray) -> np.ndarray:
-        """Z."""
-        return self.down * dw + self.up * _next(dw)
+        """P Z dw/ε."""
+        flow = self._p_down * dw
+        flow[..., :-1] += self._p_up[..., :-1] * dw[..., 1:]
+        return flow
 
     def apply(self, df: np.ndarray, dg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p, eps = self.dual.p, self.dual.epsilon
         q = df[:, None, :] + dg
-        dw = self.w_solve(self._back(p * q) / eps)
-        flow = p * (q - self._forth(dw)) / eps
+        flow = self._forth(self.w_solve(self._back(q)))
+        np.subtract(np.multiply(q, self._p, out=q), flow, out=flow)
         return flow.sum(axis=1), flow.sum(axis=0)
 
     def _precondition(self) -> None:
@@ -416,15 +445,15 @@ class _Newton:
         return x.T, y.T
 
     def direction(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        dual, eps = self.dual, self.dual.epsilon
-        free = self.w_solve(self.residual_w)
-        pushed = dual.p * self._forth(free) / eps
+        dual = self.dual
+        free = self.w_solve(self.residual_w.copy())
+        pushed = self._forth(free)
         rf = dual.a - dual.p.sum(axis=1) - pushed.sum(axis=1)
         rg = dual.b - dual.p.sum(axis=0) - pushed.sum(axis=0)
         rf, rg = np.where(dual.a > 0, rf, 0.0), np.where(dual.b > 0, rg, 0.0)
         df, dg, steps = self._conjugate_gradients(rf, rg)
-        q = dual.p * (df[:, None, :] + dg)
-        return df, dg, self.w_solve(self.residual_w - self._back(q) / eps), steps
+        back = self._back(df[:, None, :] + dg)
+        return df, dg, self.w_solve(self.residual_w - back), steps
 
     def _conjugate_gradients(
         self, rf: np.ndarray, rg: np.ndarray
@@ -454,7 +483,7 @@ def _dot(x, y) -> float:
 
 
 def _maximise(dual: _Dual, tolerance: float) -> tuple[int, int]:
-    """Newton until marginals and chains are right; steps taken, and those of conjugate gradients."""
+    """Newton until marginals and chains are right; its steps, and those of conjugate gradients."""
     cg_total = 0
     for step in range(STEPS):
         dual.sweep()
@@ -475,7 +504,7 @@ def _maximise(dual: _Dual, tolerance: float) -> tuple[int, int]:
 
 def _chain_gain(newton: _Newton) -> float:
     """About what the dual still gains by better w alone."""
-    return float((newton.residual_w * newton.w_solve(newton.residual_w)).sum()) / 2
+    return float((newton.residual_w * newton.w_solve(newton.residual_w.copy())).sum()) / 2
 
 
 def _take(dual: _Dual, newton: _Newton, df: np.ndarray, dg: np.ndarray, dw: np.ndarray) -> bool:
@@ -486,7 +515,8 @@ def _take(dual: _Dual, newton: _Newton, df: np.ndarray, dg: np.ndarray, dw: np.n
     now, length = dual.value(), dual.chain.longest_step(dual.w, dw)
     rounding = 1e-13 * (abs(now) + float(np.abs(dual.a * dual.f).sum()))
     for _ in range(HALVINGS):
-        f, g, w = dual.f + length * df, dual.g + length * dg, dual.w + length * dw
+        f, g = dual.f + length * df, dual.g + length * dg
+        w = dual.chain.move(dual.w, length * dw)
         p = dual.plan(f, g, w)
         value = dual.value_at(f, g, w, p)
         if value >= now + 1e-4 * length * rise - rounding:

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from torta_opt.instance.data import Instance
-from torta_opt.instance.generate import paper, small
+from torta_opt.instance.generate import fig5, paper, small
 from torta_opt.instance.generate.seeds import check_seed
 from torta_opt.io import InvalidInput
 
@@ -19,14 +19,17 @@ def preset_names() -> tuple[str, ...]:
     """Every preset; variants may also be combined, as in ``paper/abilene+surge+outage``."""
     papers = [f"paper/{topology}" for topology in paper.MEAN_LATENCY_MS]
     variants = [f"{name}+{variant}" for name in papers for variant in VARIANTS]
-    return (*(f"small/{name}" for name in small.BUILDERS), *papers, *variants)
+    figures = [f"fig5/{tasks}" for tasks in fig5.SIZES]
+    return (*(f"small/{name}" for name in small.BUILDERS), *figures, *papers, *variants)
 
 
 def generate(preset: str, seed: int = 0, **parameters: Any) -> Instance:
     """The instance named ``preset``; the same preset, seed and parameters give the same instance.
 
     ``paper/<topology>`` takes the parameters of ``PaperParameters``; ``small/<rule>`` is fixed and
-    takes none; ``topology`` takes a ``file`` and those of ``PaperParameters``.
+    ``paper/<topology>`` takes the parameters of ``PaperParameters``; ``small/<rule>`` is fixed and
+    takes none; nor does ``fig5/<N>``, N tasks, 200 to 1,000,000; ``topology`` takes a ``file`` and
+    those of ``PaperParameters``.
 
     >>> instance = generate("paper/polska", seed=1, slots=24, load=0.6)
     >>> instance.arrivals.shape, len(instance.system.servers)
@@ -43,6 +46,11 @@ def generate(preset: str, seed: int = 0, **parameters: Any) -> Instance:
         if parameters:
             raise InvalidInput(f"preset {preset} takes no parameters", field=next(iter(parameters)))
         return small.BUILDERS[rest]()
+    if family == "fig5" and rest.isascii() and rest.isdecimal():
+        if parameters:
+            raise InvalidInput(f"preset {preset} takes no parameters", field=next(iter(parameters)))
+        name = preset if seed == 0 else f"{preset}@{seed}"
+        return fig5.fig5_instance(int(rest), name, seed)
     if family == "paper" and base in paper.MEAN_LATENCY_MS and set(variants) <= set(VARIANTS):
         for variant in variants:
             parameters = {**VARIANTS[variant], **parameters}

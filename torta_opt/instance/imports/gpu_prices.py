@@ -115,7 +115,8 @@ def _google_cloud(table: Table, title: str) -> Rents:
             name, _, count = attribute.partition("=")
             if name not in _GCP_ATTRS or not row.cells[title].strip():
                 continue
-            if not count.isdigit() or int(count) == 0:
+            is_whole = count.isascii() and count.isdigit() and len(count) < 6
+            if not is_whole or int(count) == 0:
                 raise row.fault(f"{attribute!r:.40} does not say how many GPUs", "attrs")
             key = bare_name(row.text("region")), _GCP_ATTRS[name]
             usd = round(_usd(row, title) / int(count), 6)
