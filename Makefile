@@ -35,7 +35,7 @@ schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas
 
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
-	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
+	$(BIN)/python notebooks/refresh.py
 
 lint: $(VENV)/test.stamp ## style
 	$(BIN)/ruff check .

@@ -159,7 +159,7 @@ def import_(
             raise InvalidInput("goes with traces: tables say everything", field="--set")
         return _write_instance(load_tables(trace), output, json_)
     with _watching() as watch:
-        progress = watch and functools.partial(watch, f"reading {trace}")
+        progress = watch and functools.partial(watch, f"reading {Path(trace).name}")
         instance, report = import_trace(kind, trace, seed=seed, progress=progress, **parameters)
     _write_instance(instance, output, json_, report)
 

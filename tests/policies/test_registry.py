@@ -181,6 +181,7 @@ class TestEveryPolicy:
             server_type=[0, 1],
             server_ms=[[1000], [50_000]],
             initial={"model": [0, 0]},
+            weights={"expiry_usd": 1.0},
         )
         schedule = run(create(name), instance).schedule
         assert verify(instance, schedule).ok

@@ -48,6 +48,8 @@ def test_plans_keep_marginals_and_meet_their_dual(seed, slots, size, switching, 
     assert (found.plan >= 0).all()
     assert -1e-9 <= found.objective - found.dual <= 1e-6 * slots
     assert found.linear_bound <= found.linear + 1e-9
+    mass = supply.sum()
+    assert found.linear - found.linear_bound <= epsilon * mass * np.log(size + 1) + 1e-5 * mass
 
 
 @pytest.mark.parametrize("switching", SWITCHING)

@@ -1,4 +1,4 @@
-"""The single-slot assignment of the paper's Fig. 5 (arXiv 2507.10259), one binary a task and server.
+"""The assignment of the paper's Fig. 5 (arXiv 2507.10259): one slot, one binary a task and server.
 
 Sets        n ∈ N tasks · s ∈ S servers · j ∈ R regions
 Data        cost[n,s] $; load[n,s] ms of server time; Δ ms of slot; f share of a region (0.8)

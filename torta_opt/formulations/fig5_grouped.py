@@ -149,8 +149,6 @@ def facets_of(load_ms: tuple[int, ...], slot_ms: int) -> Facets:
     a = np.arange(slot_ms // load_ms[0] + 1)
     b = (slot_ms - load_ms[0] * a) // load_ms[1]
     facets, at = [], 0
-    if b[0] > 0 and b[0] == b[-1]:  # cannot be, as b falls to less than one task's worth
-        raise AssertionError("loads must not exceed the slot")
     while at < len(a) - 1:
         slope = (b[at + 1 :] - b[at]) / (a[at + 1 :] - a[at])
         to = at + len(slope) - int(np.argmax(slope[::-1]))  # the farthest of the best
@@ -271,6 +269,8 @@ def shared_out(total: np.ndarray, facets: Facets, servers: int) -> np.ndarray:
     pair = np.zeros(2, int)
     pair[: len(total)] = total
     shares = np.zeros((servers, 2), int)
+    if not len(facets):
+        return shares[:, : len(total)]
     for n, left in enumerate(range(servers - 1, -1, -1)):
         shares[n] = _one_share(pair, facets, left)
         pair = pair - shares[n]
@@ -293,17 +293,12 @@ def _one_share(pair: np.ndarray, facets: Facets, left: int) -> np.ndarray:
 
 
 def _highest(a: np.ndarray, facets: Facets, times: int) -> np.ndarray:
-    """Largest b ≥ 0 with (a, b) within ``times`` the facets; −1 where there is none.
-
-    Where the rest may be unbounded in b (no facet holds it), no task of that class exists.
+    """Largest b ≥ 0 with (a, b) within ``times`` the facets; −1 where there is none, and 0 at most
+    where no facet holds b: then there is no second class.
     """
-    highest = np.full(len(a), np.iinfo(np.int64).max // 4)
-    bounded = False
+    highest = np.full(len(a), np.iinfo(np.int64).max)
     for alpha, beta, most in facets.tolist():
         room = times * most - alpha * a
-        if beta:
-            highest, bounded = np.minimum(highest, room // beta), True
-        highest = np.where(room < 0, -1, highest)
-    if not bounded:
-        highest = np.minimum(highest, 0)
-    return np.where(len(facets) == 0, np.where(a == 0, 0, -1), highest)
+        highest = np.minimum(highest, room // beta if beta else np.where(room < 0, -1, highest))
+    held = len(facets) and facets[:, 1].any()
+    return np.where(highest < 0, -1, highest) if held else np.minimum(highest, 0)

@@ -14,7 +14,7 @@ from torta_opt.instance.data import OFF
 from torta_opt.learning.stack import Stack
 from torta_opt.policies.activation import Activation, FleetPlan
 from torta_opt.policies.base import Observation
-from torta_opt.policies.micro import Desk, Tables
+from torta_opt.policies.micro import Desk, Tables, fill_in_order
 from torta_opt.policies.routing import apportion, sample
 from torta_opt.policies.settings import Settings
 from torta_opt.policies.torta_ot import TortaOt
@@ -36,16 +36,12 @@ class StackedPlan(FleetPlan):
         return np.where(fits | (can_load & ~self.claimed), room, 0)
 
     def lay(self, c: int, wanted: np.ndarray) -> None:
-        before = self.processing[:, c].sum()
-        super_unlaid = self.unlaid
-        self.unlaid = np.zeros(self.unlaid.shape[1], np.int64)
-        laid_before = self.processing[:, c].copy()
-        super().lay(c, wanted)
-        self.unlaid = super_unlaid
-        if self.processing[:, c].sum() - before < wanted.sum():
-            count = len(self.unlaid)
-            laid = np.bincount(self._owner, self.processing[:, c] - laid_before, count)
-            self.unlaid[:, c] += wanted.reshape(count, -1).sum(axis=1) - laid.astype(np.int64)
+        region = self.tables.system.server_region
+        units = fill_in_order(wanted, region, self.room(c), self.usd(c))
+        count = len(self.unlaid)
+        laid = np.bincount(self._owner, units, count).astype(np.int64)
+        self.unlaid[:, c] += wanted.reshape(count, -1).sum(axis=1) - laid
+        self.take(c, units)
 
 
 class StackedActivation(Activation):
@@ -93,7 +89,7 @@ class StackedMicro(TortaOt):
         off = ~observation.up | (state.model == OFF)
         self._recent.update(state.processing, off)
         self._base = self._hardware + self._recent.score(self._similar)
-        command, model = self.activation.commands(self._plan(observation), observation)
+        command, model = self.commands(observation)
         fleet = apply_commands(system, state, observation.up, command, model)
         desk = Desk(self.tables, fleet.usable_ms, fleet.model, state.processing)
         routing = self._route_all(observation.arrivals, desk)

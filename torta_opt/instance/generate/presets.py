@@ -27,7 +27,6 @@ def generate(preset: str, seed: int = 0, **parameters: Any) -> Instance:
     """The instance named ``preset``; the same preset, seed and parameters give the same instance.
 
     ``paper/<topology>`` takes the parameters of ``PaperParameters``; ``small/<rule>`` is fixed and
-    ``paper/<topology>`` takes the parameters of ``PaperParameters``; ``small/<rule>`` is fixed and
     takes none; nor does ``fig5/<N>``, N tasks, 200 to 1,000,000; ``topology`` takes a ``file`` and
     those of ``PaperParameters``.
 

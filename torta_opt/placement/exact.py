@@ -1,0 +1,452 @@
+"""Optimal block placement and request routing.
+
+Three steps, each of which may end the search: known methods and one chain for all (``one_chain``)
+against the combinatorial bound; the program without positions; the program with positions.
+
+With positions. Only the hosted start, the hosted end and where a request enters matter.
+
+Sets        j servers · c clients · 0 ≤ p < e ≤ L positions, e − p ≤ u_j = use_limit_j
+Variables   H[j,p,e] ∈ {0, 1}    j hosts blocks up to e − 1, from p or earlier
+            X[c,j,p,e] ∈ ℤ₊      requests of c that leave j after block e − 1, having entered at
+                                 p or earlier                                      [requests]
+            so h = H[p] − H[p−1] hosts exactly p … e − 1, x = X[p] − X[p−1] processes it
+minimise    Σ visit_cj X[c,j,e−1,e] + Σ block_j X[c,j,p,e]                          (objective)
+subject to  H and X do not decrease in p                                            (grow)
+            Σ_e H[j,e−1,e] ≤ 1                                                      (one)
+            X[c,j,p,e] ≤ R_c H[j,p,e]                                               (enter)
+            Σ_{c,p} X[c,j,p,e] ≤ Σ_p S_j(e−p) (H[j,p,e] − H[j,p−1,e])               (memory)
+            Σ_j X[c,j,b−1,b] = Σ_{j,e} (X[c,j,b,e] − X[c,j,b−1,e])  (R_c at 0 and L)  (flow)
+
+S_j(m) = min{R m, ⌊(M_j − s_m m)/s_c⌋}. Products of the authors' program are gone, requests of one
+client are not told apart, and a server is passed at most once by the structure alone.
+
+Without positions only the numbers of blocks are left, and requests of a client share them:
+
+Variables   Z[j,q] ∈ {0, 1}   j hosts at least q blocks
+            Y[c,j,q] ∈ ℤ₊     requests of c that process at least q blocks at j
+minimise    Σ visit_cj Y[c,j,1] + Σ block_j Y[c,j,q]
+subject to  Z, Y do not increase in q;  Y ≤ R_c Z;  Σ_{j,q} Y[c,j,q] = L R_c;
+            Σ_{c,q} Y[c,j,q] ≤ Σ_q (S_j(q) − S_j(q−1)) Z[j,q];  cost of c ≥ R_c f_c
+
+a relaxation of the first program of a hundredth of its size. Proofs: docs/formulations/placement.md.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from torta_opt.bounds.dual import dual_bound
+from torta_opt.io import Infeasible
+from torta_opt.placement.cg_bprr import cg_bprr
+from torta_opt.placement.data import Placement, PlacementInstance, PlacementSchedule, Route
+from torta_opt.placement.evaluate import total_ms
+from torta_opt.placement.lower_bound import cache_room, least_with_blocks, lower_bound_ms
+from torta_opt.placement.performance import Prices, prices
+from torta_opt.placement.program import Builder, Term
+from torta_opt.placement.verify import verify
+from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp, solve_milp
+
+SHARE = 0.3  # of the time, at most, for the program without positions
+ROUNDING = 1e-9  # of a bound: a solver's last digits
+
+
+@dataclass(frozen=True, eq=False)
+class ExactResult:
+    """cost and bound in seconds (of the objective); schedule None if none was found.
+
+    source   what proved the bound: combinatorial, relaxation (LP, safe), counts or positions (branch
+             and bound)
+    """
+
+    schedule: PlacementSchedule | None
+    cost: float
+    bound: float
+    seconds: float
+    optimal: bool
+    interrupted: bool = False
+    source: str = "combinatorial"
+    trace: tuple[Progress, ...] = field(default=(), repr=False)
+
+    @property
+    def gap(self) -> float | None:
+        """(cost − bound)/cost; None without a schedule."""
+        if self.schedule is None:
+            return None
+        return (self.cost - self.bound) / self.cost if self.cost > 0 else 0.0
+
+
+def solve_exact(
+    instance: PlacementInstance,
+    limits: Limits | None = None,
+    start: PlacementSchedule | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
+    objective: str = "response",
+) -> ExactResult:
+    """The best schedule, and a bound on all schedules; a limit or Ctrl-C keeps both so far.
+
+    Raises Infeasible if no schedule exists. ``on_progress`` is told seconds, cost and bound.
+    """
+    search = _Search(instance, limits or Limits(seconds=600.0), objective, on_progress)
+    search.raise_bound(lower_bound_ms(instance, search.paid), "combinatorial")
+    for schedule in _known(instance, search.paid, start, objective):
+        search.offer(schedule)
+    if not search.done:
+        search.without_positions()
+    if not search.done:
+        search.with_positions()
+    return search.result()
+
+
+class _Search:
+    """The best schedule and the best bound so far, in milliseconds without the start."""
+
+    def __init__(
+        self,
+        instance: PlacementInstance,
+        limits: Limits,
+        objective: str,
+        on_progress: Callable[[Progress], object] | None,
+    ) -> None:
+        self.instance, self.limits = instance, limits
+        self.paid = prices(instance, objective)
+        start = instance.delays.start_ms if objective == "response" else 0.0
+        self.offset = start * instance.requests
+        self.began = time.perf_counter()
+        self.on_progress = on_progress
+        self.best: PlacementSchedule | None = None
+        self.cost, self.bound, self.source = math.inf, -math.inf, "combinatorial"
+        self.interrupted = False
+        self.trace: list[Progress] = []
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    @property
+    def left(self) -> float:
+        return max(self.limits.seconds - self.seconds, 0.0)
+
+    @property
+    def closed(self) -> bool:
+        allowed = self.limits.gap * abs(self.cost + self.offset)
+        return self.best is not None and self.cost - self.bound <= allowed
+
+    @property
+    def done(self) -> bool:
+        return self.closed or self.interrupted or self.left == 0
+
+    def offer(self, schedule: PlacementSchedule) -> None:
+        """Keep ``schedule`` if it passes the verifier and is cheaper than what there is."""
+        if not verify(self.instance, schedule).ok:
+            return
+        cost = total_ms(self.paid, schedule)
+        if cost < self.cost:
+            self.best, self.cost = schedule, cost
+            self._tell(0)
+
+    def raise_bound(self, bound: float, source: str) -> None:
+        if bound > self.bound:
+            self.bound, self.source = bound, source
+            self._tell(0)
+
+    def without_positions(self) -> None:
+        """The small relaxation: its bound, and its answer where all requests can share it."""
+        program = count_program(self.instance, self.paid)
+        self.raise_bound(_relaxed_bound(program.problem, self.left), "relaxation")
+        if self.done:
+            return
+        limits = replace(self.limits, seconds=min(self.left, SHARE * self.limits.seconds))
+        found = solve_milp(program.problem, limits)
+        self._take(found.status, found.bound, "counts")
+
+    def with_positions(self) -> None:
+        program = position_program(self.instance, self.paid)
+        start = program.point(self.best) if self.best is not None else None
+        found = solve_milp(
+            program.problem,
+            replace(self.limits, seconds=self.left),
+            start=start,
+            on_progress=self._watch,
+        )
+        if found.x is not None:
+            self.offer(program.schedule(found.x))
+        self._take(found.status, found.bound, "positions")
+
+    def result(self) -> ExactResult:
+        cost, bound = self.cost + self.offset, min(self.bound, self.cost) + self.offset
+        return ExactResult(
+            schedule=self.best,
+            cost=cost / 1000,
+            bound=bound / 1000,
+            seconds=self.seconds,
+            optimal=self.closed,
+            interrupted=self.interrupted,
+            source=self.source,
+            trace=tuple(self.trace),
+        )
+
+    def _take(self, status: Status, bound: float, source: str) -> None:
+        self.interrupted |= status == Status.INTERRUPTED
+        if status == Status.INFEASIBLE:
+            if self.best is None:
+                raise Infeasible(
+                    f"{self.instance.name}: no placement has room for all requests at once"
+                )
+            return  # a contradiction to a verified schedule: this bound is not believed
+        self.raise_bound(bound - ROUNDING * abs(bound), source)
+
+    def _watch(self, sample: Progress) -> None:
+        cost = min(self.cost, sample.incumbent)
+        self._tell(sample.nodes, cost, max(self.bound, sample.bound))
+
+    def _tell(self, nodes: int, cost: float | None = None, bound: float | None = None) -> None:
+        cost = self.cost if cost is None else cost
+        bound = self.bound if bound is None else bound
+        scaled = (cost + self.offset) / 1000, (bound + self.offset) / 1000
+        self.trace.append(Progress(self.seconds, *scaled, nodes))
+        if self.on_progress is not None:
+            self.on_progress(self.trace[-1])
+
+
+def _relaxed_bound(problem: Problem, seconds: float) -> float:
+    """What the duals of the linear relaxation prove, safe against rounding; −∞ without duals."""
+    found = solve_lp(problem, limits=Limits(seconds=max(seconds, 0.01)))
+    if found.row_dual is None:
+        return -math.inf
+    return dual_bound(
+        cost=problem.cost,
+        constant=problem.offset,
+        matrix=problem.matrix,
+        row_lower=problem.row_lower,
+        row_upper=problem.row_upper,
+        lower=problem.col_lower,
+        upper=problem.col_upper,
+        dual=found.row_dual,
+    )
+
+
+# --- schedules to start from ----------------------------------------------------------------------
+
+
+def _known(
+    instance: PlacementInstance, paid: Prices, start: PlacementSchedule | None, objective: str
+) -> Iterator[PlacementSchedule]:
+    if start is not None:
+        yield start
+    try:
+        yield one_chain(instance, paid)
+    except Infeasible:
+        pass
+    try:
+        yield cg_bprr(instance, objective=objective)
+    except Infeasible:
+        pass
+
+
+def one_chain(instance: PlacementInstance, paid: Prices) -> PlacementSchedule:
+    """The cheapest schedule in which all requests take the same chain.
+
+    A server then holds the blocks it processes for everyone, (s_m + R s_c) k_j ≤ M_j, and positions
+    do not matter: the floor's sweep, at the prices of all requests together, is exact.
+    """
+    demand = instance.clients.requests
+    need = instance.llm.block_bytes + instance.requests * instance.cache_bytes
+    limit = np.minimum(instance.use_limit, instance.servers.memory_bytes // need)
+    visit, block = demand @ paid.visit, instance.requests * paid.block
+    cost, counts = least_with_blocks(instance, visit, block, limit)
+    if not math.isfinite(cost):
+        raise Infeasible(f"{instance.name}: no single chain of servers has room for all requests")
+    chain = np.flatnonzero(counts)
+    first = np.zeros(len(counts), int)
+    first[chain] = np.cumsum(counts[chain]) - counts[chain]
+    servers = tuple(chain.tolist())
+    routes = [Route(c, servers) for c, requests in enumerate(demand) for _ in range(requests)]
+    return PlacementSchedule("exact", Placement(first, counts), tuple(routes))
+
+
+# --- without positions ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class CountProgram:
+    """The program without positions; costs in ms."""
+
+    problem: Problem
+    hosted: dict[tuple[int, int], int]
+    processed: dict[tuple[int, int, int], int]
+
+
+def count_program(instance: PlacementInstance, paid: Prices) -> CountProgram:
+    """How many blocks on every server, how many requests process how many there."""
+    builder = Builder()
+    demand = {c: int(n) for c, n in enumerate(instance.clients.requests) if n}
+    limit = instance.use_limit.tolist()
+    sizes = [(j, q) for j, most in enumerate(limit) for q in range(1, most + 1)]
+    hosted = {(j, q): builder.column(f"Z[{j},{q}]", 0, 1) for j, q in sizes}
+    processed = {}
+    costs: dict[int, list[Term]] = {c: [] for c in demand}
+    for c, requests in demand.items():
+        for j, q in sizes:
+            cost = float(paid.block[j]) + (float(paid.visit[c, j]) if q == 1 else 0.0)
+            column = builder.column(f"Y[{c},{j},{q}]", 0, requests, cost)
+            processed[c, j, q] = column
+            costs[c].append((column, cost))
+            builder.row(f"enter[{c},{j},{q}]", [(column, 1), (hosted[j, q], -requests)], upper=0)
+            if q > 1:
+                terms = [(column, 1.0), (processed[c, j, q - 1], -1.0)]
+                builder.row(f"grow[{c},{j},{q}]", terms, upper=0)
+        every = [(processed[c, j, q], 1.0) for j, q in sizes]
+        all_blocks = instance.llm.blocks * requests
+        builder.row(f"blocks[{c}]", every, all_blocks, all_blocks)
+        floor, _ = least_with_blocks(instance, paid.visit[c], paid.block)
+        builder.row(f"floor[{c}]", costs[c], lower=requests * floor * (1 - ROUNDING))
+    for j, most in enumerate(limit):
+        room = cache_room(instance, j, np.arange(most + 1))
+        terms = [(hosted[j, q], -float(room[q] - room[q - 1])) for q in range(1, most + 1)]
+        terms += [(processed[c, j, q], 1.0) for c in demand for q in range(1, most + 1)]
+        builder.row(f"memory[{j}]", terms, upper=0)
+        for q in range(2, most + 1):
+            builder.row(f"host[{j},{q}]", [(hosted[j, q], 1), (hosted[j, q - 1], -1)], upper=0)
+    return CountProgram(builder.problem(), hosted, processed)
+
+
+# --- with positions -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PositionProgram:
+    """The exact program, costs in ms, and the ways there and back.
+
+    hosted     (j, p, e) → column of H;  passed  (c, j, p, e) → column of X
+    """
+
+    instance: PlacementInstance
+    problem: Problem
+    hosted: dict[tuple[int, int, int], int]
+    passed: dict[tuple[int, int, int, int], int]
+
+    def point(self, schedule: PlacementSchedule) -> np.ndarray:
+        """A schedule as a point; what it hosts in vain is left out."""
+        x = np.zeros(self.problem.columns)
+        placement = schedule.placement
+        enters: dict[int, int] = {}
+        for route in schedule.routes:
+            before = 0
+            for j in route.servers:
+                end = int(placement.end[j])
+                enters[j] = min(enters.get(j, before), before)
+                for p in range(before, end):
+                    x[self.passed[route.client, j, p, end]] += 1
+                before = end
+        for j, first in enters.items():
+            end = int(placement.end[j])
+            for p in range(first, end):
+                x[self.hosted[j, p, end]] = 1
+        return x
+
+    def schedule(self, x: np.ndarray) -> PlacementSchedule:
+        """The schedule that a feasible point stands for."""
+        x = np.round(x).astype(int)
+        first = np.zeros(len(self.instance.servers), int)
+        count = np.zeros(len(self.instance.servers), int)
+        for (j, p, e), column in self.hosted.items():
+            if x[column] and e - p > count[j]:
+                first[j], count[j] = p, e - p
+        moves = self._moves(x)
+        routes = []
+        for c, requests in enumerate(self.instance.clients.requests.tolist()):
+            for _ in range(requests):
+                chain, here = [], 0
+                while here < self.instance.llm.blocks:
+                    options = moves[c][here]
+                    j, end = next(iter(options))
+                    options[j, end] -= 1
+                    if not options[j, end]:
+                        del options[j, end]
+                    chain.append(j)
+                    here = end
+                routes.append(Route(c, tuple(chain)))
+        used = {j for route in routes for j in route.servers}
+        idle = [j for j in range(len(count)) if j not in used]
+        first[idle] = count[idle] = 0
+        return PlacementSchedule("exact", Placement(first, count), tuple(routes))
+
+    def _moves(self, x: np.ndarray) -> list[list[dict[tuple[int, int], int]]]:
+        """[client][entered at] → {(server, end): requests}."""
+        clients, blocks = len(self.instance.clients), self.instance.llm.blocks
+        moves: list[list[dict[tuple[int, int], int]]] = [
+            [{} for _ in range(blocks)] for _ in range(clients)
+        ]
+        for (c, j, p, e), column in self.passed.items():
+            earlier = self.passed.get((c, j, p - 1, e))
+            entered = x[column] - (0 if earlier is None else x[earlier])
+            if entered > 0:
+                moves[c][p][j, e] = int(entered)
+        return moves
+
+
+def position_program(instance: PlacementInstance, paid: Prices) -> PositionProgram:
+    builder = Builder()
+    blocks, limit = instance.llm.blocks, instance.use_limit.tolist()
+    spans = [
+        (j, p, e)
+        for j, most in enumerate(limit)
+        for e in range(1, blocks + 1)
+        for p in range(max(0, e - most), e)
+        if most
+    ]
+    hosted = {span: builder.column(f"H[{span}]", 0, 1) for span in spans}
+    for j, p, e in spans:
+        if (j, p - 1, e) in hosted:
+            terms = [(hosted[j, p, e], -1.0), (hosted[j, p - 1, e], 1.0)]
+            builder.row(f"grow_h[{j},{p},{e}]", terms, upper=0)
+    for j, most in enumerate(limit):
+        if most:
+            ends = [(hosted[j, e - 1, e], 1.0) for e in range(1, blocks + 1)]
+            builder.row(f"one[{j}]", ends, upper=1)
+    passed: dict[tuple[int, int, int, int], int] = {}
+    demand = {c: int(n) for c, n in enumerate(instance.clients.requests) if n}
+    for c, requests in demand.items():
+        flow: list[list[Term]] = [[] for _ in range(blocks + 1)]
+        for j, p, e in spans:
+            whole = p == e - 1
+            cost = float(paid.block[j]) + (float(paid.visit[c, j]) if whole else 0.0)
+            column = builder.column(f"X[{c},{j},{p},{e}]", 0, requests, cost)
+            passed[c, j, p, e] = column
+            terms = [(column, 1.0), (hosted[j, p, e], -float(requests))]
+            builder.row(f"enter[{c},{j},{p},{e}]", terms, upper=0)
+            flow[p].append((column, 1.0))
+            if whole:
+                flow[e].append((column, -1.0))
+            earlier = passed.get((c, j, p - 1, e))
+            if earlier is not None:
+                builder.row(f"grow_x[{c},{j},{p},{e}]", [(earlier, 1), (column, -1)], upper=0)
+                flow[p].append((earlier, -1.0))
+        for b, terms in enumerate(flow):
+            balance = {0: requests, blocks: -requests}.get(b, 0)
+            builder.row(f"flow[{c},{b}]", terms, balance, balance)
+    _add_memory(builder, instance, hosted, passed, list(demand))
+    return PositionProgram(instance, builder.problem(), hosted, passed)
+
+
+def _add_memory(
+    builder: Builder,
+    instance: PlacementInstance,
+    hosted: dict[tuple[int, int, int], int],
+    passed: dict[tuple[int, int, int, int], int],
+    clients: list[int],
+) -> None:
+    for j, most in enumerate(instance.use_limit.tolist()):
+        room = cache_room(instance, j, np.arange(most + 1))
+        for e in range(1, instance.llm.blocks + 1) if most else ():
+            terms: list[Term] = []
+            for p in range(max(0, e - most), e):
+                terms += [(passed[c, j, p, e], 1.0) for c in clients]
+                shorter = room[e - p - 1] if p < e - 1 else 0
+                terms.append((hosted[j, p, e], -float(room[e - p] - shorter)))
+            builder.row(f"memory[{j},{e}]", terms, upper=0)
