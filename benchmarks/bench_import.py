@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,7 @@ def azure(folder: Path, rows: int) -> Path:
 def burstgpt(folder: Path, rows: int) -> Path:
     rng = np.random.default_rng(0)
     when = np.sort(rng.integers(0, 86_400, rows)).tolist()
-    tokens = rng.integers(1, 4000, (rows, 2)).tolist()
+    tokens = rng.integers(1, 1000, (rows, 2)).tolist()
     lines = (
         f"{t},{'GPT-4' if a % 5 == 0 else 'ChatGPT'},{a},{b},{a + b},Conversation log"
         for t, (a, b) in zip(when, tokens, strict=True)
@@ -78,7 +77,7 @@ def servegen(folder: Path, rows: int) -> Path:
     return _write(folder / "m_client_windows.csv", "client,t_s,rate_req_per_s,cv", lines)
 
 
-def _write(path: Path, titles: str | None, lines) -> Path:
+def _write(path: Path, titles: str | None, lines: Iterable[str]) -> Path:
     with path.open("w") as stream:
         if titles is not None:
             stream.write(titles + "\n")
@@ -137,17 +136,23 @@ def measured(action: Callable[[str, Path], int], kind: str, path: Path) -> tuple
     queue = context.Queue()
     process = context.Process(target=_run, args=(queue, action, kind, path))
     process.start()
-    found = queue.get()
     process.join()
-    return found
+    if process.exitcode:
+        raise SystemExit(f"{action.__name__} of {path.name} failed")
+    return queue.get()
 
 
 def _run(queue, action: Callable[[str, Path], int], kind: str, path: Path) -> None:
     nothing(kind, path)
     start = time.perf_counter()
     rows = action(kind, path)
-    seconds = time.perf_counter() - start
-    queue.put((rows, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    queue.put((rows, time.perf_counter() - start, _peak_mb()))
+
+
+def _peak_mb() -> float:
+    """Most memory this process has held, without its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def main() -> None:

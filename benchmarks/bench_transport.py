@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from torta_opt.solvers.sinkhorn_batch import solve_batch, solve_logarithmic
-from torta_opt.solvers.transport import _pot, round_to_marginals, transport
+from torta_opt.solvers.transport import load_pot, round_to_marginals, transport
 
 TOLERANCE = 1e-9
 SAMPLE = 10
@@ -43,7 +43,7 @@ def worst(plan: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> float:
 
 
 def pot_loop(method: str, cost: np.ndarray, supply: np.ndarray, demand: np.ndarray, epsilon: float):
-    ot = _pot()
+    ot = load_pot()
     options = {"method": method, "numItermax": 100_000, "stopThr": TOLERANCE}
     pairs = zip(supply, demand, strict=True)
     return np.array([ot.sinkhorn(a, b, cost, epsilon, **options) for a, b in pairs])
@@ -51,7 +51,7 @@ def pot_loop(method: str, cost: np.ndarray, supply: np.ndarray, demand: np.ndarr
 
 def pot_batch(cost: np.ndarray, supply: np.ndarray, demand: np.ndarray, epsilon: float):
     wide = np.broadcast_to(cost, (len(supply), *cost.shape))
-    found = _pot().solve_batch(
+    found = load_pot().solve_batch(
         wide, epsilon, supply, demand, max_iter=100_000, tol=TOLERANCE, reg_type="entropy"
     )
     return np.asarray(found.plan)
@@ -76,7 +76,7 @@ def main() -> None:
     cost, supply, demand = problems(chosen.problems, chosen.regions, chosen.seed)
     some = slice(None, None, SAMPLE)
     warnings.simplefilter("ignore")  # that POT stopped early shows in the errors
-    _pot()
+    load_pot()
     print(HEAD)
     for share in (0.1, 0.02):
         eps = share * cost.max()
@@ -122,7 +122,7 @@ def main() -> None:
     print(f"  exact    ours (POT emd, checked)         {time.perf_counter() - start:7.3f}")
     start = time.perf_counter()
     for a, b in zip(supply, demand, strict=True):
-        _pot().emd(a, b, cost)
+        load_pot().emd(a, b, cost)
     print(f"  exact    POT emd                         {time.perf_counter() - start:7.3f}")
 
 

@@ -25,7 +25,7 @@ from torta_opt.policies.registry import create
 from torta_opt.policies.runner import run
 from torta_opt.schedule import evaluate
 
-BASELINES = "round_robin,greedy_forecast"
+BASELINES = "round_robin,skylb,sdib,greedy_forecast,torta_ot"
 LOW, HIGH = 0.10, 0.70
 GROUPS = {
     "time": ("network", "service", "waiting", "transfer"),

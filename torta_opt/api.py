@@ -336,6 +336,8 @@ def gap(
     left_out: dict[str, str] = {}
     status = DONE
     try:
+        if jury.proved.interrupted:
+            raise KeyboardInterrupt
         for name, schedule in (schedules or {}).items():
             watch(name, 0, 1)
             results.append(jury.judge(name, schedule))

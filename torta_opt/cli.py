@@ -302,6 +302,9 @@ def bound(
         "costs": proved.costs,
         "output": output,
     }
+    if proved.interrupted:
+        document["status"] = "interrupted"
+        _say("interrupted")
     proof = "certified" if proved.certified else "not certified"
     unit = _unit(problem, weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"

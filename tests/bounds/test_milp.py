@@ -39,10 +39,10 @@ def assert_between(instance: Instance, best: float) -> list[float]:
 
 def test_milp_lies_between_lp_and_the_best_schedule() -> None:
     raised = 0
-    for instance, best in tiniest(seed=11, count=120):
+    for instance, best in tiniest(seed=11, count=70):
         relaxed, counted, *_ = assert_between(instance, best)
         raised += counted > relaxed + near(best)
-    assert raised > 10
+    assert raised > 5
 
 
 @pytest.mark.slow

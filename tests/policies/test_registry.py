@@ -23,6 +23,7 @@ from torta_opt.schedule import Schedule, evaluate, verify
 
 PLUGIN = Path(__file__).parents[1] / "support" / "plugin"
 NAMES = list(BUILT_IN)
+DEFAULT = tuple(name for name, entry in BUILT_IN.items() if not entry.on_request)
 TABLES = ("routing", "command", "command_model", "processing")
 SMALL = [name for name in preset_names() if name.startswith("small/")]
 
@@ -71,8 +72,8 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugin")
 class TestOtherPackages:
     def test_their_policies_are_listed_after_ours(self):
-        assert policy_names()[: len(NAMES)] == tuple(NAMES)
-        assert "stay_home" in policy_names()[len(NAMES) :]
+        assert policy_names()[: len(DEFAULT)] == DEFAULT
+        assert "stay_home" in policy_names()[len(DEFAULT) :]
         assert summaries()["stay_home"] == "from package torta-opt-example"
 
     def test_their_policies_run(self):
@@ -99,7 +100,12 @@ class TestOtherPackages:
 
 
 def test_without_other_packages_only_ours_are_listed():
-    assert policy_names() == tuple(NAMES)
+    assert policy_names() == DEFAULT
+    assert tuple(summaries()) == tuple(NAMES)
+
+
+def test_what_takes_minutes_runs_only_where_it_is_named():
+    assert set(NAMES) - set(DEFAULT) == {"rhc", "afhc"}
 
 
 def decisions(schedule: Schedule, until: int) -> list[list]:

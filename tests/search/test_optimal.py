@@ -39,8 +39,8 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
 
 
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
-    cases = tiniest(seed=41, count=80)
-    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 50
+    cases = tiniest(seed=41, count=50)
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 30
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_optimal_is_the_cheapest_of_all_schedules_on_thousands(seed: int) -> Non
 def test_what_is_not_proved_is_close() -> None:
     """Without squares only the choice of what expires separates program and schedules."""
     gaps = []
-    for instance, _ in tiniest(seed=42, count=60, frobenius=0.0):
+    for instance, _ in tiniest(seed=42, count=35, frobenius=0.0):
         found = solve_optimal(instance, Limits(gap=1e-6))
         gaps.append(0.0 if found.gap is None else found.gap)
     assert np.mean(np.array(gaps) < 1e-5) > 0.7

@@ -46,12 +46,14 @@ class Proof:
     holds   checks at run time that a schedule lies inside what the bound was computed over, at no
             higher cost; None where the proof needs no such thing
     merged  what the merged bound has solved, for who wants to go on from there
+    interrupted   Ctrl-C ended the run: the bound holds, but more time would have made it better
     """
 
     value: float
     costs: dict[str, float] = field(default_factory=dict)
     holds: Callable[[Schedule, float], LiftCheck] | None = None
     merged: MergedBound | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class BoundResult:
     certified  True if a certificate comes with it, from which a checker that knows no solver
                derives the value again
     seconds    wall-clock time it took
-    costs, holds, merged    as in ``Proof``
+    costs, holds, merged, interrupted    as in ``Proof``
     """
 
     value: float
@@ -75,6 +77,7 @@ class BoundResult:
         default=None, repr=False, compare=False
     )
     merged: MergedBound | None = field(default=None, repr=False, compare=False)
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def _merged(instance: Instance, task: Task) -> Proof:
     def holds(schedule: Schedule, cost: float) -> LiftCheck:
         return check_merged(found.merged, schedule, cost)
 
-    return Proof(max(found.value, floor(instance).value), holds=holds, merged=found)
+    value = max(found.value, floor(instance).value)
+    return Proof(value, holds=holds, merged=found, interrupted=found.interrupted)
 
 
 def _milp(instance: Instance, task: Task) -> Proof:
@@ -126,7 +130,8 @@ def _proof(instance: Instance, found: ProgramBound) -> Proof:
     def holds(schedule: Schedule, cost: float) -> LiftCheck:
         return check_lift(found.program, schedule, cost)
 
-    return Proof(max(found.value, floor(instance).value), holds=holds)
+    value = max(found.value, floor(instance).value)
+    return Proof(value, holds=holds, interrupted=found.interrupted)
 
 
 METHODS: dict[str, BoundMethod] = {
@@ -170,7 +175,13 @@ def compute(instance: Instance, method: str, task: Task | None = None) -> BoundR
     chosen = METHODS[method]
     start = time.perf_counter()
     proof = chosen.compute(instance, task or Task())
-    seconds = time.perf_counter() - start
     return BoundResult(
-        proof.value, method, chosen.certified, seconds, proof.costs, proof.holds, proof.merged
+        value=proof.value,
+        source=method,
+        certified=chosen.certified,
+        seconds=time.perf_counter() - start,
+        costs=proof.costs,
+        holds=proof.holds,
+        merged=proof.merged,
+        interrupted=proof.interrupted,
     )

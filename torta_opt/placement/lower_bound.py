@@ -82,7 +82,10 @@ def cache_room(instance: PlacementInstance, server: int, hosted: np.ndarray) -> 
 
 
 def least_with_blocks(
-    instance: PlacementInstance, visit: np.ndarray, block: np.ndarray, limit: np.ndarray | None = None
+    instance: PlacementInstance,
+    visit: np.ndarray,
+    block: np.ndarray,
+    limit: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """min Σ_j [visit_j + block_j k_j] over 0 ≤ k_j ≤ limit_j, Σ k_j = L, and the k (J,)."""
     blocks = instance.llm.blocks

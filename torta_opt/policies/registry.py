@@ -26,11 +26,15 @@ GROUP = "torta_opt.policies"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a policy of ours lives, and what it does in a line."""
+    """Where a policy of ours lives, and what it does in a line.
+
+    on_request   takes minutes on a large instance, and runs only where it is named
+    """
 
     module: str
     constructor: str
     summary: str
+    on_request: bool = False
 
     def load(self) -> Callable[..., Policy]:
         return getattr(import_module(f"torta_opt.policies.{self.module}"), self.constructor)
@@ -58,16 +62,25 @@ BUILT_IN: dict[str, Entry] = {
     "robd": Entry(
         "robd", "Robd", "regularized online balanced descent on servers, requests sent greedily"
     ),
-    "rhc": Entry("rhc", "Rhc", "receding horizon control: a linear program of a few slots ahead"),
+    "rhc": Entry(
+        "rhc",
+        "Rhc",
+        "receding horizon control: a linear program of a few slots ahead in every slot",
+        on_request=True,
+    ),
     "afhc": Entry(
-        "afhc", "Afhc", "averaging fixed horizon control: the mean of the last such programs"
+        "afhc",
+        "Afhc",
+        "averaging fixed horizon control: the mean of the last such programs",
+        on_request=True,
     ),
 }
 
 
 def policy_names() -> tuple[str, ...]:
-    """Every policy that runs on any instance as it is: ours first."""
-    return tuple(summaries())
+    """Every policy that runs where none is named, on any instance as it is: ours first."""
+    on_request = {name for name, entry in BUILT_IN.items() if entry.on_request}
+    return tuple(name for name in summaries() if name not in on_request)
 
 
 def summaries() -> dict[str, str]:
@@ -102,7 +115,7 @@ def _constructor(name: str) -> Callable[..., Policy]:
         return BUILT_IN[name].load()
     points = _entry_points()
     if name not in points:
-        known = ", ".join(policy_names())
+        known = ", ".join(summaries())
         raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
     try:
         return points[name].load()

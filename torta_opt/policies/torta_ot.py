@@ -176,6 +176,9 @@ class TransportTarget:
     """The macro layer's optimal transport, slot by slot."""
 
     def __init__(self, tables: Tables, parameters: Parameters):
+        from torta_opt.solvers.transport import load_pot
+
+        load_pot()  # takes half a second: now, not in the first decision
         system, weights = tables.system, tables.system.weights
         self._tables = tables
         self._parameters = parameters

@@ -18,6 +18,7 @@ import numpy as np
 
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.instance.data import Initial, Instance, System
+from torta_opt.io import InvalidInput
 from torta_opt.policies.base import Observation
 from torta_opt.policies.greedy_forecast import GreedyForecast
 from torta_opt.policies.levels import Kinds, toward
@@ -49,9 +50,11 @@ class WindowPolicy(GreedyForecast):
     threshold   a fraction of a server above it counts as a whole one
     """
 
-    def __init__(self, window: int = 6, threshold: float = 0.3, **settings: Any):
+    def __init__(self, window: int = 4, threshold: float = 0.3, **settings: Any):
         super().__init__(**settings)
         check_number("window", window, 1, LONGEST)
+        if window != int(window):
+            raise InvalidInput(f"must be a whole number, found {window!r}", field="window")
         check_number("threshold", threshold, 0, 1)
         self.window, self.threshold = int(window), threshold
 
@@ -83,7 +86,7 @@ class WindowPolicy(GreedyForecast):
             self.tables.system, observation, self.wanted(), self.window, self.name
         )
         program = build_allocation_program(instance)
-        result = solve_lp(program.problem(), "ipm", crossover=False)
+        result = solve_lp(program.problem())
         if result.x is None:
             raise RuntimeError(f"slot {observation.slot}: the program of the window is not solved")
         values = program.values(result.x)

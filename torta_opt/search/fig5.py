@@ -30,7 +30,9 @@ from torta_opt.solvers import Limits, Result, Status, solve_lp, solve_milp
 
 FIRST = 8  # servers of each task in the first relaxation
 STEPS = 60  # of the rough prices
+NODES = 200  # of each attempt to place them
 MOVABLE = 60  # whole tasks placed anew along with the split ones
+CLOSE = 5e-5  # relative gap of tasks that all differ
 PROVEN = 1e-9  # relative gap at which an optimum of these costs counts as proven
 
 
@@ -80,11 +82,12 @@ def solve_tasks(
 ) -> Assigned:
     """Prices of server time from the linear relaxation, then its point rounded.
 
-    The relaxation starts with the ``FIRST`` cheapest servers of each task, at rough prices, and gains those that the
-    prices make worth it, until there are none. A vertex of it splits no more tasks than there are
-    servers and regions; these, and where needed some more, are placed by an integer program.
+    The relaxation starts with the ``FIRST`` cheapest servers of each task, at rough prices, and
+    gains those that its own prices make worth it, until there are none. A vertex of it splits no
+    more tasks than there are servers and regions; these, and where needed some more, are placed by
+    an integer program.
     """
-    limits = limits or Limits(gap=1e-6)
+    limits = limits or Limits(gap=CLOSE)
     rough = _rough_prices(tasks, region_share)
     count = FIRST
     offered = _cheapest(tasks, rough, count)
@@ -96,7 +99,8 @@ def solve_tasks(
             offered |= _cheapest(tasks, rough, count)
             continue
         if found.x is None:
-            return Assigned(None, math.inf, found.bound)
+            infeasible = found.status == Status.INFEASIBLE
+            return Assigned(None, math.inf, math.inf if infeasible else -math.inf)
         prices = _prices(tasks, found)
         wanted = _worth_it(tasks, prices, offered)
         if found.status != Status.OPTIMAL or not wanted.any():
@@ -220,9 +224,12 @@ def _placed(
     used = np.concatenate([busy, np.bincount(tasks.region, busy)])
     room = problem.row_upper.copy()
     room[len(free) :] -= used
-    found = solve_milp(
-        replace(problem, row_upper=room), replace(limits, seconds=min(limits.seconds, 10.0))
+    share = np.abs(tasks.cost[np.arange(len(servers)), servers]).sum() / max(
+        float(np.abs(few.cost).min(axis=1).sum()), 1e-300
     )
+    gap = min(0.1, limits.gap * float(share) / 2)  # of the whole cost, not of these tasks' alone
+    work = NODES if limits.work is None else limits.work
+    found = solve_milp(replace(problem, row_upper=room), replace(limits, gap=gap, work=work))
     if found.x is None:
         return None
     placed = servers.copy()

@@ -196,7 +196,7 @@ def _exact(cost: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> Transpor
     Costs are handed over from 0 up and masses in whole grains: negative costs, or totals that
     differ by a rounding error, make POT call a problem infeasible now and then.
     """
-    ot = _pot()
+    ot = load_pot()
     allowed = np.isfinite(cost)
     least = cost[allowed].min() if allowed.any() else 0.0
     above = np.where(allowed, cost - least, 0.0)
@@ -239,7 +239,7 @@ def _entropic(
     if not (allowed.any(axis=0).all() and allowed.any(axis=1).all()):
         raise Infeasible("transport: an entry has no allowed partner")
     mass = supply.sum()
-    ot, share_a, share_b = _pot(), supply / mass, demand / mass
+    ot, share_a, share_b = load_pot(), supply / mass, demand / mass
     options = {"numItermax": iterations, "stopThr": TOLERANCE, "log": True, "warn": False}
     name = "sinkhorn_log" if method == "log" else "sinkhorn"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -321,7 +321,7 @@ def _scalings(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Prices by POT, which works on exp(−C/ε) itself."""
     options = {"numItermax": iterations, "stopThr": TOLERANCE / 10, "log": True}
-    solve, uniform = _pot().unbalanced.sinkhorn_unbalanced, np.ones(cost.shape)
+    solve, uniform = load_pot().unbalanced.sinkhorn_unbalanced, np.ones(cost.shape)
     _, log = solve(supply, demand, cost, epsilon, penalties, c=uniform, **options)
     return epsilon * log["logu"], epsilon * log["logv"]
 
@@ -447,7 +447,7 @@ def _linear(cost: np.ndarray, plan: np.ndarray) -> float:
     return float((np.where(plan > 0, cost, 0.0) * plan).sum())
 
 
-def _pot() -> ModuleType:
+def load_pot() -> ModuleType:
     """POT without the deep-learning packages that it would load if they are there."""
     switches = [f"POT_BACKEND_DISABLE_{name}" for name in ("PYTORCH", "JAX", "TENSORFLOW", "CUPY")]
     before = {name: os.environ.get(name) for name in switches}

@@ -52,8 +52,10 @@ def read_burstgpt(
 def _models(names: np.ndarray, tally: Tally) -> np.ndarray:
     import pandas as pd
 
-    codes, known = pd.factorize(pd.Series(names, dtype=str).str.strip())
-    positions = np.array([tally.model(str(name) or "unnamed") for name in known], dtype=np.int64)
+    codes, known = pd.factorize(np.asarray(names, dtype=object))
+    positions = np.array(
+        [tally.model(str(name).strip() or "unnamed") for name in known], dtype=np.int64
+    )
     return positions[codes] if len(known) else codes.astype(np.int64)
 
 

@@ -1,0 +1,219 @@
+"""Exactness: three programs and brute force agree; limits keep what was found."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from support.placement_reference import Reference
+from support.small_placement import build, instances
+
+from torta_opt.io import Infeasible
+from torta_opt.placement import exact
+from torta_opt.placement.cg_bprr import cg_bprr
+from torta_opt.placement.document import instance_to_document
+from torta_opt.placement.evaluate import evaluate, total_ms
+from torta_opt.placement.exact import (
+    count_program,
+    one_chain,
+    position_program,
+    solve_exact,
+)
+from torta_opt.placement.performance import prices
+from torta_opt.placement.presets import clustered, placement_preset, tiny, worst_case
+from torta_opt.placement.published_milp import published_program
+from torta_opt.placement.verify import verify
+from torta_opt.solvers import Limits, Status, checks, solve_lp, solve_milp
+
+
+def _tiny(seed):
+    shape = {"servers": 2 + seed % 2, "blocks": 2 + seed % 3, "clients": 1 + seed // 3 % 2}
+    return tiny(1000 + seed, requests=1 + seed // 2 % 2, **shape)
+
+
+def _optimum(instance):
+    best = Reference(instance_to_document(instance)).optimum()
+    return None if best is None else float(best)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_it_is_brute_force(seed):
+    instance = _tiny(seed)
+    best = _optimum(instance)
+    if best is None:
+        with pytest.raises(Infeasible):
+            solve_exact(instance)
+        return
+    found = solve_exact(instance)
+    assert found.optimal
+    assert found.cost == pytest.approx(best, rel=1e-6)
+    assert found.bound <= best * (1 + 1e-12)
+    assert verify(instance, found.schedule).ok
+    assert evaluate(instance, found.schedule).cost == pytest.approx(found.cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_position_program_alone_is_brute_force(seed):
+    """Without bound, start and the small program, which often end the search before it."""
+    instance = _tiny(seed)
+    best = _optimum(instance)
+    if best is None:
+        return
+    program = position_program(instance, prices(instance))
+    found = solve_milp(program.problem)
+    start = instance.delays.start_ms * instance.requests
+    assert (found.objective + start) / 1000 == pytest.approx(best, rel=1e-6)
+    schedule = program.schedule(found.x)
+    assert verify(instance, schedule).ok
+    assert total_ms(prices(instance), schedule) == pytest.approx(found.objective, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_counts_and_relaxation_lie_below(seed):
+    instance = _tiny(seed)
+    best = _optimum(instance)
+    if best is None:
+        return
+    paid = prices(instance)
+    start = instance.delays.start_ms * instance.requests
+    for program in (count_program(instance, paid), position_program(instance, paid)):
+        relaxed, whole = solve_lp(program.problem), solve_milp(program.problem)
+        assert relaxed.bound <= whole.objective * (1 + 1e-9)
+        assert (whole.bound + start) / 1000 <= best * (1 + 1e-6)
+    safe = exact._relaxed_bound(count_program(instance, paid).problem, 10.0)
+    assert (safe + start) / 1000 <= best
+
+
+@settings(max_examples=25)
+@given(instances(most_servers=4, most_blocks=6))
+def test_it_is_the_published_program(instance):
+    """Larger than brute force can do, with memory that binds, for both objectives."""
+    if not instance.requests:
+        return
+    for objective in ("decode", "response"):
+        program = published_program(instance, objective)
+        published = solve_milp(program.problem, Limits(seconds=20.0))
+        try:
+            found = solve_exact(instance, objective=objective)
+        except Infeasible:
+            assert published.status == Status.INFEASIBLE
+            return
+        start = instance.delays.start_ms * instance.requests if objective == "response" else 0.0
+        assert found.optimal
+        assert found.bound <= (published.objective + start) / 1000 * (1 + 1e-6)
+        if published.status == Status.OPTIMAL:
+            theirs = (published.objective + start) / 1000
+            assert found.cost == pytest.approx(theirs, rel=1e-5, abs=1e-9)
+
+
+@settings(max_examples=40)
+@given(instances(most_servers=5, most_blocks=7))
+def test_every_schedule_is_a_point_and_back(instance):
+    try:
+        schedule = cg_bprr(instance)
+    except Infeasible:
+        return
+    program = position_program(instance, prices(instance))
+    x = program.point(schedule)
+    assert checks.is_feasible(program.problem, x)
+    paid = prices(instance)
+    assert checks.objective(program.problem, x) == pytest.approx(total_ms(paid, schedule))
+    back = program.schedule(x)
+    assert verify(instance, back).ok
+    assert total_ms(paid, back) == pytest.approx(total_ms(paid, schedule))
+
+
+@settings(max_examples=40)
+@given(instances(most_servers=5, most_blocks=7))
+def test_one_chain_keeps_the_rules(instance):
+    try:
+        schedule = one_chain(instance, prices(instance))
+    except Infeasible:
+        return
+    assert verify(instance, schedule).ok
+    assert len({route.servers for route in schedule.routes}) <= 1
+
+
+@pytest.mark.parametrize("cluster", range(3))
+@pytest.mark.parametrize("memory", ["test", "sweeps"])
+def test_the_published_clustered_setting_is_proved(cluster, memory):
+    found = solve_exact(clustered(cluster, memory=memory))
+    assert found.optimal
+    assert found.gap <= 1e-6
+
+
+def test_the_large_setting_is_proved():
+    assert solve_exact(placement_preset("large")).optimal
+
+
+def test_the_worst_case_of_cg_bprr_is_solved_by_counting():
+    """CG-BPRR pays L(t + τ), the optimum t + τL."""
+    instance = worst_case(3, token_ms=100.0, decode_ms=1.0)
+    found = solve_exact(instance)
+    assert found.optimal
+    assert found.cost == pytest.approx(9 * (100 + 3 + 0.0) / 1000)
+    assert evaluate(instance, cg_bprr(instance)).cost > 2 * found.cost
+
+
+def test_no_time_keeps_a_schedule_and_a_bound():
+    instance = _binding()
+    found = solve_exact(instance, Limits(seconds=0.0))
+    assert found.schedule is not None and not found.optimal
+    assert verify(instance, found.schedule).ok
+    assert 0 < found.bound < found.cost < math.inf
+
+
+def test_a_start_is_kept_if_it_is_the_best():
+    instance = _binding()
+    best = solve_exact(instance)
+    assert best.source in ("counts", "positions", "relaxation")
+    again = solve_exact(instance, Limits(seconds=0.0), start=best.schedule)
+    assert again.cost == pytest.approx(best.cost)
+    assert again.schedule is best.schedule
+
+
+def test_a_start_that_breaks_a_rule_is_not_used():
+    instance = _binding()
+    other = solve_exact(build(memory=(10_000, 10_000, 10_000))).schedule
+    found = solve_exact(instance, Limits(seconds=0.0), start=other)
+    assert verify(instance, found.schedule).ok
+
+
+def test_progress_closes_from_both_sides():
+    seen = []
+    found = solve_exact(_binding(), on_progress=seen.append)
+    assert found.optimal and found.trace == tuple(seen)
+    costs = [sample.incumbent for sample in seen]
+    bounds = [sample.bound for sample in seen]
+    assert costs == sorted(costs, reverse=True)
+    assert np.all(np.diff(bounds[1:]) >= -1e-9)
+    assert bounds[-1] <= found.cost * (1 + 1e-9)
+
+
+def test_ctrl_c_keeps_schedule_and_bound(monkeypatch):
+    real = exact.solve_milp
+
+    def interrupted(problem, limits, **options):
+        from dataclasses import replace
+
+        found = real(problem, replace(limits, work=0), **options)
+        return replace(found, status=Status.INTERRUPTED, bound=-math.inf)
+
+    monkeypatch.setattr(exact, "solve_milp", interrupted)
+    found = solve_exact(_binding())
+    assert found.interrupted and not found.optimal
+    assert found.schedule is not None
+    assert 0 < found.bound < found.cost
+
+
+def _binding():
+    """Where requests need different chains: the combinatorial bound does not close it."""
+    return build(
+        blocks=4,
+        memory=(46, 46, 70),
+        decode=(1.0, 3.0, 9.0),
+        token=((10.0, 12.0, 15.0),),
+        requests=(4,),
+    )

@@ -1,0 +1,1 @@
+"""Learned networks and their weight files."""
