@@ -50,11 +50,9 @@ def main() -> None:
     print(f"{'peak memory of the process':<58} {peak:8.0f} MB")
     short = instance.cut(0, SLOTS_OF_PEER)
     plan = run(create("round_robin"), short).schedule
-    from support.reference import reference_evaluate
+    from support.reference import simulate
 
-    timed(
-        f"peer: request by request, {SLOTS_OF_PEER} slots", lambda: reference_evaluate(short, plan)
-    )
+    timed(f"peer: request by request, {SLOTS_OF_PEER} slots", lambda: simulate(short, plan))
     timed(f"evaluate, {SLOTS_OF_PEER} slots", lambda: evaluate(short, plan))
 
 

@@ -54,8 +54,7 @@ def test_the_evaluator_charges_its_objective(seed: int):
     assert cost == pytest.approx(found.result.objective, rel=1e-9)
 
 
-def test_a_share_of_the_region_binds():
-    """Three servers' worth of tasks in a region of four: allowed whole, not at 70 %."""
+def test_limits_of_regions_and_shares_that_are_none():
     assert region_limits(np.array([0, 0, 1]), 100, 0.8).tolist() == [160.0, 80.0]
     for share in (0.0, 1.1, math.nan):
         with pytest.raises(InvalidInput, match="region_share"):

@@ -64,7 +64,8 @@ def test_the_sweep_is_the_best_split(instance):
         assert cost == np.inf
         return
     assert cost == pytest.approx(min(float(visit[k > 0].sum() + block @ k) for k in splits))
-    assert counts.sum() == instance.llm.blocks and (counts <= instance.use_limit).all()
+    assert counts.sum() == instance.llm.blocks
+    assert (counts <= instance.use_limit).all()
     assert cost == pytest.approx(float(visit[counts > 0].sum() + block @ counts))
 
 

@@ -127,7 +127,11 @@ def scrambled_after(instance: Instance, t: int, rng: np.random.Generator) -> Ins
 LONG_SLOTS = Limits(slots=12, slot_ms=(21_600_000,), server_ms=9_000_000, loading_ms=30_000_000)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Those that solve a program in every slot take longest; test_window.py tries a few instances.
+SOLVING = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in DEFAULT]
+
+
+@pytest.mark.parametrize("name", [*DEFAULT, *SOLVING])
 class TestEveryPolicy:
     @settings(max_examples=150)
     @given(instance=tiny_instances(), seed=st.integers(0, 2**32 - 1))

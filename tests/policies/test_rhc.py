@@ -41,5 +41,5 @@ def test_prices_ahead_are_used():
         weights={"time_usd_per_s": 1e-6, "expiry_usd": 9.0},
     )
     schedule = run(create("rhc:window=3:smoothing=0:safety=0"), instance).schedule
-    assert schedule.processing[:, 0, 0].tolist() == [6, 0, 0]  # assigned at once by the micro layer
+    assert schedule.processing[:, 0, 0].tolist() == [0, 6, 0]
     assert evaluate(instance, schedule).metrics["served"] == 6

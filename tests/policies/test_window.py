@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support.plain import make_instance
@@ -17,14 +19,17 @@ from torta_opt.policies.micro import Tables
 from torta_opt.policies.registry import create
 from torta_opt.policies.runner import run
 from torta_opt.policies.window import levels_on, window_instance
-from torta_opt.schedule.data import Command
-from torta_opt.schedule.step import apply_commands, initial_state, slot_data, step
+from torta_opt.schedule import verify
+from torta_opt.schedule.data import Command, Schedule
+from torta_opt.schedule.step import Decision, apply_commands, initial_state, slot_data, step
 
 
 def test_levels_are_the_servers_that_are_on():
     """Of a schedule lifted into the program, slot by slot."""
     for seed in range(40):
         instance = random_tiny_instance(np.random.default_rng(seed))
+        up = np.repeat(instance.up[:1], instance.slots, axis=0)
+        instance = dataclasses.replace(instance, up=up)
         schedule = run(create("greedy_forecast"), instance).schedule
         program = build_allocation_program(instance)
         kinds = Kinds(Tables(instance.system))
@@ -40,9 +45,7 @@ def test_levels_are_the_servers_that_are_on():
             state = step(instance.system, state, data, decision).state
 
 
-def schedule_slot(schedule, t: int):
-    from torta_opt.schedule.step import Decision
-
+def schedule_slot(schedule: Schedule, t: int) -> Decision:
     names = ("routing", "command", "command_model", "processing")
     return Decision(**{name: getattr(schedule, name)[t] for name in names})
 
@@ -77,6 +80,14 @@ def test_window_instance_is_what_is_known():
 def test_bad_parameters_are_one_plain_line(name: str, setting: str, message: str):
     with pytest.raises(InvalidInput, match=message):
         create(f"{name}:{setting}")
+
+
+@pytest.mark.parametrize("name", ["rhc", "afhc"])
+def test_breaks_no_rule(name: str):
+    for seed in range(40):
+        instance = random_tiny_instance(np.random.default_rng(seed))
+        found = verify(instance, run(create(name), instance).schedule)
+        assert found.ok, (seed, found.violations)
 
 
 @pytest.mark.parametrize("name", ["rhc", "afhc"])

@@ -1,4 +1,4 @@
-"""Random single-slot instances of a few tasks and servers, and their optimum by trying everything."""
+"""Random single-slot instances of a few tasks, and their optimum by trying everything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torta_opt.instance.data import Initial, System, Weights
 def random_instance(
     seed: int, *, tasks: int, regions: int = 2, types: int = 2, servers: int = 4
 ) -> Instance:
-    """One slot, two classes, a hundred milliseconds; some pairs are forbidden, some incompatible."""
+    """One slot of 100 ms, two classes; some pairs are forbidden, some incompatible."""
     rng = np.random.default_rng(seed)
     load = rng.integers(15, 70, (types, 2)) * (rng.random((types, 2)) > 0.15)
     load[0] = np.maximum(load[0], 15)

@@ -185,7 +185,9 @@ class BatchedMacro:
     def schedules(self) -> list[Schedule]:
         """What was decided since ``reset``, one schedule per instance."""
         stack = self.stack
-        command, model, routing, processing = (np.stack(part) for part in zip(*self._record))
+        command, model, routing, processing = (
+            np.stack(part) for part in zip(*self._record, strict=True)
+        )
         schedules = []
         for n in range(self.count):
             own = stack.owner == n

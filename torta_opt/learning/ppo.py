@@ -10,7 +10,8 @@ Read top to bottom: options, one update = rollout → advantages → epochs → 
 
 The paper gives ε_target = 0.15, s_target = 2.5, Adam at 3e-4 times 0.995 every 100 episodes, and
 ×1.5; all else below is ours. ‖·‖_F is that of a whole R×R matrix divided by √R, so that the targets
-mean the same on every topology. s in the loss is differentiated through the policy's mean.
+mean the same on every topology. s in the loss is differentiated through the policy's mean. Rewards
+are multiplied by 1 − discount, so that returns are of the size of a slot's reward.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class Trainer:
                 seen[key].append(item)
             features, reward, over, info = env.step(policy.shares(latent).numpy())
             state = torch.from_numpy(features)
-            rewards.append(torch.from_numpy(reward).float())
+            rewards.append(torch.from_numpy(reward).float() * (1 - self.options.discount))
             costs.append(info["costs"].sum(axis=1))
             away = ((info["share"] - info["target"]) ** 2).sum(axis=(1, 2))
             distance.append(np.sqrt(away / env.regions))
@@ -172,7 +173,7 @@ class Trainer:
         batch["return"] = batch["advantage"] + batch["value"]
         self._remember(float(np.mean(distance)), float(np.mean(change)))
         figures = {
-            "reward": float(torch.stack(rewards).mean()),
+            "reward": float(torch.stack(rewards).mean()) / (1 - self.options.discount),
             "cost_usd": float(np.mean(costs)),
             "distance": self.estimates.distance,
             "smoothness": self.estimates.smoothness,
@@ -252,7 +253,8 @@ class Trainer:
         loss = loss + self._constraints(policy.shares(spread.mean), part, gamma, delta)
         self.adam.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.modules.parameters(), options.gradient_norm)
+        for module in self.modules:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), options.gradient_norm)
         self.adam.step()
         return float(loss.detach())
 

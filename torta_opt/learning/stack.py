@@ -18,34 +18,15 @@ import numpy as np
 from torta_opt.instance.data import Instance, System
 from torta_opt.io import InvalidInput
 
-_ALIKE = [
-    "slot_ms",
-    "hot_permille",
-    "regions",
-    "models",
-    "types",
-    "classes",
-    "class_model",
-    "deadline_slots",
-    "latency_s",
-    "transfer_usd",
-    "service_s",
-    "hot_service_s",
-    "server_ms",
-    "idle_kw",
-    "peak_kw",
-    "start_ms",
-    "switch_ms",
-    "start_usd",
-    "switch_usd",
-]
-_ALIKE_WEIGHTS = [
-    "time_usd_per_s",
-    "energy_factor",
-    "rent_factor",
-    "transfer_factor",
-    "loading_factor",
-]
+_ALIKE = (
+    *("slot_ms", "hot_permille", "regions", "models", "types", "classes", "class_model"),
+    *("deadline_slots", "latency_s", "transfer_usd", "service_s", "hot_service_s", "server_ms"),
+    *("idle_kw", "peak_kw", "start_ms", "switch_ms", "start_usd", "switch_usd"),
+)
+_ALIKE_WEIGHTS = (
+    *("time_usd_per_s", "energy_factor", "rent_factor"),
+    *("transfer_factor", "loading_factor"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,11 +28,13 @@ minimise    Σ visit_cj Y[c,j,1] + Σ block_j Y[c,j,q]
 subject to  Z, Y do not increase in q;  Y ≤ R_c Z;  Σ_{j,q} Y[c,j,q] = L R_c;
             Σ_{c,q} Y[c,j,q] ≤ Σ_q (S_j(q) − S_j(q−1)) Z[j,q];  cost of c ≥ R_c f_c
 
-a relaxation of the first program of a hundredth of its size. Proofs: docs/formulations/placement.md.
+a relaxation of the first program of a hundredth of its size.
+Proofs: docs/formulations/placement.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -59,8 +61,8 @@ ROUNDING = 1e-9  # of a bound: a solver's last digits
 class ExactResult:
     """cost and bound in seconds (of the objective); schedule None if none was found.
 
-    source   what proved the bound: combinatorial, relaxation (LP, safe), counts or positions (branch
-             and bound)
+    source   what proved the bound: combinatorial, relaxation (LP, safe), counts or positions
+             (branch and bound)
     """
 
     schedule: PlacementSchedule | None
@@ -238,14 +240,10 @@ def _known(
 ) -> Iterator[PlacementSchedule]:
     if start is not None:
         yield start
-    try:
+    with contextlib.suppress(Infeasible):
         yield one_chain(instance, paid)
-    except Infeasible:
-        pass
-    try:
+    with contextlib.suppress(Infeasible):
         yield cg_bprr(instance, objective=objective)
-    except Infeasible:
-        pass
 
 
 def one_chain(instance: PlacementInstance, paid: Prices) -> PlacementSchedule:

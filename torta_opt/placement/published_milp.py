@@ -1,7 +1,7 @@
 """The authors' program for block placement and request routing, as published.
 
 Sets        i, j servers, S and D the client's two ends · r requests · (i, j) links
-Variables   a_j, m_j ∈ {1 … L}   first block and number of blocks of server j        [blocks, from 1]
+Variables   a_j, m_j ∈ {1 … L}   first block and number of blocks of server j       [blocks, from 1]
             f[r,i,j] ∈ {0, 1}    request r goes from i to j
             α = a_j f, β = a_i f, γ = m_j f, δ = m_i f   for every r and link         [blocks]
 minimise    Σ_r Σ_{(i,j), j a server} [ visit_rj f + block_j (α − β + γ − δ) ]         (objective)

@@ -28,7 +28,7 @@ GROUP = "torta_opt.policies"
 class Entry:
     """Where a policy of ours lives, and what it does in a line.
 
-    on_request   takes minutes on a large instance, and runs only where it is named
+    on_request   takes minutes on a large instance, or needs weights; runs only where it is named
     """
 
     module: str
@@ -57,6 +57,12 @@ BUILT_IN: dict[str, Entry] = {
     ),
     "torta_ot": Entry(
         "torta_ot", "TortaOt", "TORTA without learning: optimal transport over regions, then scores"
+    ),
+    "torta": Entry(
+        "torta",
+        "Torta",
+        "TORTA: a network trained for the topology routes, scores do the rest",
+        on_request=True,
     ),
     "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers, requests sent greedily"),
     "robd": Entry(

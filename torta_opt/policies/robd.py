@@ -35,7 +35,7 @@ class Robd(LevelPolicy):
 
     name = "robd"
 
-    def __init__(self, switching: float = 0.1, anchor: float = 0.01, **settings: Any):
+    def __init__(self, switching: float = 1.0, anchor: float = 0.01, **settings: Any):
         super().__init__(**settings)
         check_number("switching", switching, 0, 1e6)
         check_number("anchor", anchor, 0, 1e6)

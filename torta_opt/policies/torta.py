@@ -115,12 +115,10 @@ class Torta(TortaOt):
     def decide(self, observation: Observation) -> Decision:
         self._look(observation)
         decision = super().decide(observation)
-        state, system = observation.state, self.tables.system
-        on = np.where(observation.up, state.model, -1) >= 0
+        on = np.where(observation.up, observation.state.model, -1) >= 0
         on = (on | np.isin(decision.command, (1, 3))) & (decision.command != 2)
         self._usable_ms = self._usable(observation, decision, on)
         self._last = self.share
-        del system
         return decision
 
     def shares(self, observation: Observation) -> np.ndarray:

@@ -120,9 +120,9 @@ def window_instance(
 def levels_on(
     program: AllocationProgram, values: dict[str, np.ndarray], kinds: Kinds
 ) -> np.ndarray:
-    """(w, P, M) servers ready or loading with each model."""
+    """(w, P, M) servers ready or loading with each model; no outage begins within the window."""
     pools = program.pools
-    on = values["ready"].copy()
+    on = values["ready"].astype(float)
     slots = len(on)
     for name, length in (("start", pools.start_slots), ("enter", pools.switch_slots)):
         for p, m in zip(*np.nonzero(length), strict=True):

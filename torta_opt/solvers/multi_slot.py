@@ -45,6 +45,8 @@ HALVINGS = 30
 SOFTEST, SCALING = 0.08, 2.0  # first ε as a share of the spread of costs; from one to the next
 ROUGH = 1e-2  # error of marginals at which the next ε follows
 BARRIER_SHRINK = 0.1
+CENTRED = 1e-5  # error of marginals at which the next barrier follows
+BARRIER_TOLERANCE = 1e-8  # of marginals, with a barrier
 BARRIER_GAP = 3e-8  # of an l1 problem: what the last barrier adds, relative to the objective
 
 
@@ -93,8 +95,8 @@ def solve_multi_slot(
     """Plans for ``supply`` (T, I), ``demand`` (T, J) and ``cost`` (I, J) or (T, I, J); see the
     module. Costs may be inf or NaN (forbidden).
 
-    Stops when marginals are right to ``tolerance`` of a slot's mass. Raises SolverFailed where that
-    is not reached, as when forbidden pairs leave no plan.
+    Stops when marginals are right to ``tolerance`` of a slot's mass (l1: 1e-8). Raises SolverFailed
+    where that is not reached, as when forbidden pairs leave no plan.
     """
     cost, supply, demand = _checked(cost, supply, demand, epsilon, weight, switching)
     dual = _Dual(cost, supply, demand, epsilon, _CHAINS[switching](cost, supply, weight))
@@ -106,12 +108,12 @@ def solve_multi_slot(
         steps, cg_steps = steps + more[0], cg_steps + more[1]
     dual.epsilon = epsilon
     dual.refresh()
-    while True:
-        more = _maximise(dual, tolerance)
-        steps, cg_steps = steps + more[0], cg_steps + more[1]
-        if not dual.chain.tighten(dual.value()):
-            break
+    while dual.chain.tighten(dual.value()):
         dual.refresh()
+        more = _maximise(dual, CENTRED)
+        steps, cg_steps = steps + more[0], cg_steps + more[1]
+    more = _maximise(dual, dual.chain.tolerance(tolerance))
+    steps, cg_steps = steps + more[0], cg_steps + more[1]
     return _finish(dual, cost, supply, demand, epsilon, weight, switching, steps, cg_steps)
 
 
@@ -202,6 +204,9 @@ class _Shares:
     def tighten(self, value: float) -> bool:
         return False
 
+    def tolerance(self, asked: float) -> float:
+        return asked
+
 
 class _Frobenius(_Shares):
     def conjugate(self, w: np.ndarray) -> float:
@@ -246,6 +251,9 @@ class _L1(_Shares):
             return False
         self.barrier *= BARRIER_SHRINK
         return True
+
+    def tolerance(self, asked: float) -> float:
+        return max(asked, BARRIER_TOLERANCE)  # its Newton systems are too hard for more
 
 
 class _Divergence(_Shares):

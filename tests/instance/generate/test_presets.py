@@ -13,7 +13,8 @@ from torta_opt.instance.warnings import warnings_of
 from torta_opt.io import InvalidInput, document_bytes
 
 INSTANCES = Path(__file__).parents[3] / "instances"
-FILES = sorted(INSTANCES.glob("small/*.json")) + sorted(INSTANCES.glob("paper/*.json.gz"))
+FILES = sorted(INSTANCES.glob("small/*.json"))
+FILES += [path for family in ("fig5", "paper") for path in sorted(INSTANCES.glob(f"{family}/*.gz"))]
 
 
 def bytes_of(preset: str, seed: int = 0, **parameters: object) -> bytes:
@@ -73,6 +74,9 @@ def test_shipped_file_is_what_generate_gives(path: Path) -> None:
         ("small/drain+surge", {}, "is not known"),
         ("small/", {}, "is not known"),
         ("", {}, "is not known"),
+        ("fig5/12", {}, "tasks: must be a number from 200 to 1000000"),
+        ("fig5/-500", {}, "is not known"),
+        ("fig5/500", {"load": 0.5}, "load: preset fig5/500 takes no parameters"),
         ("small/drain", {"load": 0.5}, "load: preset small/drain takes no parameters"),
         ("paper/abilene", {"laod": 0.5}, "laod: is not a parameter; did you mean load?"),
         ("paper/abilene", {"seed": -1}, "seed: must be an integer"),

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.real_data import real_data
 from support.traces import mooncake_entry, write, write_mooncake
 
@@ -37,6 +39,20 @@ def test_blocks_of_earlier_prompts_count_as_repeated(tmp_path: Path) -> None:
     _, _, seen = read(write_mooncake(tmp_path / "m.jsonl", entries))
     assert (seen.blocks, seen.repeated) == (11, 5)
     assert seen.repeat_permille == 454
+
+
+@given(
+    prompts=st.lists(st.lists(st.integers(-3, 6) | st.just(2**70), max_size=4), max_size=8),
+    cut=st.integers(0, 8),
+)
+def test_repeated_blocks_are_the_same_in_any_batches(prompts: list[list[int]], cut: int) -> None:
+    seen, before, repeated = SeenBlocks(), set(), 0
+    for part in (prompts[:cut], prompts[cut:]):
+        seen.add(part)
+    for ids in prompts:
+        repeated += sum(block in before for block in ids)
+        before |= set(ids)
+    assert (seen.blocks, seen.repeated) == (sum(map(len, prompts)), repeated)
 
 
 def test_without_blocks_the_share_is_not_known(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_deadlines_are_rounded_up_to_slots(deadline: float, slots: int) -> None:
         ({"spot": 1}, "spot: must be true or false"),
         ({"start_s": -1}, "start_s: must lie in"),
         ({"slots": 0}, "slots: must lie in"),
+        ({"slots": 99_995}, "slots: must lie in [1, 99994], found 99995"),
         ({"slots": 2.5}, "slots: must be an integer"),
         ({"hot_permille": 1001}, "hot_permille: must lie in [0, 1000]"),
         ({"demand_factor": 0}, "demand_factor: must lie in"),

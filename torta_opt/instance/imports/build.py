@@ -290,7 +290,7 @@ def _part(plan: _Plan) -> str:
         return "the whole trace"
     begin_s = (trace.part.start_ms - trace.first_ms) / 1000
     end_s = begin_s + trace.part.slots * trace.part.slot_ms / 1000
-    return f"seconds {begin_s:g} to {end_s:g} of the trace, {trace.part.reason}"
+    return f"seconds {begin_s:.12g} to {end_s:.12g} of the trace, {trace.part.reason}"
 
 
 def _origins(plan: _Plan) -> str:

@@ -6,6 +6,7 @@ block of 512 prompt tokens; blocks with the same id share their prefix and so th
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -35,18 +36,29 @@ class SeenBlocks:
         """Repeated blocks in thousandths of all; None if the trace names no blocks."""
         return None if self.blocks == 0 else self.repeated * 1000 // self.blocks
 
-    def add(self, ids: list[int]) -> None:
-        """Count the blocks of one prompt; only blocks of earlier prompts count as repeated."""
-        if not ids:
+    def add(self, prompts: list[list[int]]) -> None:
+        """Count the blocks of some prompts in order; only those of earlier prompts are repeated."""
+        blocks = _remainders(list(itertools.chain.from_iterable(prompts)))
+        if not blocks.size:
             return
-        blocks = np.array([block % BLOCK_IDS for block in ids])
         if blocks.max() >= self._seen.size:
             grown = np.zeros(max(2 * self._seen.size, int(blocks.max()) + 1), bool)
             grown[: self._seen.size] = self._seen
             self._seen = grown
+        prompt = np.repeat(np.arange(len(prompts)), [len(ids) for ids in prompts])
+        _, first, same = np.unique(blocks, return_index=True, return_inverse=True)
+        is_repeated = self._seen[blocks] | (prompt[first][same] < prompt)
         self.blocks += blocks.size
-        self.repeated += int(self._seen[blocks].sum())
+        self.repeated += int(is_repeated.sum())
         self._seen[blocks] = True
+
+
+def _remainders(ids: list[int]) -> np.ndarray:
+    """(n,) ids modulo ``BLOCK_IDS``; they may be longer than 64 bits."""
+    try:
+        return np.array(ids, dtype=np.int64) % BLOCK_IDS
+    except OverflowError:
+        return np.array([block % BLOCK_IDS for block in ids], dtype=np.int64)
 
 
 def read_mooncake(
@@ -81,19 +93,26 @@ def _check_json(first: bytes) -> None:
 
 def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None) -> Batch:
     rows: list[tuple[int, int, int]] = []
+    prompts: list[list[int]] = []
     for number, raw in enumerate(block.split(b"\n")[:-1], start=line):
         if not raw.strip():
             continue
         tally.rows += 1
         try:
-            rows.append(_request(raw, seen))
+            row, blocks = _request(raw)
         except ValueError as error:
             tally.refuse(number, str(error))
+            continue
+        rows.append(row)
+        prompts.append(blocks)
+    if seen is not None:
+        seen.add(prompts)
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return Batch(table[:, 0], table[:, 1], table[:, 2])
 
 
-def _request(raw: bytes, seen: SeenBlocks | None) -> tuple[int, int, int]:
+def _request(raw: bytes) -> tuple[tuple[int, int, int], list[int]]:
+    """((milliseconds, input tokens, output tokens), prompt blocks)."""
     try:
         entry = json.loads(raw)
     except UnicodeDecodeError:
@@ -108,9 +127,8 @@ def _request(raw: bytes, seen: SeenBlocks | None) -> tuple[int, int, int]:
     prompt, output = (_number(entry, field, MAX_TOKENS) for field in FIELDS[1:])
     if prompt != int(prompt) or output != int(output):
         raise ValueError("input_length or output_length is not a whole number")
-    if seen is not None and "hash_ids" in entry:
-        seen.add(_block_ids(entry["hash_ids"]))
-    return time_ms, int(prompt), int(output)
+    blocks = _block_ids(entry["hash_ids"]) if "hash_ids" in entry else []
+    return (time_ms, int(prompt), int(output)), blocks
 
 
 def _number(entry: dict, field: str, most: int) -> float:
@@ -127,7 +145,6 @@ def _number(entry: dict, field: str, most: int) -> float:
 
 
 def _block_ids(ids: object) -> list[int]:
-    is_list = isinstance(ids, list)
-    if not is_list or not all(type(i) is int for i in ids):
+    if not isinstance(ids, list) or not set(map(type, ids)) <= {int}:
         raise ValueError("hash_ids is not a list of block numbers")
     return ids

@@ -215,7 +215,8 @@ class ImportParameters:
         if self.start_s is not None:
             _check_number("start_s", self.start_s, 0, 1e11)
         if self.slots is not None:
-            _check_number("slots", self.slots, 1, MAX_SLOTS, is_whole=True)
+            most = MAX_SLOTS - self.deadline_slots
+            _check_number("slots", self.slots, 1, most, is_whole=True)
         if self.hot_permille is not None:
             _check_number("hot_permille", self.hot_permille, 0, 1000, is_whole=True)
         if self.demand_factor is not None:

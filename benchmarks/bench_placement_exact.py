@@ -1,0 +1,93 @@
+"""Proven optima of block placement: the authors' program against ours.
+
+    python benchmarks/bench_placement_exact.py [--published 15] [--exact 30] [--only clustered ...]
+
+Prints for every instance: servers, requests, the floor and the combinatorial bound as shares of the
+bound reached, cost, gap and seconds of ``solve_exact``, what proved its bound, and the gap of the
+authors' program (objective ``response``, HiGHS, no start) after ``--published`` seconds; 0 skips it.
+Mixes draw servers, memory and lengths at random, with little more memory than all blocks and caches
+need: there a request cannot have what it would take alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+
+from torta_opt.placement.data import PlacementInstance
+from torta_opt.placement.exact import solve_exact
+from torta_opt.placement.floor import floor_s
+from torta_opt.placement.lower_bound import lower_bound
+from torta_opt.placement.network import bundled_network
+from torta_opt.placement.presets import clustered, large, scattered
+from torta_opt.placement.published_milp import published_program
+from torta_opt.solvers import Limits, solve_milp
+
+HEAD = (
+    "instance            J   R  floor %  comb %        cost   gap %  exact s  proved by"
+    "      published gap %"
+)
+
+
+def mix(seed: int, slack: float = 1.35, output_tokens: int = 512) -> PlacementInstance:
+    """2 fast and 6 to 9 slow servers with memory for all blocks and caches ``slack`` times."""
+    rng = np.random.default_rng(seed)
+    slow, requests = int(rng.integers(6, 10)), int(rng.integers(3, 7))
+    base = scattered(
+        bundled_network("bellcanada"),
+        servers=2 + slow,
+        seed=seed,
+        fast_share=2 / (2 + slow),
+        requests=requests,
+        output_tokens=output_tokens,
+        name=f"mix-{seed}",
+    )
+    servers = base.servers
+    fast = servers.decode_ms == servers.decode_ms.min()
+    weight = np.where(fast, rng.uniform(30, 60, len(fast)), rng.uniform(8, 20, len(fast)))
+    need = base.llm.blocks * (base.llm.block_bytes + requests * base.cache_bytes)
+    memory = (weight / weight.sum() * need * slack).astype(np.int64)
+    unlimited = np.full(len(fast), base.llm.blocks)
+    return replace(base, servers=replace(servers, memory_bytes=memory, most_blocks=unlimited))
+
+
+def instances() -> dict[str, PlacementInstance]:
+    named = {"clustered": clustered(), "clustered-test": clustered(memory="test")}
+    named |= {f"clustered-{c}": clustered(c) for c in (1, 2)}
+    named["large"] = large()
+    named["large-1-fast"] = large(fast_share=0.04)
+    return named | {f"mix-{seed}": mix(seed) for seed in range(6)}
+
+
+def measure(name: str, instance: PlacementInstance, exact_s: float, published_s: float) -> str:
+    found = solve_exact(instance, Limits(seconds=exact_s, threads=2))
+    gap = "-"
+    if published_s:
+        problem = published_program(instance, "response").problem
+        theirs = solve_milp(problem, Limits(seconds=published_s, threads=2))
+        gap = "none found" if theirs.gap is None else f"{100 * theirs.gap:.1f}"
+    shares = [100 * value / found.bound for value in (floor_s(instance), lower_bound(instance))]
+    ours = "inf" if found.gap is None else f"{100 * found.gap:.4f}"
+    return (
+        f"{name:18s} {len(instance.servers):2d} {instance.requests:3d} {shares[0]:8.2f}"
+        f" {shares[1]:7.2f} {found.cost:11.4f} {ours:>7s} {found.seconds:8.2f}  {found.source:13s}"
+        f" {gap:>16s}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--published", type=float, default=0.0, help="seconds")
+    parser.add_argument("--exact", type=float, default=15.0, help="seconds")
+    parser.add_argument("--only", nargs="*", help="names of instances")
+    options = parser.parse_args()
+    print(HEAD)
+    for name, instance in instances().items():
+        if not options.only or name in options.only:
+            print(measure(name, instance, options.exact, options.published), flush=True)
+
+
+if __name__ == "__main__":
+    main()

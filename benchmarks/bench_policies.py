@@ -1,0 +1,64 @@
+"""How long policies take to decide, and what their schedules cost.
+
+Run alone: python benchmarks/bench_policies.py [--slots N] [policy …]. Every policy that runs by
+default decides paper/abilene (12 regions, 250 servers, about a million requests) and paper/cost2
+(32 regions); those that solve a program in every slot (rhc, afhc) decide a few slots only. Peak
+memory is that of a process of its own. The peer in the same run is round_robin, ratio 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+
+import numpy as np
+
+from torta_opt.instance.generate import generate
+from torta_opt.policies.registry import BUILT_IN, create, policy_names
+from torta_opt.policies.runner import run
+from torta_opt.schedule import evaluate, verify
+
+PRESETS = ("paper/abilene", "paper/cost2")
+SLOTS_OF_PROGRAMS = 8
+PEER = "round_robin"
+HEAD = ("policy", "slots", "seconds", "ratio", "mean ms", "p99 ms", "peak MB", "cost $")
+
+
+def measure(preset: str, policy: str, slots: int | None) -> tuple[float, ...]:
+    """Slots, seconds, ms per slot (mean, p99), peak MB, and cost of one run."""
+    instance = generate(preset)
+    if slots is not None and slots < instance.slots:
+        instance = instance.cut(0, slots)
+    outcome = run(create(policy), instance)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    verify(instance, outcome.schedule).raise_if_broken(preset)
+    ms = 1000 * outcome.slot_seconds
+    cost = evaluate(instance, outcome.schedule).cost
+    return instance.slots, outcome.seconds, ms.mean(), np.percentile(ms, 99), peak, cost
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("policies", nargs="*", default=[*policy_names(), "rhc", "afhc"])
+    parser.add_argument("--slots", type=int, help="first slots only")
+    given = parser.parse_args()
+    for preset in PRESETS:
+        print(f"\n{preset}\n{HEAD[0]:<18}" + "".join(f"{name:>10}" for name in HEAD[1:]))
+        peer_ms = None
+        for policy in [PEER, *(name for name in given.policies if name != PEER)]:
+            name = policy.split(":")[0]
+            programs = name in BUILT_IN and BUILT_IN[name].on_request
+            slots = SLOTS_OF_PROGRAMS if programs else given.slots
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                count, seconds, mean, p99, peak, cost = pool.apply(measure, (preset, policy, slots))
+            peer_ms = peer_ms or mean
+            print(
+                f"{policy:<18}{count:>10}{seconds:>10.2f}{mean / peer_ms:>10.1f}{mean:>10.1f}"
+                f"{p99:>10.1f}{peak:>10.0f}{cost:>10.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Comparison: a table that grows, resumes after a kill, and gives intervals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.tiny import random_tiny_instance
+
+from torta_opt.io import InvalidInput
+from torta_opt.learning import compare as module
+from torta_opt.learning.compare import compare, interval, ratios, read_table, summary
+from torta_opt.policies.registry import create
+from torta_opt.policies.runner import run
+from torta_opt.schedule import evaluate
+
+POLICIES = ("round_robin", "torta_ot")
+
+
+@pytest.fixture(scope="module")
+def instances():
+    return [random_tiny_instance(np.random.default_rng(n), regions=3, slots=4) for n in (1, 2)]
+
+
+def test_rows_are_what_evaluate_says(instances, tmp_path):
+    rows = compare(instances, POLICIES, [0, 7], tmp_path / "t.jsonl")
+    assert len(rows) == 8
+    expected = evaluate(instances[1], run(create("torta_ot"), instances[1], 7).schedule).cost
+    assert rows[-1]["policy"] == "torta_ot"
+    assert rows[-1]["cost"] == expected
+
+
+def test_goes_on_after_a_kill(instances, tmp_path, monkeypatch):
+    table = tmp_path / "t.jsonl"
+    whole = compare(instances, POLICIES, [0], table)
+    lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join(lines[:2]) + lines[2][:20])
+    ran = []
+    original = module._run
+    monkeypatch.setattr(module, "_run", lambda *task: ran.append(task[2]) or original(*task))
+    again = compare(instances, POLICIES, [0], table)
+    assert len(ran) == 2
+    assert [row["cost"] for row in again] == [row["cost"] for row in whole]
+    assert len(read_table(table)) == 4
+
+
+def test_processes_give_the_same(instances, tmp_path):
+    one = compare(instances, POLICIES, [0], tmp_path / "one.jsonl")
+    two = compare(instances, POLICIES, [0], tmp_path / "two.jsonl", jobs=2)
+    assert [row["cost"] for row in one] == [row["cost"] for row in two]
+
+
+def test_another_version_is_run_again(instances, tmp_path):
+    table = tmp_path / "t.jsonl"
+    compare(instances[:1], POLICIES[:1], [0], table)
+    row = json.loads(table.read_text())
+    table.write_text(json.dumps({**row, "version": "0.0.0"}) + "\n")
+    compare(instances[:1], POLICIES[:1], [0], table)
+    assert len(read_table(table)) == 2
+
+
+def test_a_strange_table_is_refused(tmp_path):
+    table = tmp_path / "t.jsonl"
+    table.write_text("{}\n")
+    with pytest.raises(InvalidInput, match="line 1 is not a row"):
+        read_table(table)
+
+
+def test_intervals():
+    found = interval([1.0, 2.0, 3.0, 4.0])
+    assert found.mean == 2.5
+    assert 1.0 <= found.low < 2.5 < found.high <= 4.0
+    assert interval([3.0, 3.0]).low == 3.0
+    rows = [
+        {"policy": p, "sha256": s, "seed": 0, "cost": c, "metrics": {}}
+        for p, s, c in (("a", "x", 2.0), ("b", "x", 1.0), ("a", "y", 3.0), ("b", "y", 1.0))
+    ]
+    assert ratios(rows, "b")["a"].mean == 2.5
+    assert summary(rows)["b"].count == 2

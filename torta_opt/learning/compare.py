@@ -1,0 +1,173 @@
+"""Instances × policies × seeds: one row per run in a table that only grows.
+
+The table is a file of JSON lines. A row says what was run (hash of the instance, policy, seed,
+version of torta-opt), what it cost, and its metrics. Started again, ``compare`` runs only what the
+table does not hold; a last line that a kill cut short is dropped. Rows are written as runs finish,
+so after an interruption everything finished is there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torta_opt import __version__
+from torta_opt.instance.data import Instance
+from torta_opt.instance.document import instance_sha256
+from torta_opt.io import InvalidInput
+from torta_opt.policies.registry import create
+from torta_opt.policies.runner import run
+from torta_opt.schedule import evaluate, verify
+
+Row = dict[str, Any]
+Watch = Callable[[int, int], None]
+DRAWS = 10_000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its bootstrap confidence interval over ``count`` values."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def compare(
+    instances: Sequence[Instance],
+    policies: Sequence[str],
+    seeds: Sequence[int],
+    table: str | os.PathLike[str],
+    jobs: int = 1,
+    watch: Watch | None = None,
+) -> list[Row]:
+    """All rows asked for, in order: instances, then policies, then seeds.
+
+    ``jobs`` runs at once, each in a process of its own. ``watch`` gets runs done and of all.
+    """
+    for policy in policies:
+        create(policy)
+    hashes = [instance_sha256(instance) for instance in instances]
+    cells = [(n, p, s) for n in range(len(instances)) for p in policies for s in seeds]
+    known = {_key(row): row for row in read_table(table)}
+    wanted = [(hashes[n], policy, seed, __version__) for n, policy, seed in cells]
+    missing = [cell for cell, key in zip(cells, wanted, strict=True) if key not in known]
+    done = len(cells) - len(missing)
+    if watch is not None:
+        watch(done, len(cells))
+    with Path(table).open("a", encoding="utf-8") as stream:
+        tasks = ((instances[n], hashes[n], policy, seed) for n, policy, seed in missing)
+        for row in _rows(tasks, jobs):
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+            known[_key(row)] = row
+            done += 1
+            if watch is not None:
+                watch(done, len(cells))
+    return [known[key] for key in wanted]
+
+
+def read_table(table: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a table, none if it does not exist; cuts off a last line that is incomplete."""
+    path = Path(table)
+    if not path.exists():
+        return []
+    try:
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(path, len(whole))
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
+    rows = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            _key(row)
+        except (ValueError, KeyError, TypeError):
+            rule = f"line {number} is not a row of a comparison"
+            raise InvalidInput(rule, file=str(path)) from None
+        rows.append(row)
+    return rows
+
+
+def summary(rows: Iterable[Row], value: str = "cost") -> dict[str, Interval]:
+    """Policy → mean of ``value`` (a field, or a metric) over runs, with its 95 % interval."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        number = row[value] if value in row else row["metrics"].get(value)
+        if number is not None:
+            found.setdefault(row["policy"], []).append(float(number))
+    return {policy: interval(values) for policy, values in found.items()}
+
+
+def ratios(rows: Iterable[Row], against: str, value: str = "cost") -> dict[str, Interval]:
+    """Policy → mean ratio to the policy ``against`` on the same instance and seed."""
+    rows = list(rows)
+
+    def number(row: Row) -> float | None:
+        return row[value] if value in row else row["metrics"].get(value)
+
+    base = {(r["sha256"], r["seed"]): number(r) for r in rows if r["policy"] == against}
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        above, below = number(row), base.get((row["sha256"], row["seed"]))
+        if above is not None and below:
+            found.setdefault(row["policy"], []).append(above / below)
+    return {policy: interval(values) for policy, values in found.items()}
+
+
+def interval(values: Sequence[float], share: float = 0.95) -> Interval:
+    """Mean and percentile-bootstrap interval; always the same for the same values."""
+    array = np.asarray(values, float)
+    if array.size == 0:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    drawn = np.random.default_rng(0).choice(array, (DRAWS, array.size)).mean(axis=1)
+    low, high = np.quantile(drawn, [(1 - share) / 2, (1 + share) / 2])
+    return Interval(float(array.mean()), float(low), float(high), int(array.size))
+
+
+def _rows(tasks: Iterable[tuple[Instance, str, str, int]], jobs: int) -> Iterable[Row]:
+    if jobs == 1:
+        return (_run(*task) for task in tasks)
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(_run)(*task) for task in tasks
+    )
+
+
+def _run(instance: Instance, sha256: str, name: str, seed: int) -> Row:
+    policy = create(name)
+    if hasattr(policy, "show"):
+        policy.show(instance)  # forecasts of studies: perfect, corrupted
+    outcome = run(policy, instance, seed)
+    verify(instance, outcome.schedule).raise_if_broken(name)
+    priced = evaluate(instance, outcome.schedule)
+    p50, p99 = np.quantile(outcome.slot_seconds, [0.5, 0.99])
+    return {
+        "instance": instance.name,
+        "sha256": sha256,
+        "policy": name,
+        "seed": seed,
+        "version": __version__,
+        "cost": priced.cost,
+        "costs": priced.costs,
+        "metrics": priced.metrics,
+        "seconds": outcome.seconds,
+        "decision_p50_s": float(p50),
+        "decision_p99_s": float(p99),
+    }
+
+
+def _key(row: Row) -> tuple[str, str, int, str]:
+    return row["sha256"], row["policy"], row["seed"], row["version"]
