@@ -2,9 +2,9 @@
 
 Run alone: python benchmarks/bench_import.py [ROWS]. Each run is a process of its own, so that peak
 memory is that of one import; what a process takes that imports nothing but the packages is
-subtracted; seconds are the processor's. "read" is the reader alone, "import" is from the file to the instance. The peer,
-pandas.read_csv of the whole file (read_json of its first rows for mooncake), checks nothing and
-counts nothing.
+subtracted. Seconds are the processor's. "read" is the reader alone, "import" is from the file to
+the instance. The peer, pandas.read_csv of the whole file (read_json of its first rows for
+mooncake), checks nothing and counts nothing.
 """
 
 from __future__ import annotations

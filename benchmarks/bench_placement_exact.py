@@ -4,7 +4,7 @@
 
 Prints for every instance: servers, requests, the floor and the combinatorial bound as shares of the
 bound reached, cost, gap and seconds of ``solve_exact``, what proved its bound, and the gap of the
-authors' program (objective ``response``, HiGHS, no start) after ``--published`` seconds; 0 skips it.
+authors' program (``response``, HiGHS, no start) after ``--published`` seconds, 0 to skip it.
 Mixes draw servers, memory and lengths at random, with little more memory than all blocks and caches
 need: there a request cannot have what it would take alone.
 """

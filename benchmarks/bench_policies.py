@@ -15,11 +15,12 @@ import resource
 import numpy as np
 
 from torta_opt.instance.generate import generate
-from torta_opt.policies.registry import BUILT_IN, create, policy_names
+from torta_opt.policies.registry import create, policy_names
 from torta_opt.policies.runner import run
 from torta_opt.schedule import evaluate, verify
 
 PRESETS = ("paper/abilene", "paper/cost2")
+SOLVING = ("rhc", "afhc")  # a program in every slot
 SLOTS_OF_PROGRAMS = 8
 PEER = "round_robin"
 HEAD = ("policy", "slots", "seconds", "ratio", "mean ms", "p99 ms", "peak MB", "cost $")
@@ -40,16 +41,14 @@ def measure(preset: str, policy: str, slots: int | None) -> tuple[float, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("policies", nargs="*", default=[*policy_names(), "rhc", "afhc"])
+    parser.add_argument("policies", nargs="*", default=[*policy_names(), *SOLVING])
     parser.add_argument("--slots", type=int, help="first slots only")
     given = parser.parse_args()
     for preset in PRESETS:
         print(f"\n{preset}\n{HEAD[0]:<18}" + "".join(f"{name:>10}" for name in HEAD[1:]))
         peer_ms = None
         for policy in [PEER, *(name for name in given.policies if name != PEER)]:
-            name = policy.split(":")[0]
-            programs = name in BUILT_IN and BUILT_IN[name].on_request
-            slots = SLOTS_OF_PROGRAMS if programs else given.slots
+            slots = SLOTS_OF_PROGRAMS if policy.split(":")[0] in SOLVING else given.slots
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 count, seconds, mean, p99, peak, cost = pool.apply(measure, (preset, policy, slots))
             peer_ms = peer_ms or mean

@@ -426,6 +426,131 @@ def verify(
 
 
 @app.command()
+def train(
+    instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="to train on")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="NAME", help="as in models/mine")
+    ],
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="an instance that picks the best; may be repeated"),
+    ] = None,
+    reward: Annotated[str, typer.Option(metavar="cost|paper", help="what is rewarded")] = "cost",
+    head: Annotated[str, typer.Option(metavar="beta|softmax", help="of the policy")] = "beta",
+    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
+    episode_slots: Annotated[
+        int | None, typer.Option(metavar="N", help="slots of an episode; all if not given")
+    ] = None,
+    threads: Threads = 1,
+    seed: Seed = 0,
+    settings: Settings = None,
+    json_: Json = False,
+) -> None:
+    """Train TORTA's networks for the topology of the instances (--set updates=200 …)."""
+    from torta_opt import api
+
+    if head not in ("beta", "softmax"):
+        raise InvalidInput("must be beta or softmax", field="--head")
+    _check_writable(output + ".safetensors")
+    options = _parameters(settings)
+    problems = [api.open_instance(path) for path in instances]
+    judges = [api.open_instance(path) for path in validation or []]
+    for problem in (*problems, *judges):
+        if api.is_placement(problem):
+            raise InvalidInput(f"{problem.name}: goes with allocation instances")
+    import torch
+
+    from torta_opt.learning.environment import Task
+    from torta_opt.learning.ppo import Options
+    from torta_opt.learning.train import train as run_training
+
+    try:
+        chosen = Options(**options)
+    except TypeError as error:
+        raise InvalidInput(str(error).rpartition(" ")[2] + " is not an option", "--set") from None
+    if threads:
+        torch.set_num_threads(threads)
+    task = Task(reward=reward, episode_slots=episode_slots, micro={"load_weight": 0.0})
+    with _watching() as watch:
+
+        def progress(row: dict[str, float]) -> None:
+            if watch is not None:
+                watch(f"training {output}", int(row["update"]), chosen.updates)
+
+        found = run_training(
+            problems,
+            output,
+            task,
+            chosen,
+            validation=judges,
+            head=head,
+            seed=seed,
+            resume=resume,
+            watch=progress,
+        )
+    document = {
+        "output": output,
+        "status": found.status,
+        "updates": found.updates,
+        "score": found.score,
+        "untrained": found.base,
+    }
+    line = f"{output}: {found.score:.6g}, untrained {found.base:.6g}, {found.updates} updates"
+    _show(json_, document, lambda: line)
+    if found.status != api.DONE:
+        _say(found.status)
+
+
+@app.command()
+def compare(
+    instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="instance files")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="table that grows; one JSON line a run"
+        ),
+    ],
+    policies: Annotated[
+        str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="seeds 0 to N−1", min=1)] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", help="runs at once", min=1)] = 1,
+    slots: Slots = None,
+    json_: Json = False,
+) -> None:
+    """Instances × policies × seeds; started again, it runs only what the table lacks."""
+    from torta_opt import api
+    from torta_opt.learning.compare import compare as run_all
+    from torta_opt.learning.compare import summary
+
+    _check_writable(output)
+    problems = [_cut(api.open_instance(path), slots) for path in instances]
+    for problem in problems:
+        if api.is_placement(problem):
+            raise InvalidInput(f"{problem.name}: goes with allocation instances")
+    names = api.policy_names() if policies is None else [n for n in policies.split(",") if n]
+    with _watching() as watch:
+        progress = watch and functools.partial(watch, "comparing")
+        rows = run_all(problems, names, range(seeds), output, jobs, progress)
+    found = summary(rows)
+
+    def table() -> Any:
+        from torta_opt.report.tables import rows_table
+
+        lines = [
+            (name, f"{each.mean:.6g}", f"{each.low:.6g} to {each.high:.6g}, {each.count} runs")
+            for name, each in found.items()
+        ]
+        return rows_table(("policy", "mean cost", "95 %"), lines)
+
+    costs = {
+        name: {"mean": each.mean, "low": each.low, "high": each.high, "runs": each.count}
+        for name, each in found.items()
+    }
+    _show(json_, {"output": output, "runs": len(rows), "cost": costs}, table)
+
+
+@app.command()
 def doctor(json_: Json = False) -> None:
     """Versions, solvers and threads of this machine."""
     from torta_opt.report.environment import environment, environment_rows, is_complete

@@ -126,7 +126,7 @@ def test_its_optimum_is_that_of_the_naive_program(seed: int):
     assert cost == pytest.approx(found.result.objective, rel=1e-9)
 
 
-@pytest.mark.parametrize("tasks", [200, 5000, 1_000_000])
+@pytest.mark.parametrize("tasks", [200, 5000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_presets_are_solved_and_their_schedules_pass(tasks: int):
     instance = generate(f"fig5/{tasks}")
     found = solve_grouped(instance)

@@ -87,11 +87,11 @@ def test_counts_and_relaxation_lie_below(seed):
 
 
 @pytest.mark.parametrize("objective", ["decode", "response"])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_it_is_the_published_program(seed, objective):
     """More blocks than brute force can do."""
     instance = tiny(2000 + seed, servers=3, blocks=6, clients=1 + seed % 2)
-    published = solve_milp(published_program(instance, objective).problem, Limits(work=3000))
+    published = solve_milp(published_program(instance, objective).problem, Limits(work=500))
     try:
         found = solve_exact(instance, objective=objective)
     except Infeasible:

@@ -79,7 +79,7 @@ def test_room_by_hand():
 def test_prices_on_blocks_lift_it_above_the_floor():
     """The fast server has room for 6 of 9 blocks of three requests; the floor gives it all 9."""
     instance = build(
-        memory=(40, 200), blocks=3, decode=(1.0, 50.0), token=((0.0, 0.0),), requests=(3,)
+        memory=(40, 200), blocks=3, decode=(1.0, 50.0), token=((1.0, 1.0),), requests=(3,)
     )
     assert lower_bound(instance) > 1.5 * floor_s(instance)
     assert lower_bound(instance) <= Reference(instance_to_document(instance)).optimum()

@@ -32,7 +32,7 @@ def test_its_optimum_is_that_of_brute_force(seed):
 
 
 def test_its_own_objective_leaves_the_prompt_out():
-    instance = tiny(3)
+    instance = build()
     program = published_program(instance)
     found = solve_milp(program.problem)
     schedule = program.schedule(found.x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pyomo.environ as pyo
@@ -29,7 +30,7 @@ def model() -> pyo.ConcreteModel:
 
 def test_the_numbers_are_the_models():
     problem, columns = from_pyomo(model())
-    assert [column.name for column in columns] == list(problem.col_names)
+    assert len(columns) == problem.columns
     assert list(problem.col_names) == ["x", "y[1]", "y[2]", "unused", "flag"]
     assert problem.integrality.tolist() == [True, False, False, False, True]
     assert problem.col_lower.tolist() == [0, -1, -1, -math.inf, 0]
@@ -55,6 +56,13 @@ def test_names_are_made_up_when_asked():
     problem, _ = from_pyomo(model())
     assert len(problem.row_names) == 4
     assert problem.col_names[1:3] == ["y[1]", "y[2]"]
+
+
+def test_names_outlive_the_callers_model():
+    problem, _ = from_pyomo(model())
+    gc.collect()
+    assert list(problem.col_names)[:2] == ["x", "y[1]"]
+    assert problem.row_names[0] == "at_least"
 
 
 def test_two_rows_with_two_sides_after_one_another():

@@ -25,10 +25,14 @@ _AT_MOST, _AT_LEAST = 1, -1  # Pyomo's mark of a row that stands for one side of
 
 
 class ComponentNames(Sequence[str]):
-    """Names of Pyomo components, made up when asked: at scale they cost more than the matrix."""
+    """Names of Pyomo components, made up when asked: at scale they cost more than the matrix.
 
-    def __init__(self, components: Sequence[Any]) -> None:
+    The model is held, as components do not hold it, and have no name without it.
+    """
+
+    def __init__(self, components: Sequence[Any], model: pyo.ConcreteModel) -> None:
         self.components = components
+        self.model = model
 
     def __len__(self) -> int:
         return len(self.components)
@@ -68,8 +72,8 @@ def from_pyomo(model: pyo.ConcreteModel) -> tuple[Problem, list[Any]]:
             cost=cost,
             offset=float(form.c_offset[0]),
             integrality=_integrality(columns),
-            row_names=ComponentNames(constraints),
-            col_names=ComponentNames(columns),
+            row_names=ComponentNames(constraints, model),
+            col_names=ComponentNames(columns, model),
         )
     return problem, columns
 

@@ -72,7 +72,7 @@ def _system(types: tuple[str, ...], rng: np.random.Generator, slot_ms: int, task
     kind = np.tile(np.repeat(np.arange(len(types)), SERVERS_PER_TYPE), REGIONS)
     place = rng.uniform(0.0, 1.0, (REGIONS, 2))
     apart = np.sqrt(((place[:, None] - place[None]) ** 2).sum(axis=2))
-    held = np.array([TASKS_PER_SERVER[name] for name in types]) * tasks // SIZES[0]
+    held = -(-np.array([TASKS_PER_SERVER[name] for name in types]) * tasks // SIZES[0])
     service = np.array([SERVICE_S[name] for name in types])
     one_model = np.zeros((len(types), 1))
     return System(
