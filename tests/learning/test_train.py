@@ -48,18 +48,6 @@ def test_an_update_changes_the_policy(instance, head):
     assert all(math.isfinite(value) for value in figures.values())
 
 
-def test_the_paper_reward_improves(instance):
-    """Without queues reward (3) is a quadratic whose best answer the anchor with λ = 3 misses."""
-    task = Task(reward="paper", smooth_weight=0.0, queue_weight=0.0)
-    learner = trainer(instance, "softmax", task, rollout_slots=8, rate=3e-3, alignment=5.0)
-    learner.networks.policy.smoothing = 3.0
-    first = np.mean([learner.update()["reward"] for _ in range(3)])
-    for _ in range(12):
-        learner.update()
-    last = np.mean([learner.update()["reward"] for _ in range(3)])
-    assert last > first
-
-
 def test_advantages_by_a_loop(instance):
     learner = trainer(instance, discount=0.9, trace=0.8)
     rng = torch.Generator().manual_seed(0)
