@@ -711,7 +711,9 @@ def _schedule(
     solver_watch: SolverWatch | None,
 ) -> Run | Result:
     """What a policy or an offline method does on the jury's instance; both have ``seconds``."""
-    if is_placement(jury.instance) or name not in OFFLINE:
+    if is_placement(jury.instance):
+        return _solve_placement(jury.instance, name, seed, limits)
+    if name not in OFFLINE:
         return _run(jury.instance, name, seed, watch)
     watch(name, 0, 1)
     if name == OPTIMAL:
@@ -729,7 +731,8 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
         from torta_opt.placement.offline import check_method
 
         for name in policies:
-            check_method(name)
+            if name != OPTIMAL:
+                check_method(name)
         return
     from torta_opt.policies.registry import create
 

@@ -27,12 +27,12 @@ def test_floor_is_the_closed_form_and_names_itself() -> None:
 
 def test_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        InvalidInput, match="method: 'nothing' is not a bound; known: floor, merged, lp, milp, auto"
+        InvalidInput, match="method: 'nothing' is not a bound; known: floor, merged, lp, windows, milp, auto"
     ):
         compute(INSTANCE, "nothing")
 
 
-@pytest.mark.parametrize("method", ["merged", "lp", "milp"])
+@pytest.mark.parametrize("method", ["merged", "lp", "windows", "milp"])
 def test_bounds_of_the_program_hold_and_can_tell(method: str) -> None:
     schedule = make_schedule(INSTANCE, processing=[(0, 0, 0, 1), (1, 0, 0, 2)])
     result = compute(INSTANCE, method)

@@ -114,6 +114,15 @@ def _merged(instance: Instance, task: Task) -> Proof:
     return Proof(value, holds=holds, merged=found, interrupted=found.interrupted)
 
 
+def _windows(instance: Instance, task: Task) -> Proof:
+    from torta_opt.bounds.windows import windows_bound
+
+    found = windows_bound(
+        instance, task.limits, constraints=task.constraints, on_progress=task.watch
+    )
+    return _proof(instance, found)
+
+
 def _milp(instance: Instance, task: Task) -> Proof:
     from torta_opt.bounds.milp import milp_bound
 
@@ -148,6 +157,11 @@ METHODS: dict[str, BoundMethod] = {
     "lp": BoundMethod(
         "the linear relaxation of the allocation program: servers may be fractions",
         _lp,
+    ),
+    "windows": BoundMethod(
+        "the linear relaxation in windows of a few slots, coupled by prices: minutes where lp "
+        "takes hours",
+        _windows,
     ),
     "milp": BoundMethod(
         "branch and bound on the allocation program: servers are whole",

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from torta_opt.bounds import document as bound_document
 from torta_opt.bounds.registry import AUTO, BoundResult
 from torta_opt.instance.document import parse
-from torta_opt.io import Infeasible, InvalidInput
+from torta_opt.io import Infeasible, InvalidInput, LimitReached
 from torta_opt.placement import schedule as schedule_document
 from torta_opt.placement.cg_bprr import online_requests
 from torta_opt.placement.data import PlacementInstance, PlacementSchedule
 from torta_opt.placement.document import placement_sha256
 from torta_opt.placement.evaluate import PlacementEvaluation, evaluate
 from torta_opt.placement.floor import floor_costs, floor_s
+from torta_opt.placement.lower_bound import lower_bound
 from torta_opt.placement.offline import METHODS, check_method, solve_offline
 from torta_opt.placement.rules import check_feasible
 from torta_opt.placement.verify import PlacementVerification, verify
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from torta_opt.solvers import Limits
 
 ROUNDING = 1e-9  # of a cost: what float64 sums can be off by, and more
-BOUNDS = {"floor": "closed form: every request as if it were alone"}
+BOUNDS = {
+    "floor": "closed form: every request as if it were alone",
+    "combinatorial": "the same with the cache room of servers priced: milliseconds, no solver",
+    "milp": "branch and bound on the exact program",
+}
+OPTIMAL = "optimal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,12 @@ def solve(
     seed: int = 0,
     limits: Limits | None = None,
 ) -> Solved:
-    """The schedule that ``method`` finds, verified and priced. Raises Infeasible."""
+    """The schedule that ``method`` finds, verified and priced. Raises Infeasible.
+
+    ``limits`` are those of ``optimal``; LimitReached where they left no time for any schedule.
+    """
+    if method == OPTIMAL:
+        return _solve_exactly(instance, limits)
     check_method(method)
     check_feasible(instance, instance.requests)
     begin = time.perf_counter()
@@ -79,7 +90,28 @@ def bound(
     begin = time.perf_counter()
     costs = floor_costs(instance)
     value = sum(costs.values())
-    return BoundResult(value, "floor", False, time.perf_counter() - begin, costs)
+    source = "combinatorial" if method == AUTO else method
+    if source == "combinatorial":
+        value = max(value, lower_bound(instance))
+    elif source == "milp":
+        from torta_opt.placement.exact import solve_exact
+
+        value = max(value, solve_exact(instance, limits).bound)
+    if source != "floor":
+        costs = {}
+    return BoundResult(value, source, False, time.perf_counter() - begin, costs)
+
+
+def _solve_exactly(instance: PlacementInstance, limits: Limits | None) -> Solved:
+    from torta_opt.placement.exact import solve_exact
+
+    check_feasible(instance, instance.requests)
+    found = solve_exact(instance, limits)
+    if found.schedule is None:
+        raise LimitReached(f"{instance.name}: no schedule found within the limits")
+    verify(instance, found.schedule).raise_if_broken(OPTIMAL)
+    priced = evaluate(instance, found.schedule)
+    return Solved(found.schedule, priced, found.seconds, found.bound)
 
 
 def check(instance: PlacementInstance, document: dict[str, Any]) -> Checked:
@@ -170,10 +202,12 @@ def _check_bound(instance: PlacementInstance, document: dict[str, Any]) -> Check
             f"is not that of instance {instance.name!r}: the bound was made for another one",
             field="instance_sha256",
         )
-    if entry.source != "floor":
+    if entry.source not in ("floor", "combinatorial"):
         raise InvalidInput(f"{entry.source!r} cannot be checked without a solver", field="source")
     least = floor_s(instance)
+    if entry.source == "combinatorial":
+        least = max(least, lower_bound(instance))
     if entry.value <= least + ROUNDING * abs(least):
         return Checked("bound", bound=entry.value)
-    problem = f"bound-too-high: value is {entry.value!r}, the floor is {least!r}"
+    problem = f"bound-too-high: value is {entry.value!r}, the {entry.source} is {least!r}"
     return Checked("bound", (problem,), {"bound-too-high": 1}, bound=entry.value)
