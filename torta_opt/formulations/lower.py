@@ -35,16 +35,21 @@ def lower(
     pools: Pools | None = None,
     method: str = "optimal",
     rank: np.ndarray | None = None,
+    barred: np.ndarray | None = None,
 ) -> Schedule:
     """A legal schedule close to an answer of the program (``AllocationProgram.values``).
 
-    ``rank`` (S,): servers of a pool with a low rank start first and stop last. Raises ValueError if
-    a server count is not an integer.
+    rank     (S,): servers of a pool with a low rank start first and stop last
+    barred   (T, S, C) true where a server is not to process a class
+
+    Raises ValueError if a server count is not an integer.
     """
     pools = Pools.of(instance) if pools is None else pools
     command, command_model = name_servers(pools, values, rank)
     routing = round_routing(instance, values["x"])
-    processing = _process(instance, pools, values, routing, command, command_model)
+    if barred is None:
+        barred = np.zeros((*command.shape, len(instance.system.classes)), bool)
+    processing = _process(instance, pools, values, routing, command, command_model, barred)
     return Schedule(routing, command, command_model, processing, method=method)
 
 
@@ -176,6 +181,7 @@ def _process(
     routing: np.ndarray,
     command: np.ndarray,
     command_model: np.ndarray,
+    barred: np.ndarray,
 ) -> np.ndarray:
     """(T, S, C) whole requests that named servers process; may still change ``routing``."""
     system = instance.system
@@ -191,7 +197,7 @@ def _process(
         hot = system.hot_permille * hot_before // 1000
         left = np.floor(values["q"][t] + values["expired"][t] + SLACK).astype(np.int64)
         sites = [
-            _Site(instance, pools, t, servers, fleet.model, fleet.usable_ms, hot)
+            _Site(instance, pools, t, servers, fleet.model, fleet.usable_ms, hot, barred[t])
             for servers in members
         ]
         for j, site in enumerate(sites):
@@ -289,6 +295,7 @@ class _Site:
     model: np.ndarray
     usable_ms: np.ndarray
     hot: np.ndarray
+    barred: np.ndarray
     done: np.ndarray = field(init=False)
     spare_ms: np.ndarray = field(init=False)
 
@@ -298,6 +305,7 @@ class _Site:
         self.hot = self.hot[self.servers]
         self.spare_ms = self.usable_ms[self.servers].copy()
         fits = self.model[self.servers][:, None] == system.class_model
+        fits &= ~self.barred[self.servers]
         self.work_ms = np.where(fits, system.server_ms[kind], 0)
         self.done = np.zeros(self.work_ms.shape, np.int64)
         self.pool = self.pools.of_server[self.servers]

@@ -80,6 +80,9 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     kept["x"] = served.arrivals[:, None].astype(float)
     usd = merged.pools.on_usd.mean(axis=0)[merged.pools.of_server]
     plan = lower(served, kept, pools=Pools.of(served), rank=usd)
+    if dropped.any():
+        barred = _barred(instance, plan, dropped)
+        plan = lower(served, kept, pools=Pools.of(served), rank=usd, barred=barred)
     inflow = _inflow(instance, served, plan)
     inflow = _send_rest(instance, plan, inflow)
     routing = route(instance, inflow)
@@ -118,6 +121,27 @@ def _waiting(dropped: np.ndarray, merged: Instance) -> np.ndarray:
         oldest = np.maximum(slots - deadline + 1, 0)
         waiting[:, c] = reached[slots + 1, c] - reached[oldest, c]
     return waiting
+
+
+def _barred(instance: Instance, plan: Schedule, dropped: np.ndarray) -> np.ndarray:
+    """(T, S, C) true where a region is to process none of a class, so that some of it can expire.
+
+    First in, first out serves those first that are to expire, if they wait where their class is
+    processed: all others there would wait longer. So each class expires in one region, where
+    ``plan`` processes the least of it while that lasts.
+    """
+    system = instance.system
+    barred = np.zeros(plan.processing.shape, bool)
+    for c in np.flatnonzero(dropped.any(axis=0)):
+        reached = np.append(0, dropped[:, c].cumsum())
+        slots = np.arange(len(dropped))
+        oldest = np.maximum(slots - int(system.deadline_slots[c]), 0)
+        expiring = reached[slots + 1] > reached[oldest]
+        work = plan.processing[expiring, :, c].sum(axis=0)
+        by_region = np.bincount(system.server_region, work, len(system.regions))
+        servers = system.server_region == int(np.argmin(by_region))
+        barred[np.ix_(expiring, servers, [c])] = True
+    return barred
 
 
 def _send_rest(instance: Instance, plan: Schedule, inflow: np.ndarray) -> np.ndarray:
