@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help gap test test-all bench instances placement-study schemas lint format clean
+.PHONY: help gap test test-all bench instances placement-study schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18

@@ -12,16 +12,12 @@ need: there a request cannot have what it would take alone.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-
-import numpy as np
 
 from torta_opt.placement.data import PlacementInstance
 from torta_opt.placement.exact import solve_exact
 from torta_opt.placement.floor import floor_s
 from torta_opt.placement.lower_bound import lower_bound
-from torta_opt.placement.network import bundled_network
-from torta_opt.placement.presets import clustered, large, scattered
+from torta_opt.placement.presets import clustered, large, mix
 from torta_opt.placement.published_milp import published_program
 from torta_opt.solvers import Limits, solve_milp
 
@@ -29,28 +25,6 @@ HEAD = (
     "instance            J   R  floor %  comb %        cost   gap %  exact s  proved by"
     "      published gap %"
 )
-
-
-def mix(seed: int, slack: float = 1.35, output_tokens: int = 512) -> PlacementInstance:
-    """2 fast and 6 to 9 slow servers with memory for all blocks and caches ``slack`` times."""
-    rng = np.random.default_rng(seed)
-    slow, requests = int(rng.integers(6, 10)), int(rng.integers(3, 7))
-    base = scattered(
-        bundled_network("bellcanada"),
-        servers=2 + slow,
-        seed=seed,
-        fast_share=2 / (2 + slow),
-        requests=requests,
-        output_tokens=output_tokens,
-        name=f"mix-{seed}",
-    )
-    servers = base.servers
-    fast = servers.decode_ms == servers.decode_ms.min()
-    weight = np.where(fast, rng.uniform(30, 60, len(fast)), rng.uniform(8, 20, len(fast)))
-    need = base.llm.blocks * (base.llm.block_bytes + requests * base.cache_bytes)
-    memory = (weight / weight.sum() * need * slack).astype(np.int64)
-    unlimited = np.full(len(fast), base.llm.blocks)
-    return replace(base, servers=replace(servers, memory_bytes=memory, most_blocks=unlimited))
 
 
 def instances() -> dict[str, PlacementInstance]:

@@ -106,13 +106,13 @@ class TestGap:
 
     def test_another_bound_stands_beside_the_floor(self, monkeypatch: pytest.MonkeyPatch) -> None:
         instance, schedule = instance_and_schedule()
-        method = BoundMethod("half the cost", lambda *_: Proof(46.5), certified=True)
+        method = BoundMethod("half the cost", lambda *_: Proof(46.5))
         monkeypatch.setitem(METHODS, "half", method)
         report = api.gap(instance, schedules={"mine": schedule}, bound_method="half")
         document = report.to_document()
         assert document["floor"] == 3.0
         assert document["bound"]["value"] == 46.5
-        assert (document["bound"]["source"], document["bound"]["certified"]) == ("half", True)
+        assert (document["bound"]["source"], document["bound"]["certified"]) == ("half", False)
         assert document["results"][0]["gap"] == 0.5
         assert document["results"][0]["avoidable_gap"] == 46.5 / 90
 

@@ -99,9 +99,21 @@ class TestRoot:
     def test_version(self, torta: Torta) -> None:
         assert torta("--version").out == f"torta-opt {__version__}\n"
 
+    def test_nothing_asked_for_shows_the_help(self, torta: Torta) -> None:
+        answer = torta()
+        assert (answer.code, answer.err) == (2, "")
+        assert "Usage: torta-opt" in answer.out
+
     @pytest.mark.parametrize(
         ("arguments", "rule"),
         [
+            (
+                ["generate", "paper/abilene", "-o", "x", "--set", "name=1"],
+                "name: is not a parameter",
+            ),
+            (["generate", "placement/tiny", "-o", "x", "--set", "name=1"], "name: is not a"),
+            (["bound", "x", "--threads", "999999999"], "Invalid value for '--threads'"),
+            (["gap", "x", "--policies", ","], "--policies: names no policy"),
             (["fly"], "No such command 'fly'"),
             (["gap"], "Missing argument 'INSTANCE...'"),
             (["gap", "x", "--fast"], "No such option: --fast"),
@@ -726,6 +738,30 @@ class TestOutput:
             assert json.loads(done.stdout)
 
 
+class TestInputsStay:
+    """No command writes over a file that it reads."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["solve", "{}", "--method", "round_robin", "-o", "{}"],
+            ["bound", "{}", "--method", "floor", "-o", "{}"],
+            ["export", "{}", "--format", "mps", "-o", "{}"],
+            ["compare", "{}", "--policies", "round_robin", "-o", "{}"],
+            ["import", "azure", "{}", "-o", "{}"],
+            ["generate", "--topology", "{}", "-o", "{}"],
+        ],
+    )
+    def test_output_is_not_an_input(
+        self, command: list[str], torta: Torta, files: dict[str, Path]
+    ) -> None:
+        before = files["instance"].read_bytes()
+        answer = torta(*(each.format(files["instance"]) for each in command))
+        assert answer.code == 2
+        assert answer.complaint.endswith("is read by this command: write to another file")
+        assert files["instance"].read_bytes() == before
+
+
 class TestInterrupt:
     def test_gap_keeps_what_is_complete(
         self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
@@ -763,6 +799,57 @@ class TestInterrupt:
         assert process.returncode == 0
         assert json.loads(out)["status"] == "interrupted"
         assert err == "interrupted\n"
+
+    def test_ctrl_c_twice_ends_at_once(self, tmp_path: Path) -> None:
+        """The solver still works then, and C++ would abort the process on the usual way out."""
+        save_instance(generate("paper/abilene", slots=60), tmp_path / "i.json.gz")
+        started = tmp_path / "started"
+        script = (
+            "import sys, threading, time, pathlib\n"
+            "from torta_opt import cli\n"
+            "from torta_opt.solvers import running\n"
+            "def tell():\n"
+            "    while not running.is_left_behind(): time.sleep(0.01)\n"
+            f"    pathlib.Path({str(started)!r}).touch()\n"
+            "threading.Thread(target=tell, daemon=True).start()\n"
+            "cli.main()\n"
+        )
+        command = [sys.executable, "-c", script, "bound", str(tmp_path / "i.json.gz")]
+        process = subprocess.Popen(
+            [*command, "--method", "lp", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not started.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (0, "interrupted\n")
+        assert json.loads(out)["status"] == "interrupted"
+
+    def test_gap_ends_with_an_offline_method_that_was_interrupted(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from torta_opt.search import merged
+
+        plan = merged.plan_merged
+
+        def interrupted(*arguments: Any) -> Any:
+            raise merged.PlanInterrupted(plan(*arguments))
+
+        monkeypatch.setattr(merged, "plan_merged", interrupted)
+        arguments = ["--policies", "clairvoyant,round_robin", "--json"]
+        answer = torta("gap", files["instance"], *arguments)
+        assert (answer.code, answer.document["status"]) == (0, "interrupted")
+        assert [each["policy"] for each in answer.document["results"]] == ["clairvoyant"]
+        solved = torta("solve", files["instance"], "--method", "clairvoyant", "--json")
+        assert (solved.code, solved.document["status"]) == (0, "interrupted")
+        assert solved.document["cost"] == answer.document["results"][0]["cost"]
 
     @pytest.mark.slow
     def test_ctrl_c_keeps_the_best_schedule_so_far(self, tmp_path: Path) -> None:

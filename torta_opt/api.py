@@ -103,7 +103,7 @@ class Result:
         """Against the bound proved on the way; None without one, or if the cost is 0."""
         if self.bound is None or self.cost == 0:
             return None
-        return max(self.cost - self.bound, 0.0) / abs(self.cost)
+        return (self.cost - self.bound) / abs(self.cost)
 
     def to_document(self) -> dict[str, Any]:
         proved = {} if self.bound is None else {"bound": self.bound, "gap": self.gap}
@@ -267,7 +267,7 @@ def solve(
     Block placement has methods of its own.
     """
     if is_placement(instance):
-        return _solve_placement(instance, method, seed, limits, start, constraints)
+        return _solve_placement(instance, method, seed, limits, start, constraints, solver_watch)
     if method == OPTIMAL:
         return _solve_optimal(instance, limits, start, constraints, solver_watch)
     if start is not None or constraints:
@@ -296,7 +296,7 @@ def bound(
     if is_placement(instance):
         from torta_opt.placement import door
 
-        return door.bound(instance, method, limits)
+        return door.bound(instance, method, limits, solver_watch)
     from torta_opt.bounds.registry import Task, compute
 
     return compute(instance, method, Task(limits, tuple(constraints), solver_watch))
@@ -314,15 +314,17 @@ def gap(
     constraints: Sequence[UserConstraint] = (),
     sensitivity: Sequence[str] = (),
     solver_watch: SolverWatch | None = None,
+    proved: BoundResult | None = None,
 ) -> GapReport:
     """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
 
     Offline methods stand among ``policies`` where they are named.
     ``schedules`` are further schedules by the name they get in the report. ``sensitivity`` names
     other weights (``SENSITIVITY``: time at a quarter and at four times its price) at which all of
-    it is done again. ``watch`` is called with what is being done, the slots done and the slots of
-    all. Ctrl-C ends the comparison with what is complete. Raises VerificationFailed if a schedule
-    costs less than the bound, or lies outside the program that proved it: then one of the two is
+    it is done again. ``proved`` is a bound that is known already, as ``load_bound`` gives it; other
+    weights need one of their own. ``watch`` is called with what is being done, the slots done and
+    the slots of all. Ctrl-C ends the comparison with what is complete. Raises VerificationFailed if
+    a schedule costs less than the bound, or lies outside the program that proved it: then one of the two is
     wrong, and no number is given.
     """
     picked = policies is not None
@@ -330,7 +332,7 @@ def gap(
         policies = [] if schedules else policy_names(instance)
     _check_policies(policies, instance)
     watch = watch or _unwatched
-    jury = _Jury(instance, bound_method, limits, tuple(constraints), watch, solver_watch)
+    jury = _Jury(instance, bound_method, limits, tuple(constraints), watch, solver_watch, proved)
     results: list[GapResult] = []
     others: dict[str, GapReport] = {}
     left_out: dict[str, str] = {}
@@ -350,6 +352,8 @@ def gap(
                 left_out[name] = str(error)
                 continue
             results.append(jury.judge(name, run.schedule, run.seconds))
+            if isinstance(run, Result) and run.status == INTERRUPTED:
+                raise KeyboardInterrupt
         for weights in sensitivity:
             others[weights] = gap(
                 reweighted(instance, weights),
@@ -382,10 +386,11 @@ class _Jury:
         constraints: tuple[UserConstraint, ...],
         watch: Watch,
         solver_watch: SolverWatch | None,
+        proved: BoundResult | None,
     ) -> None:
-        watch(f"bound: {method}", 0, 1)
+        watch(f"bound: {method if proved is None else proved.source}", 0, 1)
         self.instance, self.constraints = instance, constraints
-        self.proved = bound(
+        self.proved = proved or bound(
             instance, method, limits=limits, constraints=constraints, solver_watch=solver_watch
         )
         is_floor = self.proved.source == "floor"
@@ -462,11 +467,12 @@ def verify_file(instance: Instance, path: Path) -> Check:
         bound_document.FORMAT: (bound_document.VERSION, _check_bound),
     }
     if is_placement(instance):
+        from torta_opt.placement import bound as placement_bound
         from torta_opt.placement import schedule as placement_schedule
 
         checks = {
             placement_schedule.FORMAT: (placement_schedule.VERSION, _check_placement),
-            bound_document.FORMAT: (bound_document.VERSION, _check_placement),
+            placement_bound.FORMAT: (placement_bound.VERSION, _check_placement),
         }
     document = read_document(path, {name: version for name, (version, _) in checks.items()})
     _, check = checks[document["format"]]
@@ -474,6 +480,25 @@ def verify_file(instance: Instance, path: Path) -> Check:
         return check(instance, document)
     except InvalidInput as error:
         raise error.within(os.fspath(path)) from None
+
+
+def load_bound(path: Path, instance: Instance) -> BoundResult:
+    """The bound in a file, derived again from its certificate without a solver.
+
+    Raises InvalidInput if it is that of another instance or has no certificate, and
+    VerificationFailed if it claims more than can be derived.
+    """
+    from torta_opt.bounds import document as bound_document
+
+    _only_allocation(instance)
+    document = read_document(path, {bound_document.FORMAT: bound_document.VERSION})
+    try:
+        found = _rederived(instance, document)
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+    if found.problem:
+        raise VerificationFailed(f"{os.fspath(path)}: {found.problem}")
+    return found.result
 
 
 def describe(instance: Instance) -> dict[str, Any]:
@@ -612,6 +637,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schema of every file format, by the name of the format."""
     from torta_opt.bounds import document as bound_document
     from torta_opt.instance import weights_file
+    from torta_opt.placement import bound as placement_bound
     from torta_opt.placement import document as placement_document
     from torta_opt.placement import schedule as placement_schedule
 
@@ -622,6 +648,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         bound_document,
         placement_document,
         placement_schedule,
+        placement_bound,
     )
     return {home.FORMAT: home.json_schema() for home in homes}
 
@@ -642,13 +669,15 @@ def _solve_placement(
     limits: Limits | None = None,
     start: Schedule | None = None,
     constraints: Sequence[UserConstraint] = (),
+    solver_watch: SolverWatch | None = None,
 ) -> Result:
     from torta_opt.placement import door
 
-    if start is not None or constraints:
-        raise InvalidInput(f"{method} takes no start and no constraints", field="method")
-    found = door.solve(instance, method, seed, limits)
-    return Result(found.schedule, found.evaluation, found.seconds, bound=found.bound)
+    if constraints:
+        raise InvalidInput("constraints go with allocation instances, not with placement")
+    found = door.solve(instance, method, seed, limits, start, solver_watch)
+    status = INTERRUPTED if found.interrupted else DONE
+    return Result(found.schedule, found.evaluation, found.seconds, bound=found.bound, status=status)
 
 
 def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -689,17 +718,23 @@ def _solve_clairvoyant(
     instance: Instance, limits: Limits | None, solved: MergedBound | None = None
 ) -> Result:
     from torta_opt.bounds.merged import merged_bound
-    from torta_opt.search.merged import plan_merged
+    from torta_opt.search.merged import PlanInterrupted, plan_merged
 
-    began = time.perf_counter()
+    began, status = time.perf_counter(), DONE
     solved = solved or merged_bound(instance, limits)
-    schedule = plan_merged(instance, solved, limits)
+    try:
+        schedule = plan_merged(instance, solved, limits)
+    except PlanInterrupted as error:
+        if error.schedule is None:
+            raise
+        schedule, status = error.schedule, INTERRUPTED
     if schedule is None:
         raise LimitReached(f"{instance.name}: no schedule found within the limits")
     schedule = dataclasses.replace(schedule, method=CLAIRVOYANT)
     verify(instance, schedule).raise_if_broken(CLAIRVOYANT)
     seconds = time.perf_counter() - began
-    return Result(schedule, evaluate(instance, schedule), seconds, bound=solved.value)
+    evaluation = evaluate(instance, schedule)
+    return Result(schedule, evaluation, seconds, bound=solved.value, status=status)
 
 
 def _schedule(
@@ -759,17 +794,51 @@ def _check_placement(instance: Instance, document: dict[str, Any]) -> Check:
 
 
 def _check_bound(instance: Instance, document: dict[str, Any]) -> Check:
-    """A bound is checked by proving it again, where that takes no solver."""
-    from torta_opt.bounds.document import bound_from_document
+    """A bound is checked by deriving it again without a solver."""
+    found = _rederived(instance, document)
+    if not found.problem:
+        return Check(instance.name, "bound", bound=found.result.value)
+    return Check(
+        instance.name, "bound", (found.problem,), {"bound-too-high": 1}, bound=found.result.value
+    )
 
+
+@dataclass(frozen=True)
+class _Rederived:
+    """What a bound file proves, and what is wrong with what it claims."""
+
+    result: BoundResult
+    problem: str = ""
+
+
+def _rederived(instance: Instance, document: dict[str, Any]) -> _Rederived:
+    from torta_opt.bounds.document import bound_from_document, certificate_from_document
+    from torta_opt.bounds.registry import BoundResult, membership, rederived
+
+    began = time.perf_counter()
     entry = bound_from_document(document, instance)
-    if entry.source != "floor":
-        raise InvalidInput(f"{entry.source!r} cannot be checked without a solver", field="source")
-    least = bound(instance, "floor").value
-    if entry.value <= least + ROUNDING * abs(least):
-        return Check(instance.name, "bound", bound=entry.value)
-    problem = f"bound-too-high: value is {entry.value!r}, the floor is {least!r}"
-    return Check(instance.name, "bound", (problem,), {"bound-too-high": 1}, bound=entry.value)
+    certificate = certificate_from_document(entry, instance)
+    if certificate is None:
+        if entry.source != "floor":
+            raise InvalidInput(
+                f"{entry.source!r} cannot be checked without a solver or a certificate",
+                field="source",
+            )
+        value, holds = bound(instance, "floor").value, None
+    else:
+        value, holds = rederived(certificate, instance), membership(certificate, instance)
+    result = BoundResult(
+        value=value,
+        source=entry.source,
+        certified=certificate is not None,
+        seconds=time.perf_counter() - began,
+        holds=holds,
+        certificate=certificate,
+    )
+    if entry.value <= value + ROUNDING * abs(value):
+        return _Rederived(result)
+    what = "the floor" if certificate is None else "what its certificate proves"
+    return _Rederived(result, f"bound-too-high: value is {entry.value!r}, {what} is {value!r}")
 
 
 def _factor(weights: str) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt import __version__
-from torta_opt.io import InvalidInput, TortaOptError
+from torta_opt.io import Infeasible, InvalidInput, TortaOptError
 
 if TYPE_CHECKING:
     from torta_opt.api import SolverWatch, Watch
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _OPTIONS = {"file", "kind", "path", "preset", "progress", "seed"}  # not for --set
 INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
 PIPED_WIDTH = 100
+MAX_THREADS = 1024  # as in solvers.problem; more end a process, not an option error
 TABLES = "tables"  # the kind of import that reads no trace
 PLACEMENT = "placement/"  # before the names of block placement presets
 
@@ -62,14 +64,29 @@ WorkLimit = Annotated[
     int | None,
     typer.Option(metavar="N", help="nodes or iterations of a solver: stops alike everywhere"),
 ]
-Threads = Annotated[int, typer.Option(help="threads of a solver, 0: as it likes", min=0)]
+Threads = Annotated[
+    int, typer.Option(help="threads of a solver, 0: as it likes", min=0, max=MAX_THREADS)
+]
 
 
 def main() -> None:
     """Entry point of ``torta-opt``."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    _leave_at_once_if_a_solver_runs(code)
+    sys.exit(code)
+
+
+def _leave_at_once_if_a_solver_runs(code: int) -> None:
+    """End without the exit handlers of C++, which abort while HiGHS still works."""
+    running = sys.modules.get("torta_opt.solvers.running")
+    if running is None or not running.is_left_behind():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -80,6 +97,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
+        if not message:  # nothing was asked for: the help stands on stdout already
+            return 2
         return _complain(f"{message} (torta-opt --help lists what there is)", 2)
     if code == INTERRUPTED_CODE:
         _say("interrupted")
@@ -126,7 +145,7 @@ def generate(
     if every:
         written = _generate_all(Path(output), seed, parameters)
         return _show(json_, {"files": written}, lambda: "\n".join(written))
-    _check_writable(output)
+    _check_writable(output, topology)
     if topology is not None:
         instance = presets.generate_from_topology(topology, seed, **parameters)
     elif str(preset).startswith(PLACEMENT):
@@ -152,7 +171,7 @@ def import_(
     """Make an instance of a request trace, or of a folder of CSV tables."""
     from torta_opt.instance.imports import import_trace, load_tables
 
-    _check_writable(output)
+    _check_writable(output, trace)
     parameters = _parameters(settings)
     if kind == TABLES:
         if parameters:
@@ -218,7 +237,8 @@ def methods(json_: Json = False) -> None:
 def solve(
     instance: InstanceFile,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="optimal, a policy or a placement method")
+        str,
+        typer.Option(metavar="NAME", help="a policy, clairvoyant, optimal, or a placement method"),
     ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
@@ -240,7 +260,7 @@ def solve(
     from torta_opt import api
 
     if output is not None:
-        _check_writable(output)
+        _check_writable(output, instance, start)
     if method != api.OPTIMAL and (gap is not None or start is not None):
         raise InvalidInput(f"{method} takes no --gap and no --start", field="--method")
     limits = _limits(time_limit, work_limit, threads, seed, gap)
@@ -286,7 +306,7 @@ def bound(
     from torta_opt.io import write_document
 
     if output is not None:
-        _check_writable(output)
+        _check_writable(output, instance, weights)
     limits = _limits(time_limit, work_limit, threads)
     problem = _reweighted(_cut(api.open_instance(instance), slots), weights)
     with _watching_solver(method, time_limit) as solver_watch:
@@ -324,6 +344,10 @@ def gap(
     bound_method: Annotated[
         str, typer.Option("--bound", metavar="NAME", help="what to measure from")
     ] = "auto",
+    certificate: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="a bound file to measure from; it is checked first"),
+    ] = None,
     weights: Weights = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="also with time at a quarter and at 4 times")
@@ -342,7 +366,9 @@ def gap(
         raise InvalidInput("goes with one instance", field="--schedule")
     if sensitivity and weights is not None:
         raise InvalidInput("goes with the instance's own weights", field="--sensitivity")
-    names = None if policies is None else [name for name in policies.split(",") if name]
+    if certificate is not None and (len(instances) > 1 or bound_method != "auto"):
+        raise InvalidInput("goes with one instance and no --bound", field="--certificate")
+    names = None if policies is None else _policy_list(policies)
     limits = _limits(time_limit, work_limit, threads, seed)
     reports = []
     for path in instances:
@@ -350,6 +376,7 @@ def gap(
         own = _own_schedules(schedule or [], problem)
         problem = _reweighted(problem, weights)
         _warn(problem)
+        proved = None if certificate is None else api.load_bound(certificate, problem)
         with _watching() as watch, _watching_solver(bound_method, time_limit) as solver_watch:
             report = api.gap(
                 problem,
@@ -361,6 +388,7 @@ def gap(
                 limits=limits,
                 sensitivity=api.SENSITIVITY if sensitivity else (),
                 solver_watch=solver_watch,
+                proved=proved,
             )
         reports.append(report)
         if not json_:
@@ -373,6 +401,8 @@ def gap(
     documents = [report.to_document() for report in reports]
     if json_:
         _print_json(documents[0] if len(instances) == 1 else documents)
+    if all(report.left_out and not report.results for report in reports):
+        raise Infeasible("no method found a schedule")
     broken = [result for report in reports for result in report.results if not result.feasible]
     for result in broken:
         result.raise_if_infeasible()
@@ -395,7 +425,7 @@ def export(
     """Write the allocation program for another solver."""
     from torta_opt import api
 
-    _check_writable(output)
+    _check_writable(output, instance)
     problem = _cut(api.open_instance(instance), slots)
     size = api.export(problem, output, format_, relaxed=relaxed, named=named)
     document = {"instance": problem.name, "output": output, **size}
@@ -407,18 +437,20 @@ def export(
 def verify(
     instance: InstanceFile,
     file: Annotated[str, typer.Argument(metavar="FILE", help="schedule or bound file")],
+    weights: Weights = None,
+    slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Check a schedule or a bound against every rule."""
+    """Check a schedule against every rule, or derive a bound again, without a solver."""
     from torta_opt import api
 
-    problem = api.open_instance(instance)
+    problem = _reweighted(_cut(api.open_instance(instance), slots), weights)
     check = api.verify_file(problem, file)
 
     def table() -> Any:
         from torta_opt.report.tables import check_table
 
-        return check_table(check, file, _unit(problem))
+        return check_table(check, file, _unit(problem, weights))
 
     _show(json_, {"file": file, **check.to_document()}, table)
     if not check.ok:
@@ -426,21 +458,104 @@ def verify(
 
 
 @app.command()
+def simulate(
+    instance: InstanceFile,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="a placement method; ws_rr if none is named")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="FILE", help="place blocks as this schedule does instead")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(metavar="N", help="how many arrive; 1000 if not given")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="R", help="arrivals per second, of all clients")
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option(metavar="CSV", help="arrivals: arrival_s, client, tokens")
+    ] = None,
+    delays: Annotated[
+        str, typer.Option(metavar="zero|published", help="the authors' fixed delays, or none")
+    ] = "zero",
+    give_up: Annotated[
+        float | None, typer.Option(metavar="S", help="seconds a request waits at most")
+    ] = None,
+    jitter: Annotated[
+        float, typer.Option(metavar="J", help="spreads gaps between tries by ± this share")
+    ] = 0.0,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="CSV", help="one line a request")
+    ] = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Block placement: requests come one by one, wait, try again, are served."""
+    from torta_opt import api
+
+    if method is not None and schedule is not None:
+        raise InvalidInput("goes without --method", field="--schedule")
+    if requests is not None and trace is not None:
+        raise InvalidInput("goes without --requests: a trace has its own", field="--trace")
+    if output is not None:
+        _check_writable(output, instance, trace, schedule)
+    problem = api.open_instance(instance)
+    if not api.is_placement(problem):
+        raise InvalidInput("goes with placement instances, not with allocation", file=instance)
+    from torta_opt.placement.online import play, save_requests
+
+    placed = method or "ws_rr" if schedule is None else api.load_schedule(schedule, problem)
+    count = 1000 if requests is None else requests
+    played = play(problem, placed, count, rate, trace, delays, give_up, jitter, seed)
+    if output is not None:
+        save_requests(played, problem, output)
+    document = {"instance": problem.name, **played.to_document(), "output": output}
+
+    def table() -> Any:
+        from torta_opt.report.tables import simulation_table
+
+        return simulation_table(document)
+
+    _show(json_, document, table)
+
+
+@app.command()
 def train(
-    instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="to train on")],
+    instances: Annotated[
+        list[str], typer.Argument(metavar="INSTANCE...", help="files to train on, or a preset")
+    ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="NAME", help="as in models/mine")
     ],
+    seeds: Annotated[
+        str, typer.Option(metavar="A:B", help="seeds of a preset to train on, A to B−1")
+    ] = "1000:1008",
     validation: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="an instance that picks the best; may be repeated"),
+        typer.Option(metavar="FILE|A:B", help="what picks the best: files, or seeds of the preset"),
+    ] = None,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE|A:B", help="what the best is judged on in its card, likewise"),
     ] = None,
     reward: Annotated[str, typer.Option(metavar="cost|paper", help="what is rewarded")] = "cost",
     head: Annotated[str, typer.Option(metavar="beta|softmax", help="of the policy")] = "beta",
+    smoothing: Annotated[
+        float, typer.Option(metavar="λ", help="of what it starts as; 0: transport as it is", min=0)
+    ] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
     episode_slots: Annotated[
-        int | None, typer.Option(metavar="N", help="slots of an episode; all if not given")
+        int | None, typer.Option(metavar="N", help="slots of an episode; a rollout's if not given")
     ] = None,
+    every: Annotated[
+        int, typer.Option(metavar="N", help="updates from one judgement to the next", min=1)
+    ] = 10,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="where the networks learn")
+    ] = "auto",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="the curve also for TensorBoard, where installed")
+    ] = False,
     threads: Threads = 1,
     seed: Seed = 0,
     settings: Settings = None,
@@ -453,29 +568,31 @@ def train(
         raise InvalidInput("must be beta or softmax", field="--head")
     _check_writable(output + ".safetensors")
     options = _parameters(settings)
-    problems = [api.open_instance(path) for path in instances]
-    judges = [api.open_instance(path) for path in validation or []]
-    for problem in (*problems, *judges):
-        if api.is_placement(problem):
-            raise InvalidInput(f"{problem.name}: goes with allocation instances")
+    problems, judges, tests = _training_sets(instances, seeds, validation, held_out)
     import torch
 
     from torta_opt.learning.environment import Task
     from torta_opt.learning.ppo import Options
+    from torta_opt.learning.train import has_tensorboard
     from torta_opt.learning.train import train as run_training
 
+    if tensorboard and not has_tensorboard():
+        _say(f"tensorboard is not installed; the curve is in {output}.csv")
+        tensorboard = False
     try:
         chosen = Options(**options)
     except TypeError as error:
         raise InvalidInput(str(error).rpartition(" ")[2] + " is not an option", "--set") from None
     if threads:
         torch.set_num_threads(threads)
-    task = Task(reward=reward, episode_slots=episode_slots, micro={"load_weight": 0.0})
+    task = Task(reward=reward, episode_slots=episode_slots)
     with _watching() as watch:
 
         def progress(row: dict[str, float]) -> None:
             if watch is not None:
                 watch(f"training {output}", int(row["update"]), chosen.updates)
+            if "score" in row:
+                _say(f"update {row['update']}: {row['score']:.6g}")
 
         found = run_training(
             problems,
@@ -483,10 +600,15 @@ def train(
             task,
             chosen,
             validation=judges,
+            held_out=tests,
             head=head,
+            smoothing=smoothing,
             seed=seed,
+            every=every,
             resume=resume,
             watch=progress,
+            device=device,
+            tensorboard=tensorboard,
         )
     document = {
         "output": output,
@@ -494,11 +616,41 @@ def train(
         "updates": found.updates,
         "score": found.score,
         "untrained": found.base,
+        "held_out": found.networks.card.get("held_out"),
     }
     line = f"{output}: {found.score:.6g}, untrained {found.base:.6g}, {found.updates} updates"
     _show(json_, document, lambda: line)
     if found.status != api.DONE:
         _say(found.status)
+
+
+def _training_sets(
+    instances: list[str], seeds: str, validation: list[str] | None, held_out: list[str] | None
+) -> tuple[list[Instance], list[Instance], list[Instance]]:
+    """Instances to train on, to pick the best by, and to judge it on."""
+    from torta_opt import api
+    from torta_opt.instance.generate import generate, preset_names
+
+    preset = instances[0] if len(instances) == 1 and instances[0] in preset_names() else None
+
+    def open_all(names: list[str]) -> list[Instance]:
+        found: list[Instance] = []
+        for name in names:
+            if preset is not None and ":" in name:
+                found += [generate(preset, n) for n in _seed_range(name)]
+            else:
+                found.append(api.open_instance(name))
+        return found
+
+    sets = (
+        open_all([seeds] if preset else instances),
+        *map(open_all, (validation or [], held_out or [])),
+    )
+    for each in sets:
+        for problem in each:
+            if api.is_placement(problem):
+                raise InvalidInput(f"{problem.name}: goes with allocation instances")
+    return sets
 
 
 @app.command()
@@ -514,7 +666,7 @@ def compare(
         str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
     ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="seeds 0 to N−1", min=1)] = 1,
-    jobs: Annotated[int, typer.Option(metavar="N", help="runs at once", min=1)] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", help="runs at once", min=1, max=256)] = 1,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
@@ -523,12 +675,12 @@ def compare(
     from torta_opt.learning.compare import compare as run_all
     from torta_opt.learning.compare import summary
 
-    _check_writable(output)
+    _check_writable(output, *instances)
     problems = [_cut(api.open_instance(path), slots) for path in instances]
     for problem in problems:
         if api.is_placement(problem):
             raise InvalidInput(f"{problem.name}: goes with allocation instances")
-    names = api.policy_names() if policies is None else [n for n in policies.split(",") if n]
+    names = api.policy_names() if policies is None else _policy_list(policies)
     with _watching() as watch:
         progress = watch and functools.partial(watch, "comparing")
         rows = run_all(problems, names, range(seeds), output, jobs, progress)
@@ -595,6 +747,16 @@ def _slot_range(text: str) -> tuple[int, int]:
     return first, last
 
 
+def _seed_range(text: str) -> range:
+    try:
+        first, end = map(int, text.split(":"))
+    except ValueError:
+        first, end = -1, -1
+    if not 0 <= first < end:
+        raise InvalidInput(f"{text!r:.40} must be A:B with 0 ≤ A < B", field="--seeds")
+    return range(first, end)
+
+
 def _cut(instance: Instance, slots: str | None) -> Instance:
     from torta_opt import api
 
@@ -639,6 +801,13 @@ def _own_schedules(files: Sequence[str], instance: Instance) -> dict[str, Schedu
     return {label: load_schedule(file, instance) for label, file in zip(labels, files, strict=True)}
 
 
+def _policy_list(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise InvalidInput("names no policy", field="--policies")
+    return names
+
+
 def _parameters(settings: Sequence[str] | None) -> dict[str, Any]:
     """``KEY=VALUE`` pairs; a value is JSON where it can be, text otherwise."""
     parameters: dict[str, Any] = {}
@@ -663,6 +832,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
     from torta_opt.instance.generate import preset_names
     from torta_opt.instance.imports import TRACE_KINDS
     from torta_opt.placement import door
+    from torta_opt.placement.online import METHODS as ONLINE
     from torta_opt.placement.presets import PRESETS
     from torta_opt.policies.registry import summaries
 
@@ -671,6 +841,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
         "offline": OFFLINE,
         "bound": {name: method.summary for name, method in METHODS.items()},
         "placement": door.methods(),
+        "placement online": {name: online.summary for name, online in ONLINE.items()},
         "placement bound": door.BOUNDS,
         "preset": {
             **{name: _preset_summary(name) for name in preset_names()},
@@ -796,9 +967,13 @@ def _make_folder(folder: Path) -> None:
         raise InvalidInput(f"cannot be made: {error.strerror}", file=str(folder)) from None
 
 
-def _check_writable(output: str) -> None:
-    """Complain before the work is done, not after."""
+def _check_writable(output: str, *inputs: str | None) -> None:
+    """Complain before the work is done, not after; never write over what is read."""
     path = Path(output)
+    if any(
+        path.exists() and path.samefile(each) for each in inputs if each and Path(each).exists()
+    ):
+        raise InvalidInput("is read by this command: write to another file", file=output)
     if path.is_dir():
         raise InvalidInput("is a folder, not a file to write", file=output)
     if not path.parent.is_dir():

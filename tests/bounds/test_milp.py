@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from typing import Any
 
@@ -10,15 +11,22 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from support.optima import slack, tiniest
-from support.tiny import random_feasible_schedule
+from support.tiny import (
+    TINIEST,
+    TooLarge,
+    brute_force_optimum,
+    random_feasible_schedule,
+    random_tiny_instance,
+)
 
 from torta_opt.bounds import milp
 from torta_opt.bounds.lp import lp_bound
-from torta_opt.bounds.milp import TOLERANCE, milp_bound, money
+from torta_opt.bounds.milp import TOLERANCE, less_tolerance, milp_bound, money
 from torta_opt.formulations.constraints import UserConstraint
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
 from torta_opt.io import Infeasible, LimitReached
+from torta_opt.schedule import evaluate
 from torta_opt.solvers import Limits, Progress, Result, Status
 
 
@@ -106,9 +114,49 @@ def test_the_solvers_bound_is_taken_with_its_tolerance_off(
     monkeypatch.setattr(milp, "solve_milp", claims(bound=claim))
     found = milp_bound(instance)
     paid = money(found.program, lp_bound(instance).x)
-    assert found.value == claim - TOLERANCE * (claim + paid)
+    assert found.value == less_tolerance(found.program.problem(), claim, paid)
+    assert found.value < claim - TOLERANCE * (claim + paid)
+    assert found.value > claim - near(claim)
     assert found.claim == claim
     assert found.dual is None
+
+
+def worlds_apart(instance: Instance, money: float, expiry: float) -> Instance:
+    """Everything at ``money`` times its price, but a request that expires at ``expiry`` times."""
+    weights = instance.system.weights
+    scaled = {
+        name: getattr(weights, name) * money
+        for name in (
+            *("time_usd_per_s", "reroute_usd", "energy_factor", "rent_factor"),
+            *("transfer_factor", "loading_factor"),
+        )
+    }
+    dear = np.minimum(weights.expiry_usd * expiry, 1e9)
+    weights = dataclasses.replace(weights, expiry_usd=dear, frobenius_usd=0.0, **scaled)
+    return instance.with_weights(weights)
+
+
+@pytest.mark.parametrize(("money", "expiry"), [(1e-5, 1e6), (1e-7, 1e6), (1e-7, 1e9)])
+def test_prices_far_apart_leave_no_bound_above_the_best_schedule(
+    money: float, expiry: float
+) -> None:
+    """The solver's own claim is up to twice the optimum: its tolerances exceed what is at stake."""
+    overclaimed = 0
+    rng, limits = np.random.default_rng(21), dataclasses.replace(TINIEST, frobenius=0.0)
+    for _ in range(40):
+        instance = worlds_apart(random_tiny_instance(rng, limits), money, expiry)
+        try:
+            found = brute_force_optimum(instance, max_states=6000)
+        except TooLarge:
+            continue
+        best = float(found.cost)
+        paid = sum(map(abs, evaluate(instance, found.schedule).costs.values()))
+        for options in ({}, {"integer": True, "named": True}):
+            bound = milp_bound(instance, **options)
+            assert bound.value <= best + 1e-9 * paid, (bound.value, best)
+            overclaimed += bound.claim > best + 1e-2 * paid
+    if money == 1e-7:
+        assert overclaimed
 
 
 def test_ctrl_c_leaves_the_best_bound_so_far() -> None:

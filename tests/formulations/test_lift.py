@@ -97,6 +97,54 @@ def test_a_program_that_charges_too_much_is_noticed() -> None:
         assert not check_lift(dearer, schedule).ok
 
 
+@pytest.mark.parametrize("factor", [1e-9, 1e-5, 1e5])
+def test_a_millionth_too_much_is_noticed_at_any_prices(factor: float) -> None:
+    """What is noticed does not depend on the unit of money."""
+    noticed = 0
+    for instance, schedule in cases(seed=12, count=30):
+        weights = instance.system.weights
+        names = ("energy_factor", "rent_factor", "transfer_factor", "loading_factor")
+        factors = {name: getattr(weights, name) * factor for name in names}
+        weights = dataclasses.replace(weights.scaled(factor), frobenius_usd=0.0, **factors)
+        program = build_allocation_program(instance.with_weights(weights))
+        found = check_lift(program, schedule)
+        assert found.ok, found
+        assert found.objective == pytest.approx(found.cost, rel=1e-9, abs=1e-9 * found.paid)
+        if found.paid:
+            cheaper = check_lift(program, schedule, found.objective - 1e-6 * found.paid)
+            assert not cheaper.ok
+            noticed += 1
+    assert noticed > 20
+
+
+def test_prices_that_cancel_out_are_no_alarm() -> None:
+    """Rent that the grid pays back to the last digit: only rounding is left of both."""
+    instance = generate("small/switch")
+    system = instance.system
+    idle_kw = np.where(system.idle_kw > 0, system.idle_kw, 0.3)
+    rent = np.zeros_like(system.rent_usd_per_hour) + idle_kw * 0.7
+    system = dataclasses.replace(
+        system, idle_kw=idle_kw, peak_kw=idle_kw, rent_usd_per_hour=rent, hot_permille=0
+    )
+    weights = dataclasses.replace(
+        system.weights,
+        time_usd_per_s=0.0,
+        reroute_usd=0.0,
+        frobenius_usd=0.0,
+        transfer_factor=0.0,
+        loading_factor=0.0,
+        expiry_usd=np.zeros_like(system.weights.expiry_usd),
+    )
+    price = np.full_like(instance.price_usd_per_kwh, -0.7)
+    instance = dataclasses.replace(instance, system=system, price_usd_per_kwh=price)
+    instance = instance.with_weights(weights)
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        schedule = random_feasible_schedule(instance, rng)
+        found = check_lift(build_allocation_program(instance), schedule)
+        assert found.ok, found
+
+
 def test_a_program_that_lacks_columns_is_noticed() -> None:
     """Requests that have no column are lost, even if no row misses them."""
     for instance, schedule in cases(seed=8, count=40):

@@ -12,6 +12,8 @@ from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_i
 from torta_opt.formulations.merged import build_merged_program, check_merged, lift_merged
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
+from torta_opt.instance.rules import MAX_COUNT
+from torta_opt.io import LimitReached
 from torta_opt.schedule import Schedule, evaluate
 
 
@@ -89,3 +91,14 @@ def only_servers_cost(instance: Instance) -> Instance:
     )
     system = dataclasses.replace(instance.system, weights=weights, peak_kw=instance.system.idle_kw)
     return dataclasses.replace(instance, system=system)
+
+
+def test_more_requests_than_a_cell_may_hold_are_not_merged() -> None:
+    """Each region's are legal; a last routing that adds up to more is of no account."""
+    instance = generate("paper/abilene", slots=6)
+    many = np.full_like(instance.arrivals, MAX_COUNT)
+    with pytest.raises(LimitReached, match="too many to merge"):
+        build_merged_program(dataclasses.replace(instance, arrivals=many))
+    routed = np.where(instance.system.allowed, MAX_COUNT, 0)
+    initial = dataclasses.replace(instance.initial, routing=routed)
+    assert build_merged_program(dataclasses.replace(instance, initial=initial)).group.size

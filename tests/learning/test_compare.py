@@ -67,6 +67,17 @@ def test_a_strange_table_is_refused(tmp_path):
         read_table(table)
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"instance": 3}', b'{"a": 1}\nlast line', b"\x1f\x8b\x08", b"["]
+)
+def test_a_file_that_is_something_else_stays_as_it_is(content, instances, tmp_path):
+    table = tmp_path / "mine.json"
+    table.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"mine\.json: (is not a table|line 1 is not a row)"):
+        compare(instances[:1], POLICIES[:1], [0], table)
+    assert table.read_bytes() == content
+
+
 def test_intervals():
     found = interval([1.0, 2.0, 3.0, 4.0])
     assert found.mean == 2.5

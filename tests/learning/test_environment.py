@@ -7,12 +7,15 @@ import dataclasses
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from support.tiny import random_tiny_instance
 
 from torta_opt.instance.generate import generate
 from torta_opt.io import InvalidInput
 from torta_opt.learning.environment import BatchedMacro, MacroEnv, Task
+from torta_opt.networks.files import load_networks, new_networks, save_networks
+from torta_opt.policies.macro_state import request_scale
 from torta_opt.policies.registry import create
 from torta_opt.policies.runner import run
 from torta_opt.policies.torta import Torta
@@ -65,6 +68,50 @@ class TestAgainstTheReferee:
         alone = run(Torta(plan="smoothed", shrink=3.0), abilene[1]).schedule
         assert costs[1].sum() == pytest.approx(evaluate(abilene[1], alone).cost, rel=1e-9)
 
+    def test_a_network_decides_here_as_it_does_as_a_policy(self, abilene, tmp_path):
+        env, instance = BatchedMacro(abilene), abilene[0]
+        scale = request_scale(instance.system)
+        regions = instance.system.regions
+        networks = new_networks(regions, env.feature_count, "beta", 1.0, scale, 0)
+        with torch.no_grad():
+            networks.policy.body[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
+        save_networks(networks, tmp_path / "net")
+        policy = load_networks(tmp_path / "net").policy
+        state = env.reset()
+        over, total, changes = False, 0.0, 0.0
+        while not over:
+            with torch.no_grad():
+                share = policy.act(torch.from_numpy(state)).numpy()
+            changes += np.abs(share - (env.target + env.last) / 2).max()
+            state, _, over, info = env.step(share)
+            total += info["costs"][0].sum()
+        assert changes > 1.0  # it does not just do what an untrained one does
+        alone = run(Torta(weights=str(tmp_path / "net")), instance).schedule
+        assert total == pytest.approx(evaluate(instance, alone).cost, rel=1e-9)
+
+
+class TestStart:
+    def test_a_late_episode_finds_the_fleet_settled(self, abilene):
+        cold, warm = (BatchedMacro(abilene, Task(episode_slots=2, settle_slots=n)) for n in (0, 6))
+        costs = []
+        for env in (cold, warm):
+            env.reset(np.array([8, 8]))
+            assert (env.t == 8).all()
+            costs.append(env.step(env.target)[3]["costs"][:, 6].sum())  # starts
+            assert env.schedules()[0].routing.shape[0] == 1
+        assert costs[1] < costs[0] / 2
+
+    def test_settling_is_a_run_of_the_target(self, abilene):
+        env = BatchedMacro(abilene, Task(episode_slots=2, settle_slots=3))
+        env.reset(np.array([3, 3]))
+        whole = BatchedMacro(abilene)
+        whole.reset()
+        for _ in range(3):
+            whole.step(whole.target)
+        one, two = (each.step(each.target) for each in (env, whole))
+        assert np.array_equal(one[0], two[0])
+        assert np.array_equal(one[3]["costs"], two[3]["costs"])
+
 
 class TestReward:
     def test_paper(self, abilene):
@@ -100,6 +147,17 @@ class TestGymnasium:
             assert not cut
             total += facts["cost"]
         assert total == pytest.approx(evaluate(abilene[0], env.schedule()).cost)
+
+    def test_the_ppo_of_another_library_trains_on_it(self):
+        from stable_baselines3 import PPO
+
+        instance = random_tiny_instance(np.random.default_rng(3), regions=3, servers=4, slots=8)
+        learner = PPO("MlpPolicy", MacroEnv(instance), n_steps=16, batch_size=16, seed=0)
+        before = {n: p.detach().clone() for n, p in learner.policy.named_parameters()}
+        learner.learn(32)
+        after = dict(learner.policy.named_parameters())
+        assert learner.num_timesteps == 32
+        assert any(not torch.equal(before[name], after[name]) for name in before)
 
     def test_short_episodes_are_truncated(self, abilene):
         env = MacroEnv(abilene[0], Task(episode_slots=2))

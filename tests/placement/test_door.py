@@ -20,7 +20,7 @@ from torta_opt.placement.document import (
     save_placement,
 )
 from torta_opt.placement.offline import METHODS
-from torta_opt.placement.presets import PRESETS, clustered, placement_preset, tiny
+from torta_opt.placement.presets import PRESETS, clustered, mix, placement_preset, tiny
 from torta_opt.placement.schedule import save_placement_schedule, schedule_to_document
 
 
@@ -120,6 +120,77 @@ def test_bound_file_there_and_back(torta, file, tmp_path):
     save_placement(clustered(1), file)
     path.write_text(json.dumps(document))
     _refused(torta("verify", file, path), 2, "the bound was made for another one")
+
+
+@pytest.fixture
+def binding(tmp_path) -> Path:
+    path = tmp_path / "mix.json"
+    save_placement(mix(1), path)
+    return path
+
+
+@pytest.mark.parametrize("method", ["combinatorial", "tree", "milp"])
+def test_a_certified_bound_is_derived_from_its_proof(torta, binding, tmp_path, method):
+    path = tmp_path / "bound.json"
+    make = ("bound", binding, "--method", method, "--time-limit", 3, "-o", path, "--json")
+    proved = _document(torta(*make))
+    assert proved["certified"] is True
+    assert _document(torta("verify", binding, path, "--json"))["bound"] == proved["value"]
+    document = json.loads(path.read_text())
+    assert (len(document["proof"]) > 1) == (method != "combinatorial")
+
+    path.write_text(json.dumps({**document, "value": proved["value"] * (1 + 1e-6)}))
+    code, out, _ = torta("verify", binding, path)
+    assert code == 5
+    assert "bound-too-high" in out
+
+    leaf = next(step for step in document["proof"] if step.get("block_price"))
+    server = next(iter(leaf["block_price"]))
+    leaf["block_price"][server] *= 1.5
+    path.write_text(json.dumps(document))
+    assert torta("verify", binding, path)[0] == 5
+    leaf["block_price"][server] *= -1
+    path.write_text(json.dumps(document))
+    _refused(torta("verify", binding, path), 2, "proves nothing: a block price is negative")
+    del document["proof"]
+    path.write_text(json.dumps(document))
+    _refused(torta("verify", binding, path), 2, "without a solver or a proof")
+
+
+@pytest.mark.parametrize(
+    ("proof", "text"),
+    [
+        ([], "the tree breaks off"),
+        ([{"block_price": {"nobody": 1.0}}], "proof[0]: names an unknown one, 'nobody'"),
+        ([{"block_price": {}}, {"block_price": {}}], "goes on after its last leaf"),
+        ([{"server": "a100-0"}], "proof[0]"),
+        ({"block_price": {}}, "proof"),
+    ],
+)
+def test_a_proof_that_is_none_is_one_line(torta, binding, tmp_path, proof, text):
+    path = tmp_path / "bound.json"
+    torta("bound", binding, "-o", path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "proof": proof}))
+    _refused(torta("verify", binding, path), 2, text)
+
+
+def test_optimal_stops_at_a_gap_and_goes_on_from_a_start(torta, binding, tmp_path):
+    path = tmp_path / "s.json"
+    solve = ("solve", binding, "--method", "optimal", "--json")
+    near = _document(torta(*solve, "--gap", 0.01, "-o", path))
+    assert near["method"] == "optimal"
+    assert 0 < near["gap"] <= 0.01
+    again = _document(torta(*solve, "--start", path, "--time-limit", 0.001))
+    assert again["cost"] == near["cost"]
+    assert _document(torta(*solve, "--time-limit", 0.001))["cost"] > near["cost"]
+
+    document = json.loads(path.read_text())
+    document["hosts"][0]["count"] += 9
+    path.write_text(json.dumps(document))
+    _refused(torta(*solve, "--start", path), 5, "start: ")
+    _refused(
+        torta("solve", binding, "--method", "petals", "--start", path), 2, "takes no --gap and no"
+    )
 
 
 def test_a_broken_schedule_says_what_is_broken(torta, file, tmp_path):

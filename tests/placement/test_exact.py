@@ -11,18 +11,18 @@ from support.placement_reference import Reference
 from support.small_placement import build, instances
 
 from torta_opt.io import Infeasible
-from torta_opt.placement import exact
+from torta_opt.placement import exact, tree
 from torta_opt.placement.cg_bprr import cg_bprr
 from torta_opt.placement.document import instance_to_document
 from torta_opt.placement.evaluate import evaluate, total_ms
 from torta_opt.placement.exact import (
-    count_program,
     one_chain,
     position_program,
     solve_exact,
 )
+from torta_opt.placement.lower_bound import lower_bound
 from torta_opt.placement.performance import prices
-from torta_opt.placement.presets import clustered, placement_preset, tiny, worst_case
+from torta_opt.placement.presets import clustered, mix, placement_preset, tiny, worst_case
 from torta_opt.placement.published_milp import published_program
 from torta_opt.placement.verify import verify
 from torta_opt.solvers import Limits, Status, checks, solve_lp, solve_milp
@@ -71,19 +71,14 @@ def test_the_position_program_alone_is_brute_force(seed):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_counts_and_relaxation_lie_below(seed):
+def test_the_relaxed_program_lies_below(seed):
     instance = _tiny(seed)
     best = _optimum(instance)
     if best is None:
         return
-    paid = prices(instance)
+    program = position_program(instance, prices(instance))
     start = instance.delays.start_ms * instance.requests
-    for program in (count_program(instance, paid), position_program(instance, paid)):
-        relaxed, whole = solve_lp(program.problem), solve_milp(program.problem)
-        assert relaxed.bound <= whole.objective * (1 + 1e-9)
-        assert (whole.bound + start) / 1000 <= best * (1 + 1e-6)
-    safe = exact._relaxed_bound(count_program(instance, paid).problem, 10.0)
-    assert (safe + start) / 1000 <= best
+    assert (solve_lp(program.problem).bound + start) / 1000 <= best * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("objective", ["decode", "response"])
@@ -166,7 +161,7 @@ def test_no_time_keeps_a_schedule_and_a_bound():
 def test_a_start_is_kept_if_it_is_the_best():
     instance = _binding()
     best = solve_exact(instance)
-    assert best.source in ("counts", "positions", "relaxation")
+    assert best.source in ("tree", "positions")
     again = solve_exact(instance, Limits(seconds=0.0), start=best.schedule)
     assert again.cost == pytest.approx(best.cost)
     assert again.schedule is best.schedule
@@ -191,7 +186,26 @@ def test_progress_closes_from_both_sides():
     assert bounds[-1] <= found.cost * (1 + 1e-9)
 
 
-def test_ctrl_c_keeps_schedule_and_bound(monkeypatch):
+def test_ctrl_c_in_the_tree_keeps_schedule_and_bound(monkeypatch):
+    calls = []
+    real = tree.solve_lp
+
+    def interrupted(problem, **options):
+        calls.append(problem)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(problem, **options)
+
+    monkeypatch.setattr(tree, "solve_lp", interrupted)
+    found = solve_exact(_binding())
+    assert found.interrupted
+    assert not found.optimal
+    assert 0 < found.bound < 0.192
+    assert verify(_binding(), found.schedule).ok
+
+
+def test_ctrl_c_in_the_program_keeps_schedule_and_bound(monkeypatch):
+    monkeypatch.setattr(exact._Search, "by_tree", lambda self, share: None)
     real = exact.solve_milp
 
     def interrupted(problem, limits, **options):
@@ -206,6 +220,24 @@ def test_ctrl_c_keeps_schedule_and_bound(monkeypatch):
     assert not found.optimal
     assert found.schedule is not None
     assert 0 < found.bound < found.cost
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_mixes_where_memory_binds_are_within_a_percent(seed):
+    """No chain of servers has room for all requests at the least cost; a second of work."""
+    instance = mix(seed)
+    found = solve_exact(instance, Limits(gap=0.01, work=100))
+    assert found.gap <= 0.01
+    assert found.source == "tree"
+    assert verify(instance, found.schedule).ok
+    assert found.bound > 1.04 * lower_bound(instance)
+
+
+def test_work_ends_the_search_alike():
+    limits = Limits(work=25, gap=0.0)
+    first, again = (solve_exact(mix(1), limits, positions=False) for _ in range(2))
+    assert (first.cost, first.bound) == (again.cost, again.bound)
+    assert first.seconds < 600
 
 
 def _binding():

@@ -32,11 +32,16 @@ def tiny(seed: int):
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
+    """Makes untrained weights for a system; ``tiny(0)`` has some from the start."""
     monkeypatch.setenv("TORTA_MODELS", str(tmp_path))
-    system = tiny(0).system
-    networks = new_networks(system.regions, feature_count(3), "beta", 1.0, request_scale(system), 0)
-    save_networks(networks, tmp_path / "tiny")
-    return tmp_path
+
+    def make(system):
+        size = feature_count(len(system.regions), len(system.classes), len(system.models))
+        networks = new_networks(system.regions, size, "beta", 1.0, request_scale(system), 0)
+        save_networks(networks, tmp_path / "tiny")
+
+    make(tiny(0).system)
+    return make
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -51,6 +56,7 @@ def test_ablations_break_no_rule(spec, seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_learned_break_no_rule(models, seed):
     instance = tiny(seed)
+    models(instance.system)
     for spec in ("torta", "torta:forecaster=mlp", "torta:weights=tiny:split=sample"):
         assert verify(instance, run(create(spec), instance).schedule).ok
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from support.optima import slack, tiniest
@@ -10,8 +13,9 @@ from support.tiny import random_tiny_instance
 from torta_opt.bounds.merged import merged_bound
 from torta_opt.instance.generate import generate
 from torta_opt.schedule import evaluate, verify
+from torta_opt.search import merged
 from torta_opt.search.merged import plan_merged, route
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 
 def test_plans_are_legal_and_often_best() -> None:
@@ -61,6 +65,50 @@ def test_routing_delivers_what_was_planned() -> None:
         assert (routing.sum(axis=2) == instance.arrivals).all()
         assert (routing.sum(axis=1) == inflow).all()
         assert not routing[:, ~allowed].any()
+
+
+@pytest.mark.parametrize("answers_before", [0, 1])
+def test_ctrl_c_leaves_the_best_plan_so_far(
+    answers_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever program of the plan is ended: the rest is not begun, what there is is kept."""
+    instance = generate("paper/polska", slots=12)
+    found = merged_bound(instance)
+    calls: list[bool] = []
+
+    def interrupted_later(*arguments: Any, **options: Any) -> Result:
+        calls.append(True)
+        answer = solve_lp(*arguments, **options)
+        if len(calls) != answers_before + 1:
+            return answer
+        return dataclasses.replace(answer, status=Status.INTERRUPTED, x=None)
+
+    monkeypatch.setattr(merged, "solve_lp", interrupted_later)
+    with pytest.raises(merged.PlanInterrupted) as stopped:
+        plan_merged(instance, found)
+    assert (stopped.value.schedule is not None) == (answers_before > 0)
+    if stopped.value.schedule is not None:
+        verify(instance, stopped.value.schedule).raise_if_broken("merged")
+
+
+def test_ctrl_c_while_requests_are_routed(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = generate("paper/polska", slots=12)
+
+    def interrupted(*arguments: Any, **options: Any) -> Result:
+        return dataclasses.replace(
+            solve_lp(*arguments, **options), status=Status.INTERRUPTED, x=None
+        )
+
+    monkeypatch.setattr(merged, "solve_lp", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        route(instance, instance.arrivals)
+
+
+def test_ctrl_c_in_the_bound_leaves_no_plan() -> None:
+    instance = generate("paper/polska", slots=12)
+    found = dataclasses.replace(merged_bound(instance), interrupted=True, x=None)
+    with pytest.raises(KeyboardInterrupt):
+        plan_merged(instance, found)
 
 
 def test_nothing_within_the_limit_is_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from typing import Any
 
@@ -15,7 +16,7 @@ from support.tiny import random_feasible_schedule, random_tiny_instance
 from torta_opt.formulations.constraints import UserConstraint
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
-from torta_opt.io import Infeasible, LimitReached
+from torta_opt.io import Infeasible, LimitReached, VerificationFailed
 from torta_opt.schedule import Schedule, evaluate, verify
 from torta_opt.search import optimal
 from torta_opt.search.optimal import Optimal, solve_optimal
@@ -198,3 +199,28 @@ def test_a_check_that_no_schedule_passes_is_no_proof_of_infeasibility() -> None:
     never = UserConstraint("never", at_most_starts(99).add, lambda instance, schedule: 1.0)
     with pytest.raises(LimitReached, match="no schedule found that keeps"):
         solve_optimal(generate("small/switch"), constraints=[never])
+
+
+def test_a_bound_that_the_schedule_refutes_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not cut down to the cost: one of the two is wrong, and nobody knows which."""
+    instance = generate("small/switch")
+    cost = solve_optimal(instance).cost
+    sound = optimal.branch_bound
+
+    def overclaims(*arguments: Any, **options: Any) -> Any:
+        found = sound(*arguments, **options)
+        return dataclasses.replace(found, value=1.001 * cost)
+
+    monkeypatch.setattr(optimal, "branch_bound", overclaims)
+    with pytest.raises(VerificationFailed, match="less than the bound"):
+        solve_optimal(instance, Limits(gap=0.0))
+
+
+def test_rows_that_cut_off_a_schedule_that_keeps_the_constraint_are_noticed() -> None:
+    """Rows ask for no start at all, the check for no more than a thousand."""
+    instance = generate("small/switch")
+    start = solve_optimal(instance).schedule
+    assert (start.command == 1).any()
+    wrong = dataclasses.replace(at_most_starts(0.0), check=at_most_starts(1000.0).check)
+    with pytest.raises(VerificationFailed):
+        solve_optimal(instance, start=start, constraints=[wrong])

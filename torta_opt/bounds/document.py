@@ -6,6 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from torta_opt.bounds.certificate import (
+    Certificate,
+    CertificateEntry,
+    certificate_from_entry,
+    certificate_to_entry,
+)
 from torta_opt.bounds.registry import BoundResult
 from torta_opt.instance.data import Instance
 from torta_opt.instance.document import Name, Real, instance_sha256, parse
@@ -26,12 +32,13 @@ class BoundDocument(BaseModel):
     instance_sha256: str = Field(description="hash of the instance")
     source: Name = Field(description="the method that proved the bound")
     value: Real = Field(description="dollars; in the unit of the weights if they are not dollars")
-    certified: bool
+    certified: bool = Field(description="there is a certificate")
+    certificate: CertificateEntry | None = None
 
 
 def bound_to_document(bound: BoundResult, instance: Instance) -> dict[str, Any]:
     """Everything but the time it took, so that the same bound gives the same bytes."""
-    return {
+    document = {
         "format": FORMAT,
         "version": VERSION,
         "instance": instance.name,
@@ -40,6 +47,9 @@ def bound_to_document(bound: BoundResult, instance: Instance) -> dict[str, Any]:
         "value": bound.value,
         "certified": bound.certified,
     }
+    if bound.certificate is not None:
+        document["certificate"] = certificate_to_entry(bound.certificate, instance)
+    return document
 
 
 def bound_from_document(document: dict[str, Any], instance: Instance) -> BoundDocument:
@@ -50,7 +60,16 @@ def bound_from_document(document: dict[str, Any], instance: Instance) -> BoundDo
             f"is not that of instance {instance.name!r}: the bound was made for another one",
             field="instance_sha256",
         )
+    if entry.certified and entry.certificate is None:
+        raise InvalidInput("is missing", field="certificate")
     return entry
+
+
+def certificate_from_document(entry: BoundDocument, instance: Instance) -> Certificate | None:
+    """The certificate of a bound file, None if it has none."""
+    if entry.certificate is None:
+        return None
+    return certificate_from_entry(entry.certificate, instance)
 
 
 def json_schema() -> dict[str, Any]:

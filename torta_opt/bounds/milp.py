@@ -1,7 +1,9 @@
 """The bound of branch and bound: servers are whole.
 
 Nothing proves this bound again: it is the solver's own, less its tolerances, and never below that
-of the linear relaxation, which is proved (``lp.py``).
+of the linear relaxation, which is proved (``lp.py``). Where costs differ so much that the solver's
+tolerances exceed what is at stake (10⁶ $ for an expired request, 10⁻⁵ $ for one that is served),
+nothing of its claim is left and the linear relaxation stands.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ from torta_opt.formulations.lift import lift
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import Infeasible
 from torta_opt.schedule.data import Schedule
-from torta_opt.solvers import Limits, Progress, Status, solve_lp, solve_milp
+from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp, solve_milp
+from torta_opt.solvers.loading import cost_scale
 
 TOLERANCE = 1e-7  # of the money that moves: a solver's answers satisfy rows to about as much
+DUAL_TOLERANCE = 1e-7  # a reduced cost this far below 0 counts as 0 inside HiGHS
+CUTOFF = 1e-6  # nodes no more than this below the best answer are dropped inside HiGHS
 
 
 def milp_bound(
@@ -72,7 +77,7 @@ def branch_bound(
     result = solve_milp(problem, _left(limits, began), start=point, on_progress=watch)
     if result.status is Status.INFEASIBLE:
         raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
-    safe = result.bound - TOLERANCE * (abs(result.bound) + money(program, relaxed.x))
+    safe = less_tolerance(problem, result.bound, money(program, relaxed.x))
     better = bool(np.isfinite(result.bound)) and safe > relaxed.value
     return dataclasses.replace(
         relaxed,
@@ -84,6 +89,20 @@ def branch_bound(
         seconds=time.perf_counter() - began,
         interrupted=result.status is Status.INTERRUPTED,
     )
+
+
+def less_tolerance(problem: Problem, claim: float, paid: float) -> float:
+    """What is left of the bound that a solver claims of a program with boxed columns.
+
+    paid   dollars that an answer of the program pays and earns, the two added up
+
+    With reduced costs r_j ≥ −ε, as HiGHS sees them, a node is dearer than its own optimum by no
+    more than ε·Σ_j (upper_j − lower_j): no column moves further. ε and the cutoff are absolute and
+    stand for costs as they are inside HiGHS, which are those of the problem times ``cost_scale``.
+    """
+    room = float((problem.col_upper - problem.col_lower).sum())
+    inside = DUAL_TOLERANCE * room + CUTOFF
+    return claim - TOLERANCE * (abs(claim) + paid) - inside / cost_scale(problem)
 
 
 def money(program: AllocationProgram, x: np.ndarray | None) -> float:

@@ -5,7 +5,7 @@
     bound_of_model(model).value
 
 The value is what the dual vector of the linear relaxation proves (``dual.py``), or with ``whole``
-what branch and bound claims, less its tolerance, if that is more. It bounds the model: it bounds
+what branch and bound claims, less its tolerances, if that is more. It bounds the model: it bounds
 the schedules of an instance that keep the user's rule if no row cuts one of those off.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from torta_opt.bounds.dual import dual_bound
-from torta_opt.bounds.milp import TOLERANCE
+from torta_opt.bounds.milp import less_tolerance
 from torta_opt.io.errors import Infeasible, InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Progress, Result, Status, solve_lp, solve_milp
 
@@ -132,7 +132,7 @@ def _whole_bound(name: str, relaxed: ModelBound, result: Result) -> ModelBound:
     problem = relaxed.problem
     answer = problem.col_upper if relaxed.x is None else relaxed.x
     money = float(np.abs(problem.cost) @ np.abs(answer)) + abs(problem.offset)
-    safe = result.bound - TOLERANCE * (abs(result.bound) + money)
+    safe = less_tolerance(problem, result.bound, money)
     better = bool(np.isfinite(result.bound)) and safe > relaxed.value
     return dataclasses.replace(
         relaxed,

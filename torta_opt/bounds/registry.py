@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.bounds.floor import floor
@@ -12,6 +14,7 @@ from torta_opt.instance import Instance
 from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
+    from torta_opt.bounds.certificate import Certificate
     from torta_opt.bounds.lp import ProgramBound
     from torta_opt.bounds.merged import MergedBound
     from torta_opt.formulations.constraints import UserConstraint
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from torta_opt.solvers import Limits, Progress
 
 AUTO = "auto"
+LOSS = 3e-3  # of a bound: a certificate that proves less than that is none
 AUTO_CELLS = 50_000  # columns of routing and processing: some 25 slots of 12 regions, 15 s of work
 
 
@@ -47,6 +51,7 @@ class Proof:
             higher cost; None where the proof needs no such thing
     merged  what the merged bound has solved, for who wants to go on from there
     interrupted   Ctrl-C ended the run: the bound holds, but more time would have made it better
+    certificate   what lets anyone derive the value again without a solver, not yet checked
     """
 
     value: float
@@ -54,6 +59,7 @@ class Proof:
     holds: Callable[[Schedule, float], LiftCheck] | None = None
     merged: MergedBound | None = None
     interrupted: bool = False
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,10 @@ class BoundResult:
     value      dollars
     source     the method that proved it
     certified  True if a certificate comes with it, from which a checker that knows no solver
-               derives the value again
-    seconds    wall-clock time it took
+               has derived the value again
+    seconds    wall-clock time it took, the checker's included
     costs, holds, merged, interrupted    as in ``Proof``
+    certificate    None if the bound is not certified
     """
 
     value: float
@@ -78,6 +85,7 @@ class BoundResult:
     )
     merged: MergedBound | None = field(default=None, repr=False, compare=False)
     interrupted: bool = False
+    certificate: Certificate | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,6 @@ class BoundMethod:
 
     summary: str
     compute: Callable[[Instance, Task], Proof]
-    certified: bool = False
 
 
 def _floor(instance: Instance, task: Task) -> Proof:
@@ -102,6 +109,7 @@ def _lp(instance: Instance, task: Task) -> Proof:
 
 
 def _merged(instance: Instance, task: Task) -> Proof:
+    from torta_opt.bounds.certify import merged_certificate
     from torta_opt.bounds.merged import merged_bound
     from torta_opt.formulations.merged import check_merged
 
@@ -111,7 +119,13 @@ def _merged(instance: Instance, task: Task) -> Proof:
         return check_merged(found.merged, schedule, cost)
 
     value = max(found.value, floor(instance).value)
-    return Proof(value, holds=holds, merged=found, interrupted=found.interrupted)
+    return Proof(
+        value,
+        holds=holds,
+        merged=found,
+        interrupted=found.interrupted,
+        certificate=merged_certificate(found.merged, found.dual),
+    )
 
 
 def _windows(instance: Instance, task: Task) -> Proof:
@@ -134,13 +148,15 @@ def _milp(instance: Instance, task: Task) -> Proof:
 
 def _proof(instance: Instance, found: ProgramBound) -> Proof:
     """What a program proves; it contains the floor, which safe rounding may fall short of."""
+    from torta_opt.bounds.certify import certificate_of
     from torta_opt.formulations.lift import check_lift
 
     def holds(schedule: Schedule, cost: float) -> LiftCheck:
         return check_lift(found.program, schedule, cost)
 
     value = max(found.value, floor(instance).value)
-    return Proof(value, holds=holds, interrupted=found.interrupted)
+    certificate = None if found.dual is None else certificate_of(found.program, found.dual)
+    return Proof(value, holds=holds, interrupted=found.interrupted, certificate=certificate)
 
 
 METHODS: dict[str, BoundMethod] = {
@@ -188,14 +204,55 @@ def compute(instance: Instance, method: str, task: Task | None = None) -> BoundR
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
     chosen = METHODS[method]
     start = time.perf_counter()
-    proof = chosen.compute(instance, task or Task())
+    proof = _checked(instance, chosen.compute(instance, task or Task()))
     return BoundResult(
         value=proof.value,
         source=method,
-        certified=chosen.certified,
+        certified=proof.certificate is not None,
         seconds=time.perf_counter() - start,
         costs=proof.costs,
         holds=proof.holds,
         merged=proof.merged,
         interrupted=proof.interrupted,
+        certificate=proof.certificate,
     )
+
+
+def rederived(certificate: Certificate, instance: Instance) -> float:
+    """What a certificate proves; no less than the floor, which needs none."""
+    from torta_opt.bounds.checker.check import certified_bound
+
+    return max(certified_bound(certificate, instance), floor(instance).value)
+
+
+def membership(
+    certificate: Certificate, instance: Instance
+) -> Callable[[Schedule, float], LiftCheck]:
+    """``holds`` of the program that a certificate is about, which is built when first needed."""
+    from torta_opt.bounds.certificate import APART
+
+    @cache
+    def check() -> Callable[..., LiftCheck]:
+        from torta_opt.formulations import allocation_matrix, knapsack, lift, merged
+
+        if certificate.regions == APART:
+            program = allocation_matrix.build_allocation_program(instance)
+            return partial(lift.check_lift, knapsack.with_knapsack_rows(program))
+        whole = merged.build_merged_program(instance)
+        program = knapsack.with_knapsack_rows(whole.program)
+        return partial(merged.check_merged, dataclasses.replace(whole, program=program))
+
+    return lambda schedule, cost: check()(schedule, cost)
+
+
+def _checked(instance: Instance, proof: Proof) -> Proof:
+    """The proof with the value that its certificate proves, or without a certificate."""
+    if proof.certificate is None:
+        return proof
+    try:
+        value = rederived(proof.certificate, instance)
+    except KeyboardInterrupt:
+        return dataclasses.replace(proof, certificate=None, interrupted=True)
+    if value < proof.value - LOSS * abs(proof.value):
+        return dataclasses.replace(proof, certificate=None)
+    return dataclasses.replace(proof, value=value)

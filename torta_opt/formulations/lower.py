@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from torta_opt.formulations.allocation_matrix import SERVERS
+from torta_opt.formulations.packing import pack
 from torta_opt.formulations.pools import Pools
-from torta_opt.instance.data import OFF, Instance
+from torta_opt.instance.data import OFF, Instance, System
 from torta_opt.schedule.data import NO_MODEL, Command, Schedule
 from torta_opt.schedule.step import apply_commands, initial_state
 
@@ -204,6 +205,7 @@ def _process(
             wanted = queue.total[j] - left[j]
             site.follow(values["z"][t], np.minimum(queue.due[j], wanted))
             site.follow(values["z"][t], wanted)
+            site.repack(wanted)
             site.spill(wanted)
         _send_elsewhere(instance, sites, queue, routing[t], left)
         for j, site in enumerate(sites):
@@ -303,12 +305,17 @@ class _Site:
         system = self.instance.system
         kind = system.server_type[self.servers]
         self.hot = self.hot[self.servers]
-        self.spare_ms = self.usable_ms[self.servers].copy()
-        fits = self.model[self.servers][:, None] == system.class_model
+        self.usable_ms = self.usable_ms[self.servers]
+        self.spare_ms = self.usable_ms.copy()
+        self.model = self.model[self.servers]
+        fits = self.model[:, None] == system.class_model
         fits &= ~self.barred[self.servers]
         self.work_ms = np.where(fits, system.server_ms[kind], 0)
         self.done = np.zeros(self.work_ms.shape, np.int64)
         self.pool = self.pools.of_server[self.servers]
+        self.alike = _groups(
+            np.hstack([np.nan_to_num(rows, nan=-1.0)[kind] for rows in _rows_of_types(system)])
+        )
         self.by_work = np.argsort(-system.server_ms.max(axis=0), kind="stable")
         self.saved_s = np.nan_to_num(system.service_s - system.hot_service_s)[kind]
         self.usd = self._marginal_usd(kind)
@@ -322,11 +329,47 @@ class _Site:
         return weights.time_usd_per_s * np.nan_to_num(system.service_s)[kind] + energy
 
     def follow(self, planned: np.ndarray, most: np.ndarray) -> None:
-        """Process what the program plans for each pool (P, C), up to ``most`` (C,) in all."""
-        for p in np.unique(self.pool):
-            members = np.flatnonzero(self.pool == p)
-            plan = np.ceil(planned[p] - SLACK).astype(np.int64) - self.done[members].sum(axis=0)
-            self._fill(members, np.maximum(np.minimum(plan, most - self.total), 0))
+        """Process what the program plans for each pool (P, C), up to ``most`` (C,) in all.
+
+        Where plans are fractions, pools whose servers are alike share theirs.
+        """
+        for members in self.alike:
+            pools = np.unique(self.pool[members])
+            parts = [members]
+            if (np.abs(planned[pools] - np.rint(planned[pools])) < SLACK).all():
+                parts = [members[self.pool[members] == p] for p in pools]
+            for part in parts:
+                total = planned[np.unique(self.pool[part])].sum(axis=0)
+                plan = np.ceil(total - SLACK).astype(np.int64) - self.done[part].sum(axis=0)
+                self._fill(part, np.maximum(np.minimum(plan, most - self.total), 0))
+
+    def repack(self, wanted: np.ndarray) -> None:
+        """Make room for what is left of ``wanted`` (C,), where two classes share idle servers."""
+        for group in self._full_groups(wanted):
+            classes = np.flatnonzero(self.work_ms[group[0]])
+            small, large = sorted(classes, key=lambda c: self.work_ms[group[0], c])
+            pair = np.array([small, large])
+            had = self.done[group][:, pair]
+            packed = pack(
+                int(self.usable_ms[group[0]]),
+                *(int(ms) for ms in self.work_ms[group[0], pair]),
+                servers=len(group),
+                wanted=had.sum(axis=0) + (wanted - self.total)[pair],
+            )
+            if packed.sum() <= had.sum():
+                continue
+            keep = np.argsort(np.argsort(-self.hot[group, large], kind="stable"))
+            packed = packed[np.argsort(-packed[:, 1], kind="stable")][keep]
+            self.done[np.ix_(group, pair)] = packed
+            self.spare_ms[group] = self.usable_ms[group] - packed @ self.work_ms[group[0], pair]
+
+    def _full_groups(self, wanted: np.ndarray) -> list[np.ndarray]:
+        """Servers equal in time and in what they do, of two classes of which one is short."""
+        short = wanted > self.total
+        able = np.flatnonzero(((self.work_ms > 0).sum(axis=1) == 2) & (self.usable_ms > 0))
+        able = able[((self.work_ms[able] > 0) & short).any(axis=1)]
+        alike = _groups(np.column_stack([self.work_ms[able], self.usable_ms[able]]))
+        return [able[group] for group in alike]
 
     def spill(self, wanted: np.ndarray) -> None:
         """Process what is left of ``wanted`` (C,) on any server, the cheapest first."""
@@ -382,3 +425,15 @@ class _Site:
         self.done[servers, c] += taken
         self.spare_ms[servers] -= taken * self.work_ms[servers, c]
         return int(taken.sum())
+
+
+def _rows_of_types(system: System) -> tuple[np.ndarray, ...]:
+    """What makes two types process alike, each (K, ·)."""
+    power = np.column_stack([system.idle_kw, system.peak_kw])
+    return system.server_ms, system.service_s, system.hot_service_s, power
+
+
+def _groups(keys: np.ndarray) -> list[np.ndarray]:
+    """Numbers of equal rows."""
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    return [np.flatnonzero(group == g) for g in range(group.max(initial=-1) + 1)]

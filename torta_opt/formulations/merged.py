@@ -35,7 +35,9 @@ from torta_opt.formulations.allocation_matrix import (
 )
 from torta_opt.formulations.lift import LiftCheck, check_values, lift
 from torta_opt.formulations.pools import Pools
-from torta_opt.instance.data import Initial, Instance, System
+from torta_opt.instance.data import Initial, Instance
+from torta_opt.instance.rules import MAX_COUNT
+from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
 
 EVERYWHERE = "everywhere"
@@ -109,9 +111,16 @@ def lift_merged(merged: MergedProgram, schedule: Schedule) -> dict[str, np.ndarr
 def merge_regions(instance: Instance, *, tiers: int = 1) -> Instance:
     """The instance with all regions in one place, electricity and rent at their least.
 
-    Every type becomes ``tiers`` types or fewer, which differ in rent alone.
+    Every type becomes ``tiers`` types or fewer, which differ in rent alone. Raises LimitReached if
+    all regions together have more requests in a cell than an instance may have.
     """
     system, initial = instance.system, instance.initial
+    together = max(instance.arrivals.sum(axis=1).max(), initial.backlog.sum(axis=0).max(initial=0))
+    if together > MAX_COUNT:
+        raise LimitReached(
+            f"{instance.name}: {together} requests of a class at once, all regions together, are "
+            f"more than {MAX_COUNT}: too many to merge regions"
+        )
     tier = _tiers(instance, tiers)
     kinds, kind = np.unique(np.stack([system.server_type, tier]), axis=1, return_inverse=True)
     of_type = kinds[0]
@@ -142,7 +151,7 @@ def merge_regions(instance: Instance, *, tiers: int = 1) -> Instance:
     return Instance(
         name=instance.name,
         system=one,
-        initial=_merge_initial(initial, one),
+        initial=_merge_initial(initial),
         arrivals=instance.arrivals.sum(axis=1, keepdims=True),
         price_usd_per_kwh=instance.price_usd_per_kwh.min(axis=1, keepdims=True),
         up=instance.up,
@@ -164,11 +173,11 @@ def _tiers(instance: Instance, tiers: int) -> np.ndarray:
     return tier[pools.of_server]
 
 
-def _merge_initial(initial: Initial, system: System) -> Initial:
+def _merge_initial(initial: Initial) -> Initial:
     return dataclasses.replace(
         initial,
         backlog=initial.backlog.sum(axis=0, keepdims=True),
-        routing=initial.routing.sum(keepdims=True).reshape(1, 1),
+        routing=np.zeros((1, 1), np.int64),  # with one region nothing is re-routed
     )
 
 

@@ -66,7 +66,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, target)
         except BaseException:
-            os.unlink(temporary)
+            Path(temporary).unlink(missing_ok=True)  # Ctrl-C may come after the rename
             raise
     except OSError as error:
         raise InvalidInput(f"cannot be written: {error.strerror}", file=str(target)) from None

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -63,9 +63,9 @@ def compare(
     done = len(cells) - len(missing)
     if watch is not None:
         watch(done, len(cells))
-    with Path(table).open("a", encoding="utf-8") as stream:
+    with _appending(table) as stream:
         tasks = ((instances[n], hashes[n], policy, seed) for n, policy, seed in missing)
-        for row in _rows(tasks, jobs):
+        for row in _rows(tasks, min(jobs, len(missing))):
             stream.write(json.dumps(row, allow_nan=False) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -76,24 +76,66 @@ def compare(
     return [known[key] for key in wanted]
 
 
+def _appending(table: str | os.PathLike[str]) -> TextIO:
+    try:
+        return Path(table).open("a", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"cannot be written: {error.strerror}", file=str(table)) from None
+
+
 def read_table(table: str | os.PathLike[str]) -> list[Row]:
-    """The rows of a table, none if it does not exist; cuts off a last line that is incomplete."""
+    """The rows of a table, none if it does not exist; cuts off a last line that is incomplete.
+
+    A file that is something else is refused and stays as it is.
+    """
     path = Path(table)
     if not path.exists():
         return []
     try:
         content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(path, len(whole))
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
-    rows = []
+    whole = content[: content.rfind(b"\n") + 1]
+    rows = _parsed(whole, path)
+    cut_short = content[len(whole) :]
+    if cut_short and not _may_begin_a_row(cut_short):
+        raise InvalidInput("is not a table of comparisons", file=str(path))
+    if cut_short:
+        _truncate(path, len(whole))
+    return rows
+
+
+def _may_begin_a_row(line: bytes) -> bool:
+    """Whether a kill could have left ``line``: the start of a row, and not a whole JSON document.
+
+    A row that lacks nothing but its line end counts as cut short too.
+    """
+    start = b'{"instance": "'
+    if not (line.startswith(start) or start.startswith(line)):
+        return False
+    try:
+        _key(json.loads(line))
+    except (KeyError, TypeError):
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return True
+
+
+def _truncate(path: Path, size: int) -> None:
+    try:
+        os.truncate(path, size)
+    except OSError as error:
+        raise InvalidInput(f"cannot be written: {error.strerror}", file=str(path)) from None
+
+
+def _parsed(whole: bytes, path: Path) -> list[Row]:
+    rows: list[Row] = []
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             row = json.loads(line)
             _key(row)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             rule = f"line {number} is not a row of a comparison"
             raise InvalidInput(rule, file=str(path)) from None
         rows.append(row)
@@ -137,7 +179,7 @@ def interval(values: Sequence[float], share: float = 0.95) -> Interval:
 
 
 def _rows(tasks: Iterable[tuple[Instance, str, str, int]], jobs: int) -> Iterable[Row]:
-    if jobs == 1:
+    if jobs <= 1:
         return (_run(*task) for task in tasks)
     from joblib import Parallel, delayed
 

@@ -23,7 +23,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from torta_opt.instance.data import Instance
+from torta_opt.instance.data import OFF, Instance
 from torta_opt.io import InvalidInput
 from torta_opt.learning.micro_stack import StackedMicro
 from torta_opt.learning.stack import Stack
@@ -31,6 +31,7 @@ from torta_opt.policies.base import Observation
 from torta_opt.policies.forecasters import forecaster
 from torta_opt.policies.macro_state import (
     HISTORY,
+    FleetView,
     feature_count,
     features,
     last_shares,
@@ -53,6 +54,8 @@ class Task:
     smooth_weight   λ1 of (3)
     queue_weight    λ2 of (3)
     episode_slots   slots of an episode; None: the whole horizon
+    settle_slots    an episode that begins later than slot 0 is preceded by so many slots under
+                    A_t = P_t, so that it does not begin with a cold fleet
     forecaster      a name of ``policies.forecasters``; the micro layer plans by it
     micro           parameters of ``torta_ot`` for the micro layer
     """
@@ -61,6 +64,7 @@ class Task:
     smooth_weight: float = 1.0
     queue_weight: float = 1.0
     episode_slots: int | None = None
+    settle_slots: int = 10
     forecaster: str = "smoothed"
     micro: dict[str, Any] = field(default_factory=dict)
 
@@ -72,6 +76,8 @@ class Task:
                 raise InvalidInput("must be a number in [0, 1e6]", field=name)
         if self.episode_slots is not None and self.episode_slots < 1:
             raise InvalidInput("must be at least 1", field="episode_slots")
+        if self.settle_slots < 0:
+            raise InvalidInput("must be at least 0", field="settle_slots")
 
 
 class BatchedMacro:
@@ -99,16 +105,18 @@ class BatchedMacro:
 
     @property
     def feature_count(self) -> int:
-        return feature_count(self.regions)
+        system = self.stack.system
+        return feature_count(self.regions, len(system.classes), len(system.models))
 
     def reset(self, start: np.ndarray | None = None) -> np.ndarray:
         """(N, F) states at slot ``start`` (N,), drawn at random unless whole horizons are run.
 
-        The fleet begins as in slot 0, wherever the episode does.
+        The fleet begins as in slot 0, wherever the episode does, and then has ``settle_slots``.
         """
         if start is None:
             start = self.rng.integers(0, self.slots - self.episode_slots + 1, self.count)
-        self.start, self.k = start, 0
+        settle = min(self.task.settle_slots, int(start.min()))
+        self.start, self.k = start, -settle
         self._micro.begin(self.stack, int(self.rng.integers(2**31)))
         firsts = [initial_state(each) for each in self.stack.instances]
         self._state = State(
@@ -123,6 +131,9 @@ class BatchedMacro:
         self._utilisation = np.zeros((self.count, self.regions))
         self._last = last_shares(self._routing, self.target)
         self._record: list[tuple[np.ndarray, ...]] = []
+        for _ in range(settle):
+            self.step(self.target)
+        self._record.clear()
         return self._features()
 
     @property
@@ -153,7 +164,7 @@ class BatchedMacro:
         arrivals = stack.arrivals[every, t]
         up = stack.up[t[stack.owner], np.arange(len(stack.owner))]
         observation = Observation(
-            slot=self.k,
+            slot=self._state.slot,
             arrivals=arrivals.reshape(-1, arrivals.shape[2]),
             up=up,
             past_arrivals=np.zeros((0, 0, 0)),
@@ -199,6 +210,10 @@ class BatchedMacro:
     def _reward(self, info: dict[str, Any]) -> np.ndarray:
         if self.task.reward == "cost":
             return -info["costs"].sum(axis=1) / self.cost_unit_usd
+        return self.paper_reward(info)
+
+    def paper_reward(self, info: dict[str, Any]) -> np.ndarray:
+        """(N,) reward (3) of a slot."""
         away = ((info["share"] - info["target"]) ** 2).sum(axis=(1, 2))
         queue = info["queue"] / (self._scale * self.regions)
         return -away - self.task.smooth_weight * info["change"] - self.task.queue_weight * queue
@@ -207,7 +222,13 @@ class BatchedMacro:
         """Forecasts, targets and costs of the transport: nothing in them depends on actions."""
         expected, target, usd, units = [], [], [], []
         parameters = self._micro.parameters
+        known: dict[int, int] = {}  # the same instance may stand here several times
         for n, instance in enumerate(self.stack.instances):
+            twin = known.setdefault(id(instance), n)
+            if twin < n and self.task.forecaster != "corrupted":
+                for each in (expected, target, usd, units):
+                    each.append(each[twin])
+                continue
             system, tables = instance.system, Tables(instance.system)
             macro = TransportTarget(tables, parameters)
             future = forecaster(
@@ -227,6 +248,7 @@ class BatchedMacro:
         self._expected, self._target, self._usd = map(np.stack, (expected, target, usd))
         self.cost_unit_usd = np.maximum(np.array(units), 1e-9)
         self._allowed = self.stack.instances[0].system.allowed
+        self._fleet = FleetView(Tables(self.stack.system), self.count)
         weights = [each.system.weights for each in self.stack.instances]
         self._expiry_usd = np.stack([each.expiry_usd for each in weights])
         self._reroute_usd = np.array([each.reroute_usd for each in weights])
@@ -238,15 +260,13 @@ class BatchedMacro:
         arrivals = stack.arrivals[every[:, None], np.maximum(back, 0)].sum(axis=3)
         history = np.where((back >= 0)[:, :, None], arrivals, 0)
         up = stack.up[t[stack.owner], np.arange(len(stack.owner))]
-        region, size = stack.system.server_region, self.count * self.regions
-        servers = np.maximum(np.bincount(region, minlength=size), 1)
         return features(
             self._utilisation,
             self._state.waiting.sum(axis=(1, 2)).reshape(self.count, -1),
             history,
             self._expected[every, t].sum(axis=2),
             stack.price[every, t],
-            (np.bincount(region, up, size) / servers).reshape(self.count, -1),
+            self._fleet.see(up, np.where(up, self._state.model, OFF)),
             self._last,
             self.target,
             self._scale,

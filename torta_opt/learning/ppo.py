@@ -1,6 +1,6 @@
 """TORTA's training (Alg. 2 of arXiv 2507.10259): PPO with the constraints of loss (5).
 
-Read top to bottom: options, one update = rollout → advantages → epochs → multipliers.
+Read top to bottom: options, one update = rollout → advantages → multipliers → epochs.
 
     L = L_PPO + γ·max(0, (‖A − P‖_F − ε_max)/ε0) + δ·max(0, (s_min − s)/s0)
     s = K0 / E‖A_t − A_{t−1}‖_F²                 K0: the same of the memoryless A_t = P_t
@@ -10,15 +10,24 @@ Read top to bottom: options, one update = rollout → advantages → epochs → 
 
 The paper gives ε_target = 0.15, s_target = 2.5, Adam at 3e-4 times 0.995 every 100 episodes, and
 ×1.5; all else below is ours. ‖·‖_F is that of a whole R×R matrix divided by √R, so that the targets
-mean the same on every topology. s in the loss is differentiated through the policy's mean. Rewards
+mean the same on every topology. s in the loss is differentiated through the policy's mode. Rewards
 are multiplied by 1 − discount, so that returns are of the size of a slot's reward.
+
+What a slot costs depends far more on what arrives, and on the fleet, than on A_t. So ``copies``
+environments of a rollout run the same instance from the same slot and differ in their exploration
+only; their mean is taken off their advantages. It depends on the outside alone as far as the common
+part goes, which is what makes it a fair baseline (Mao et al. 2019, "Variance reduction for
+reinforcement learning in input-driven environments"). And exploration may last: with
+``persistence`` a slot's noise is like that of the slot before, so that what a lasting change of
+routing does to servers, which take slots to follow, can be told from chance; every slot's A_t still
+has the policy's own law.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +47,14 @@ class Options:
 
     updates            rollouts, each followed by ``epochs`` passes
     rollout_slots      slots of a rollout, in each of the environments
-    clip, discount, trace, epochs, minibatches, value_weight, entropy_weight, gradient_norm    PPO
-    rate, rate_decay, decay_episodes    Adam
+    environments       environments of a rollout, about; ``copies`` of each instance among them
+    copies             1: the value network is the only baseline
+    clip, discount, trace, epochs, minibatches, entropy_weight, gradient_norm    PPO
+    persistence        how much of a slot's exploration is that of the slot before: correlation of
+                       its normal scores; 0: none, as in plain PPO
+    drift_limit        KL divergence from the rollout's policy at which the policy's passes end
+    rate, rate_decay, decay_episodes    Adam, of the policy
+    value_rate         Adam, of the value network
     alignment          γ0; 0 leaves the term out
     smoothness         δ0; 0 leaves the term out
     alignment_growth, smoothness_growth    α_γ, α_δ
@@ -50,17 +65,21 @@ class Options:
 
     updates: int = 100
     rollout_slots: int = 60
+    environments: int = 16
+    copies: int = 4
     epochs: int = 4
     minibatches: int = 8
     clip: float = 0.2
     discount: float = 0.95
     trace: float = 0.95
-    value_weight: float = 0.5
     entropy_weight: float = 0.0
     gradient_norm: float = 0.5
+    persistence: float = 0.0
+    drift_limit: float = 0.05
     rate: float = 3e-4
     rate_decay: float = 0.995
     decay_episodes: int = 100
+    value_rate: float = 1e-3
     alignment: float = 0.01
     smoothness: float = 0.01
     alignment_growth: float = 1.0
@@ -74,7 +93,8 @@ class Options:
     refresh_episodes: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("updates", "rollout_slots", "epochs", "minibatches", "decay_episodes"):
+        whole = ("updates", "rollout_slots", "environments", "copies", "epochs", "minibatches")
+        for name in (*whole, "decay_episodes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidInput("must be a whole number of at least 1", field=name)
@@ -82,6 +102,8 @@ class Options:
             value = getattr(self, field.name)
             if not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise InvalidInput("must be a number not below 0", field=field.name)
+        if self.persistence >= 1:
+            raise InvalidInput("must be below 1", field="persistence")
 
 
 @dataclass
@@ -102,49 +124,81 @@ class Estimates:
 
 
 class Trainer:
-    """PPO on a batch of environments. ``update`` does one round and returns its figures."""
+    """PPO on batches of environments, one batch after another. ``update`` does one round and
+    returns its figures.
 
-    def __init__(self, env: BatchedMacro, networks: Networks, options: Options, seed: int):
-        self.env, self.networks, self.options = env, networks, options
+    In a batch of N, instances 0 … ``copies``−1 are the same one, and so on. Networks are where
+    ``device`` says while they learn; environments and exploration are on the processor.
+    """
+
+    def __init__(
+        self,
+        envs: Sequence[BatchedMacro],
+        networks: Networks,
+        options: Options,
+        seed: int,
+        device: str = "cpu",
+    ):
+        self.envs, self.networks, self.options = envs, networks, options
+        self.copies = options.copies if envs[0].count % options.copies == 0 else 1
+        self.device, self.seed = torch.device(device), seed
         self.generator = np.random.default_rng([seed, 1])
         torch.manual_seed(seed)
         self.modules = torch.nn.ModuleList([networks.policy, networks.value])
-        self.adam = torch.optim.Adam(self.modules.parameters(), lr=options.rate)
+        self.adam = torch.optim.Adam(networks.policy.parameters(), lr=options.rate)
+        self.value_adam = torch.optim.Adam(networks.value.parameters(), lr=options.value_rate)
         self.done, self.episodes = 0, 0
-        self.estimates = estimate(env, seed)
+        self.estimates = estimate(envs[0], seed)
 
     def update(self) -> dict[str, float]:
-        """One rollout in every environment, and the passes over it."""
+        """One rollout in every environment of a batch, and the passes over it."""
         options = self.options
         batch, figures = self.rollout()
         gamma, delta = self.multipliers()
         rate = options.rate * options.rate_decay ** (self.episodes // options.decay_episodes)
         for group in self.adam.param_groups:
             group["lr"] = rate
-        losses = []
-        size = len(batch["state"])
+        self._move(self.device)
+        batch = {key: item.to(self.device) for key, item in batch.items()}
+        losses, errors, size, moving = [], [], len(batch["state"]), True
         for _ in range(options.epochs):
             order = self.generator.permutation(size)
+            drifts = []
             for part in np.array_split(order, min(options.minibatches, size)):
-                losses.append(self._descend({k: v[part] for k, v in batch.items()}, gamma, delta))
+                rows = torch.from_numpy(part).to(self.device)
+                piece = {key: item[rows] for key, item in batch.items()}
+                errors.append(self._descend_value(piece))
+                if moving:
+                    loss, drift = self._descend_policy(piece, gamma, delta)
+                    losses.append(loss)
+                    drifts.append(drift)
+            moving = moving and np.mean(drifts) <= options.drift_limit
+        self._move(torch.device("cpu"))
         self.done += 1
-        figures |= {"gamma": gamma, "delta": delta, "rate": rate, "loss": float(np.mean(losses))}
+        figures |= {"gamma": gamma, "delta": delta, "rate": rate}
+        figures |= {"loss": float(np.mean(losses)), "value_loss": float(np.mean(errors))}
+        figures["passes"] = len(losses) / min(options.minibatches, size)
         return {"update": self.done, "episodes": self.episodes, **figures}
 
     @torch.no_grad()
     def rollout(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
         """Transitions with advantages, and what they show."""
-        env, policy, value = self.env, self.networks.policy, self.networks.value
-        length = min(self.options.rollout_slots, env.episode_slots)
-        state = torch.from_numpy(env.reset())
+        env = self.envs[self.done % len(self.envs)]
+        policy, value = self.networks.policy, self.networks.value
+        env.rng = np.random.default_rng([self.seed, self.done])
+        state = torch.from_numpy(env.reset(self._starts(env)))
         seen: dict[str, list[torch.Tensor]] = {
             key: [] for key in ("state", "latent", "log_chance", "value", "last", "target")
         }
         rewards, costs, distance, change = [], [], [], []
-        terminal = False
-        for _ in range(length):
+        terminal, over, noise = False, False, None
+        while not over and len(rewards) < self.options.rollout_slots:
             spread = policy.distribution(state)
-            latent = spread.sample()
+            if self.options.persistence:
+                noise = self._noise(noise, state)
+                latent = explore(spread, noise)
+            else:
+                latent = spread.sample()
             if policy.head == "beta":
                 latent = latent.clamp(1e-6, 1 - 1e-6)
             for key, item in (
@@ -152,8 +206,8 @@ class Trainer:
                 ("latent", latent),
                 ("log_chance", spread.log_prob(latent).sum(dim=1)),
                 ("value", value(state)),
-                ("last", torch.from_numpy(env.last).float()),
-                ("target", torch.from_numpy(env.target).float()),
+                ("last", torch.tensor(env.last, dtype=torch.float32)),
+                ("target", torch.tensor(env.target, dtype=torch.float32)),
             ):
                 seen[key].append(item)
             features, reward, over, info = env.step(policy.shares(latent).numpy())
@@ -164,19 +218,19 @@ class Trainer:
             distance.append(np.sqrt(away / env.regions))
             change.append(info["change"] / env.regions)
             terminal = bool(info["terminal"])
-            if over:
-                break
         following = torch.zeros(env.count) if terminal else value(state)
         advantage = self._advantages(rewards, seen["value"], following)
         batch = {key: torch.stack(items).flatten(0, 1) for key, items in seen.items()}
-        batch["advantage"] = advantage.flatten()
-        batch["return"] = batch["advantage"] + batch["value"]
-        self._remember(float(np.mean(distance)), float(np.mean(change)))
+        batch["return"] = advantage.flatten() + batch["value"]
+        batch["advantage"] = self._compared(advantage).flatten()
+        self._remember(env.count, float(np.mean(distance)), float(np.mean(change)))
         figures = {
             "reward": float(torch.stack(rewards).mean()) / (1 - self.options.discount),
             "cost_usd": float(np.mean(costs)),
             "distance": self.estimates.distance,
+            "change": float(np.mean(change)),
             "smoothness": self.estimates.smoothness,
+            "explained": _explained(batch["value"], batch["return"]),
         }
         return batch, figures
 
@@ -192,16 +246,16 @@ class Trainer:
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors and JSON from which ``restore`` goes on bit for bit."""
         tensors = {f"modules.{k}": v.clone() for k, v in self.modules.state_dict().items()}
-        for n, entries in self.adam.state_dict()["state"].items():
-            for name, tensor in entries.items():
-                tensors[f"adam.{n}.{name}"] = torch.as_tensor(tensor).clone()
+        for label, adam in self._adams.items():
+            for n, entries in adam.state_dict()["state"].items():
+                for name, tensor in entries.items():
+                    tensors[f"{label}.{n}.{name}"] = torch.as_tensor(tensor).cpu().clone()
         tensors["rng.torch"] = torch.get_rng_state()
         plain = {
             "done": self.done,
             "episodes": self.episodes,
             "estimates": dataclasses.asdict(self.estimates),
             "rng": self.generator.bit_generator.state,
-            "env_rng": self.env.rng.bit_generator.state,
         }
         return tensors, plain
 
@@ -211,18 +265,35 @@ class Trainer:
         self.modules.load_state_dict(
             {k[cut:]: v for k, v in tensors.items() if k.startswith("modules.")}
         )
-        entries: dict[int, dict[str, torch.Tensor]] = {}
-        for key, tensor in tensors.items():
-            if key.startswith("adam."):
-                _, n, name = key.split(".", 2)
-                entries.setdefault(int(n), {})[name] = tensor.clone()
-        groups = self.adam.state_dict()["param_groups"]
-        self.adam.load_state_dict({"state": entries, "param_groups": groups})
+        for label, adam in self._adams.items():
+            entries: dict[int, dict[str, torch.Tensor]] = {}
+            for key, tensor in tensors.items():
+                if key.startswith(f"{label}."):
+                    _, n, name = key.split(".", 2)
+                    entries.setdefault(int(n), {})[name] = tensor.clone()
+            groups = adam.state_dict()["param_groups"]
+            adam.load_state_dict({"state": entries, "param_groups": groups})
         self.done, self.episodes = plain["done"], plain["episodes"]
         self.estimates = Estimates(**plain["estimates"])
         self.generator.bit_generator.state = plain["rng"]
-        self.env.rng.bit_generator.state = plain["env_rng"]
         torch.set_rng_state(tensors["rng.torch"])
+
+    @property
+    def _adams(self) -> dict[str, torch.optim.Adam]:
+        return {"adam": self.adam, "value_adam": self.value_adam}
+
+    def _starts(self, env: BatchedMacro) -> np.ndarray:
+        """(N,) first slots of episodes, the same for copies."""
+        drawn = self.generator.integers(
+            0, env.slots - env.episode_slots + 1, env.count // self.copies
+        )
+        return np.repeat(drawn, self.copies)
+
+    def _noise(self, before: torch.Tensor | None, state: torch.Tensor) -> torch.Tensor:
+        """(N, R²) normal scores of exploration."""
+        fresh = torch.randn(len(state), self.envs[0].regions ** 2)
+        keep = self.options.persistence
+        return fresh if before is None else keep * before + math.sqrt(1 - keep**2) * fresh
 
     def _advantages(
         self, rewards: list[torch.Tensor], values: list[torch.Tensor], following: torch.Tensor
@@ -236,33 +307,50 @@ class Trainer:
             found.append(running)
         return torch.stack(found[::-1])
 
-    def _descend(self, part: dict[str, torch.Tensor], gamma: float, delta: float) -> float:
-        """One step of Adam on loss (5)."""
+    def _compared(self, advantage: torch.Tensor) -> torch.Tensor:
+        """(T, N) advantages less the mean of their copies, in units of their spread."""
+        if self.copies > 1:
+            groups = advantage.reshape(len(advantage), -1, self.copies)
+            advantage = (groups - groups.mean(dim=2, keepdim=True)).reshape(advantage.shape)
+        if advantage.numel() < 2:
+            return advantage
+        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+    def _descend_policy(
+        self, part: dict[str, torch.Tensor], gamma: float, delta: float
+    ) -> tuple[float, float]:
+        """One step on loss (5); the loss, and how far the policy has moved since the rollout."""
         options, policy = self.options, self.networks.policy
         spread = policy.distribution(part["state"])
-        ratio = (spread.log_prob(part["latent"]).sum(dim=1) - part["log_chance"]).exp()
-        gain = part["advantage"]
-        if len(gain) > 1:
-            gain = (gain - gain.mean()) / (gain.std() + 1e-8)
+        moved = spread.log_prob(part["latent"]).sum(dim=1) - part["log_chance"]
+        ratio, gain = moved.exp(), part["advantage"]
         clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
         loss = -torch.minimum(ratio * gain, clipped * gain).mean()
-        error = self.networks.value(part["state"]) - part["return"]
-        loss = loss + options.value_weight * (error**2).mean()
         if options.entropy_weight:
             loss = loss - options.entropy_weight * spread.entropy().sum(dim=1).mean()
-        loss = loss + self._constraints(policy.shares(spread.mean), part, gamma, delta)
-        self.adam.zero_grad()
+        shares = policy.shares(policy.mode(spread))
+        loss = loss + self._constraints(shares, part, gamma, delta)
+        self._step(self.adam, policy, loss)
+        return float(loss.detach()), float((ratio - 1 - moved).mean().detach())
+
+    def _descend_value(self, part: dict[str, torch.Tensor]) -> float:
+        """One step on the mean squared error of the value network."""
+        value = self.networks.value
+        error = ((value(part["state"]) - part["return"]) ** 2).mean()
+        self._step(self.value_adam, value, error)
+        return float(error.detach())
+
+    def _step(self, adam: torch.optim.Adam, module: torch.nn.Module, loss: torch.Tensor) -> None:
+        adam.zero_grad()
         loss.backward()
-        for module in self.modules:
-            torch.nn.utils.clip_grad_norm_(module.parameters(), options.gradient_norm)
-        self.adam.step()
-        return float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(module.parameters(), self.options.gradient_norm)
+        adam.step()
 
     def _constraints(
         self, share: torch.Tensor, part: dict[str, torch.Tensor], gamma: float, delta: float
     ) -> torch.Tensor:
         """The last two terms of loss (5)."""
-        options, regions = self.options, self.env.regions
+        options, regions = self.options, share.shape[-1]
         away = ((share - part["target"]) ** 2).sum(dim=(1, 2)) / regions
         distance = (away + 1e-12).sqrt().mean()
         change = ((share - part["last"]) ** 2).sum(dim=(1, 2)).mean() / regions
@@ -271,20 +359,46 @@ class Trainer:
         rough = (options.smooth_min - smoothness) / options.smooth_unit
         return gamma * far.clamp_min(0) + delta * rough.clamp_min(0)
 
-    def _remember(self, distance: float, change: float) -> None:
+    def _remember(self, count: int, distance: float, change: float) -> None:
         before = self.episodes
-        self.episodes += self.env.count
+        self.episodes += count
         self.estimates.distance = distance
         every = max(1, int(self.options.refresh_episodes))
         if before == 0 or before // every != self.episodes // every:
             self.estimates.smoothness = self.estimates.reactive_change / max(change, 1e-9)
 
+    def _move(self, device: torch.device) -> None:
+        """Networks, and what Adam remembers of them."""
+        if self.device.type == "cpu":
+            return
+        self.modules.to(device)
+        for adam in self._adams.values():
+            for entries in adam.state.values():
+                for name, tensor in entries.items():
+                    if name != "step":
+                        entries[name] = tensor.to(device)
+
+
+def explore(spread: torch.distributions.Distribution, noise: torch.Tensor) -> torch.Tensor:
+    """Latents distributed as ``spread`` (its own law in every element), the greater the noise."""
+    if isinstance(spread, torch.distributions.Normal):
+        return spread.mean + spread.stddev * noise
+    from scipy.special import betaincinv, ndtr
+
+    a, b = spread.concentration1, spread.concentration0
+    found = betaincinv(a.numpy(), b.numpy(), ndtr(noise.numpy()))
+    return torch.from_numpy(found).float()
+
+
+def _explained(value: torch.Tensor, returned: torch.Tensor) -> float:
+    """Share of the variance of returns that the value network explains."""
+    return float(1 - (returned - value).var() / returned.var().clamp_min(1e-12))
+
 
 def estimate(env: BatchedMacro, seed: int, slots: int = 20) -> Estimates:
     """K0 as the reactive policy A_t = P_t switches, and L by a small step away from it."""
     rng = np.random.default_rng([seed, 2])
-    state = env.rng.bit_generator.state
-    start = env.rng.integers(0, env.slots - env.episode_slots + 1, env.count)
+    start = rng.integers(0, env.slots - env.episode_slots + 1, env.count)
     changes, costs, steps = [], [], []
     for scale in (0.0, 0.05):
         env.reset(start)
@@ -301,7 +415,6 @@ def estimate(env: BatchedMacro, seed: int, slots: int = 20) -> Estimates:
             else:
                 changes.append(info["change"] / env.regions)
         costs.append(total / min(slots, env.episode_slots))
-    env.rng.bit_generator.state = state
     slope = np.abs(costs[1] - costs[0]) / np.maximum(np.mean(steps, axis=0), 1e-9)
     return Estimates(float(np.mean(changes)), float(slope.mean()))
 

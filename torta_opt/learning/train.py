@@ -1,20 +1,24 @@
 """Train TORTA's networks for one topology: what ``torta-opt train`` does.
 
-    NAME.safetensors, NAME.json       the best policy so far, and its card
-    NAME.csv                          one row per update
-    NAME.checkpoint.safetensors/.json from which ``resume`` goes on bit for bit
+    NAME.safetensors, NAME.json    the best policy so far, and its card
+    NAME.csv                       one row per update
+    NAME.checkpoint.safetensors    from which ``resume`` goes on bit for bit
+    NAME.tensorboard/              the same curve for TensorBoard, on request
 
 Best is the lowest cost (or highest paper reward) over the validation instances, run without
-exploration; the untrained network competes too. Training, validation and judged instances differ
-in their seeds.
+exploration and with weights rounded as they are stored; the untrained network competes too.
+Training, validation and judged instances differ in their seeds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
+import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +30,16 @@ from safetensors.torch import load, save
 from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256
 from torta_opt.io import InvalidInput
-from torta_opt.io.files import write_bytes
+from torta_opt.io.files import document_bytes, write_bytes
+from torta_opt.learning.compare import interval
 from torta_opt.learning.environment import BatchedMacro, Task
 from torta_opt.learning.ppo import Options, Trainer, Watch
-from torta_opt.networks.files import Networks, new_networks, save_networks
+from torta_opt.networks.files import Networks, load_networks, new_networks, save_networks
 from torta_opt.policies.macro_state import HISTORY, request_scale
+
+PRETRAIN = 16  # instances that the forecaster learns from
+Act = Callable[[np.ndarray], np.ndarray]  # states (N, F) to shares (N, R, R)
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ def train(
     options: Options | None = None,
     *,
     validation: Sequence[Instance] = (),
+    held_out: Sequence[Instance] = (),
     head: str = "beta",
     smoothing: float = 1.0,
     seed: int = 0,
@@ -58,21 +68,30 @@ def train(
     resume: bool = False,
     notes: dict[str, Any] | None = None,
     watch: Watch | None = None,
+    device: str = "auto",
+    tensorboard: bool = False,
 ) -> Trained:
     """Train on ``instances``, judge every ``every`` updates on ``validation`` (else on the same).
 
-    Ctrl-C ends with the best so far written.
+    held_out    the best is judged on these once training is done, in its card (``report``)
+    head        ``beta`` or ``softmax``
+    smoothing   λ of what the untrained network does, (P_t + λ·A_{t−1})/(1 + λ); 0 is A^OT
+    device      of the networks while they learn: ``auto`` takes a GPU where there is one
+
+    Ctrl-C ends after the last whole update, with the best so far and a checkpoint written.
     """
     task, options = task or Task(), options or Options()
     stem = Path(os.fspath(output).removesuffix(".safetensors"))
-    env = BatchedMacro(instances, task, seed)
-    whole = dataclasses.replace(task, episode_slots=None)
-    jury = BatchedMacro(validation or instances, whole, seed)
+    short = task.episode_slots or options.rollout_slots
+    envs = batches(instances, dataclasses.replace(task, episode_slots=short), options, seed)
+    jury = BatchedMacro(
+        validation or instances, dataclasses.replace(task, episode_slots=None), seed
+    )
     first = instances[0].system
     networks = new_networks(
-        first.regions, env.feature_count, head, smoothing, request_scale(first), seed
+        first.regions, envs[0].feature_count, head, smoothing, request_scale(first), seed
     )
-    trainer = Trainer(env, networks, options, seed)
+    trainer = Trainer(envs, networks, options, seed, pick_device(device))
     networks.card["training"] = {
         "instances": [[each.name, instance_sha256(each)] for each in instances],
         "validation": [[each.name, instance_sha256(each)] for each in validation],
@@ -85,41 +104,134 @@ def train(
     if resume:
         best, base, curve = _resume(stem, trainer)
     else:
+        standardise(networks, envs, seed)
         pretrain_forecaster(networks, instances, seed)
         best = base = judge(jury, networks)
         _save_best(networks, stem, best, base, 0)
         _checkpoint(stem, trainer, best, base, curve)
-    status = "done"
-    try:
-        while trainer.done < options.updates:
-            row = trainer.update()
-            if trainer.done % every == 0 or trainer.done == options.updates:
-                row["score"] = judge(jury, networks)
-                if row["score"] < best:
-                    best = row["score"]
-                    _save_best(networks, stem, best, base, trainer.done)
-            curve.append(row)
+    status, kept = "done", (trainer.state(), best, list(curve))
+    with _tensorboard(stem, tensorboard) as record:
+        try:
+            while trainer.done < options.updates:
+                row = trainer.update()
+                due = trainer.done % every == 0 or trainer.done == options.updates
+                if due:
+                    row["score"] = judge(jury, networks)
+                    if row["score"] < best:
+                        best = row["score"]
+                        _save_best(networks, stem, best, base, trainer.done)
+                curve.append(row)
+                _write_curve(stem, curve)
+                record(row)
+                kept = trainer.state(), best, list(curve)
+                if due:
+                    _checkpoint(stem, trainer, best, base, curve)
+                if watch is not None:
+                    watch(row)
+        except KeyboardInterrupt:
+            status = "interrupted"
+            (tensors, plain), best, curve = kept
+            trainer.restore(tensors, plain)
             _write_curve(stem, curve)
-            if trainer.done % every == 0 or trainer.done == options.updates:
-                _checkpoint(stem, trainer, best, base, curve)
-            if watch is not None:
-                watch(row)
-    except KeyboardInterrupt:
-        status = "interrupted"
+            _checkpoint(stem, trainer, best, base, curve)
+    if status == "done" and held_out:
+        networks = report(stem, held_out, task)
     return Trained(networks, best, base, trainer.done, status)
+
+
+def batches(
+    instances: Sequence[Instance], task: Task, options: Options, seed: int
+) -> list[BatchedMacro]:
+    """``instances`` in batches, each ``copies`` times; the last is filled up from the first."""
+    size = max(1, min(options.environments // options.copies, len(instances)))
+    count = -(-len(instances) // size)
+    around = [instances[n % len(instances)] for n in range(count * size)]
+    return [
+        BatchedMacro(
+            [each for each in around[n : n + size] for _ in range(options.copies)], task, seed
+        )
+        for n in range(0, count * size, size)
+    ]
+
+
+def pick_device(name: str) -> str:
+    """``cpu`` or ``cuda``. Raises InvalidInput."""
+    if name not in DEVICES:
+        raise InvalidInput(f"must be one of {', '.join(DEVICES)}", field="device")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise InvalidInput("there is no GPU that PyTorch can use", field="device")
+    return "cuda" if there and name != "cpu" else "cpu"
 
 
 @torch.no_grad()
 def judge(env: BatchedMacro, networks: Networks) -> float:
     """Mean cost of a run in $, or minus the mean reward (3): lower is better. No exploration."""
+    policy = copy.deepcopy(networks.policy).half().float()
+    cost, reward = measure(env, lambda state: policy.act(torch.from_numpy(state)).numpy())
+    return float(-reward.mean() if env.task.reward == "paper" else cost.mean())
+
+
+def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
+    """Judge stored weights on ``instances``, and write what comes out into their card.
+
+    Beside the learned policy stand the transport target and its smoothing, under the same micro
+    layer: cost in $ and reward (3), means over instances; and the mean ratio of the learned
+    policy's cost to theirs, with a 95 % interval over instances.
+    """
+    networks = load_networks(stem)
+    policy, weight = networks.policy, networks.card["smoothing"]
+    env = BatchedMacro(instances, dataclasses.replace(task, episode_slots=None), 0)
+    acts: dict[str, Act] = {
+        "learned": lambda state: policy.act(torch.from_numpy(state)).numpy(),
+        "smoothed": lambda state: (env.target + weight * env.last) / (1 + weight),
+        "target": lambda state: env.target,
+    }
+    costs, rewards = {}, {}
+    for name, act in acts.items():
+        costs[name], rewards[name] = measure(env, act)
+    networks.card["held_out"] = {
+        "instances": [[each.name, instance_sha256(each)] for each in instances],
+        "cost_usd": {name: float(found.mean()) for name, found in costs.items()},
+        "paper_reward": {name: float(found.mean()) for name, found in rewards.items()},
+        "cost_ratio_to": {
+            name: dataclasses.asdict(interval((costs["learned"] / costs[name]).tolist()))
+            for name in ("smoothed", "target")
+        },
+    }
+    path = stem.with_name(stem.name + ".json")
+    write_bytes(path, document_bytes(networks.card))
+    return networks
+
+
+@torch.no_grad()
+def measure(env: BatchedMacro, act: Act) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) cost of a run in $, and (N,) mean reward (3) of its slots."""
     env.rng = np.random.default_rng(0)
-    state, over, total = env.reset(), False, 0.0
+    state, over = env.reset(np.zeros(env.count, np.int64)), False
+    cost, reward = np.zeros(env.count), np.zeros(env.count)
     while not over:
-        share = networks.policy.act(torch.from_numpy(state)).numpy()
-        state, reward, over, info = env.step(share)
-        paper = env.task.reward == "paper"
-        total += float(-reward.mean() if paper else info["costs"].sum(axis=1).mean())
-    return total
+        state, _, over, info = env.step(act(state))
+        cost += info["costs"].sum(axis=1)
+        reward += env.paper_reward(info)
+    return cost, reward / env.k
+
+
+@torch.no_grad()
+def standardise(networks: Networks, envs: Sequence[BatchedMacro], seed: int) -> None:
+    """Let the networks know the mean and spread of states, from one episode of the untrained
+    policy in every batch."""
+    rng, states = np.random.default_rng([seed, 4]), []
+    for env in envs:
+        start = rng.integers(0, env.slots - env.episode_slots + 1, env.count)
+        state, over = torch.from_numpy(env.reset(start)), False
+        while not over:
+            states.append(state)
+            features, _, over, _ = env.step(networks.policy.act(state).numpy())
+            state = torch.from_numpy(features)
+    seen = torch.cat(states)
+    for network in (networks.policy, networks.value):
+        network.standard.learn(seen)
 
 
 def pretrain_forecaster(
@@ -129,7 +241,7 @@ def pretrain_forecaster(
 
     Its mean squared error on the training data, in squares of ``scale``.
     """
-    env = BatchedMacro(instances, Task(micro={"load_weight": 0.0}), seed)
+    env = BatchedMacro(instances[:PRETRAIN], Task(micro={"load_weight": 0.0}), seed)
     length = min(env.episode_slots, 240)
     env.reset()
     rows = [_sight(env)]
@@ -167,6 +279,33 @@ def _sight(env: BatchedMacro) -> np.ndarray:
 def _save_best(networks: Networks, stem: Path, best: float, base: float, update: int) -> None:
     networks.card["result"] = {"score": best, "untrained": base, "update": update}
     save_networks(networks, stem)
+
+
+@contextlib.contextmanager
+def _tensorboard(stem: Path, wanted: bool) -> Iterator[Watch]:
+    """What takes a row of the curve."""
+    if not wanted:
+        yield lambda row: None
+        return
+    with _writer()(f"{stem}.tensorboard") as writer:
+
+        def record(row: dict[str, float]) -> None:
+            for name, value in row.items():
+                if name != "update":
+                    writer.add_scalar(name, value, int(row["update"]))
+
+        yield record
+
+
+def has_tensorboard() -> bool:
+    """Whether curves can be written for TensorBoard, which is not among our dependencies."""
+    return importlib.util.find_spec("tensorboard") is not None
+
+
+def _writer() -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter
 
 
 def _write_curve(stem: Path, curve: list[dict[str, float]]) -> None:

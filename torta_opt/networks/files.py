@@ -1,7 +1,9 @@
 """Weight files: safetensors, with a card in JSON beside them. Nothing in them can run code.
 
-    models/NAME.safetensors    tensors ``policy.…``, ``value.…``, ``forecast.…``
+    models/NAME.safetensors    tensors ``policy.…`` and ``forecast.…``, in half precision
     models/NAME.json           the card: what the network fits, how it was made, how good it is
+
+The value network serves training only; it is in the checkpoint.
 
 The card names the regions; weights are refused for any other topology.
 """
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
     from torta_opt.networks.torta import ForecastNetwork, PolicyNetwork, ValueNetwork
 
 FORMAT, VERSION = "torta-opt/network", 1
+STORED = ("policy", "forecast")
 _NUMBERS = ("features", "scale", "smoothing")
 
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """The three networks of one topology and their card."""
+    """The three networks of one topology and their card; ``value`` is untrained when loaded."""
 
     policy: PolicyNetwork
     value: ValueNetwork
@@ -60,8 +63,8 @@ def save_networks(networks: Networks, path: str | os.PathLike[str]) -> None:
 
     stem = _stem(path)
     tensors = {
-        f"{part}.{name}": tensor.detach().cpu().contiguous()
-        for part in ("policy", "value", "forecast")
+        f"{part}.{name}": tensor.detach().cpu().half().contiguous()
+        for part in STORED
         for name, tensor in getattr(networks, part).state_dict().items()
     }
     write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
@@ -87,7 +90,7 @@ def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = 
     networks = _build(card)
     try:
         tensors = load(weights.read_bytes())
-        for part in ("policy", "value", "forecast"):
+        for part in STORED:
             own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(part)}
             getattr(networks, part).load_state_dict(own)
     except OSError as error:

@@ -1,6 +1,6 @@
 """What ``api`` asks of a kind of instance, for block placement. Costs are seconds.
 
-solve(instance, "cg_bprr") → Solved      bound(instance) → BoundResult
+solve(instance, "cg_bprr") → Solved      bound(instance) → PlacementBound
 check(instance, document) → Checked      describe(instance) → facts
 """
 
@@ -8,44 +8,55 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from torta_opt.bounds import document as bound_document
-from torta_opt.bounds.registry import AUTO, BoundResult
-from torta_opt.instance.document import parse
+from torta_opt.bounds.registry import AUTO
 from torta_opt.io import Infeasible, InvalidInput, LimitReached
+from torta_opt.placement import bound as bound_document
 from torta_opt.placement import schedule as schedule_document
+from torta_opt.placement.bound import PlacementBound, bound_to_document, derived_s
 from torta_opt.placement.cg_bprr import online_requests
 from torta_opt.placement.data import PlacementInstance, PlacementSchedule
 from torta_opt.placement.document import placement_sha256
 from torta_opt.placement.evaluate import PlacementEvaluation, evaluate
 from torta_opt.placement.floor import floor_costs, floor_s
-from torta_opt.placement.lower_bound import lower_bound
+from torta_opt.placement.lower_bound import priced_bound_ms
 from torta_opt.placement.offline import METHODS, check_method, solve_offline
+from torta_opt.placement.performance import prices
 from torta_opt.placement.rules import check_feasible
+from torta_opt.placement.tree import Proof, leaf_of
 from torta_opt.placement.verify import PlacementVerification, verify
 
 if TYPE_CHECKING:
-    from torta_opt.solvers import Limits
+    from collections.abc import Callable
 
-ROUNDING = 1e-9  # of a cost: what float64 sums can be off by, and more
+    from torta_opt.placement.exact import ExactResult
+    from torta_opt.solvers import Limits, Progress
+
+TREE_S = 60.0  # of the bound by the tree, unless a limit says otherwise
 BOUNDS = {
     "floor": "closed form: every request as if it were alone",
-    "combinatorial": "the same with the cache room of servers priced: milliseconds, no solver",
-    "milp": "branch and bound on the exact program",
+    "combinatorial": "the same with the cache room of servers priced: milliseconds, certified",
+    "tree": "the same in boxes of hosted blocks and visits: seconds, certified",
+    "milp": "the tree, then branch and bound on the exact program",
 }
+__all__ = ["BOUNDS", "bound", "bound_to_document", "check", "describe", "methods", "solve"]
 OPTIMAL = "optimal"
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """A schedule that passed the verifier; ``bound`` if the method proved one on the way."""
+    """A schedule that passed the verifier; ``bound`` if the method proved one on the way.
+
+    interrupted   Ctrl-C ended the search
+    """
 
     schedule: PlacementSchedule
     evaluation: PlacementEvaluation
     seconds: float
     bound: float | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +75,19 @@ def solve(
     method: str = "cg_bprr",
     seed: int = 0,
     limits: Limits | None = None,
+    start: PlacementSchedule | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
 ) -> Solved:
     """The schedule that ``method`` finds, verified and priced. Raises Infeasible.
 
-    ``limits`` are those of ``optimal``; LimitReached where they left no time for any schedule.
+    ``limits``, ``start`` and ``on_progress`` are those of ``optimal``; VerificationFailed if the
+    start breaks a rule, LimitReached where limits left no time for any schedule.
     """
     if method == OPTIMAL:
-        return _solve_exactly(instance, limits)
+        return _solve_exactly(instance, limits, start, on_progress)
     check_method(method)
+    if start is not None:
+        raise InvalidInput(f"{method} takes no start", field="method")
     check_feasible(instance, instance.requests)
     begin = time.perf_counter()
     schedule = solve_offline(instance, method, seed)
@@ -81,61 +97,96 @@ def solve(
 
 
 def bound(
-    instance: PlacementInstance, method: str = AUTO, limits: Limits | None = None
-) -> BoundResult:
+    instance: PlacementInstance,
+    method: str = AUTO,
+    limits: Limits | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
+) -> PlacementBound:
     """Seconds that no schedule can beat."""
     if method not in (*BOUNDS, AUTO):
         known = ", ".join([*BOUNDS, AUTO])
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
     begin = time.perf_counter()
-    costs = floor_costs(instance)
-    value = sum(costs.values())
     source = "combinatorial" if method == AUTO else method
+    costs = floor_costs(instance)
+    value, proof, interrupted = sum(costs.values()), None, False
     if source == "combinatorial":
-        value = max(value, lower_bound(instance))
-    elif source == "milp":
-        from torta_opt.placement.exact import solve_exact
+        _, block_price = priced_bound_ms(instance, prices(instance))
+        proof = (leaf_of(block_price),)
+    elif source != "floor":
+        found = _exact(instance, limits, on_progress, positions=source == "milp")
+        value, interrupted = max(value, found.bound), found.interrupted
+        proof = _proof_of(instance, found)
+    if proof is not None:
+        value = max(value, derived_s(instance, proof)) if source == "combinatorial" else value
+    return PlacementBound(
+        value=value,
+        source=source,
+        certified=proof is not None,
+        seconds=time.perf_counter() - begin,
+        costs=costs if source == "floor" else {},
+        interrupted=interrupted,
+        proof=proof,
+    )
 
-        value = max(value, solve_exact(instance, limits).bound)
-    if source != "floor":
-        costs = {}
-    return BoundResult(value, source, False, time.perf_counter() - begin, costs)
+
+def _exact(
+    instance: PlacementInstance,
+    limits: Limits | None,
+    on_progress: Callable[[Progress], object] | None,
+    positions: bool,
+) -> ExactResult:
+    from torta_opt.placement.exact import solve_exact
+    from torta_opt.solvers import Limits
+
+    if limits is None and not positions:
+        limits = Limits(seconds=TREE_S)
+    return solve_exact(instance, limits, on_progress=on_progress, positions=positions)
 
 
-def _solve_exactly(instance: PlacementInstance, limits: Limits | None) -> Solved:
+def _proof_of(instance: PlacementInstance, found: ExactResult) -> Proof | None:
+    """A proof of the bound found, if no solver took part; derived again before it is believed."""
+    proof = found.proof
+    if found.source == "combinatorial":
+        proof = (leaf_of(priced_bound_ms(instance, prices(instance))[1]),)
+    if proof is None:
+        return None
+    short = found.bound - derived_s(instance, proof)
+    return proof if short <= bound_document.ROUNDING * abs(found.bound) else None
+
+
+def _solve_exactly(
+    instance: PlacementInstance,
+    limits: Limits | None,
+    start: PlacementSchedule | None,
+    on_progress: Callable[[Progress], object] | None,
+) -> Solved:
     from torta_opt.placement.exact import solve_exact
 
     check_feasible(instance, instance.requests)
-    found = solve_exact(instance, limits)
+    if start is not None:
+        verify(instance, start).raise_if_broken("start")
+    found = solve_exact(instance, limits, start, on_progress)
     if found.schedule is None:
         raise LimitReached(f"{instance.name}: no schedule found within the limits")
-    verify(instance, found.schedule).raise_if_broken(OPTIMAL)
-    priced = evaluate(instance, found.schedule)
-    return Solved(found.schedule, priced, found.seconds, found.bound)
+    schedule = replace(found.schedule, method=OPTIMAL)
+    verify(instance, schedule).raise_if_broken(OPTIMAL)
+    priced = evaluate(instance, schedule)
+    return Solved(schedule, priced, found.seconds, found.bound, found.interrupted)
 
 
 def check(instance: PlacementInstance, document: dict[str, Any]) -> Checked:
     """Hold the content of a schedule file or a bound file against ``instance``."""
     if document["format"] == bound_document.FORMAT:
-        return _check_bound(instance, document)
+        value, problem = bound_document.check_bound(instance, document)
+        if problem is None:
+            return Checked("bound", bound=value)
+        return Checked("bound", (problem,), {"bound-too-high": 1}, bound=value)
     schedule = schedule_document.schedule_from_document(document, instance)
     found: PlacementVerification = verify(instance, schedule)
     problems = tuple(f"{violation.rule}: {violation.message}" for violation in found.violations)
     evaluation = evaluate(instance, schedule) if found.ok else None
     return Checked("schedule", problems, found.counts, evaluation)
-
-
-def bound_to_document(proved: BoundResult, instance: PlacementInstance) -> dict[str, Any]:
-    """The content of a bound file: everything but the time it took."""
-    return {
-        "format": bound_document.FORMAT,
-        "version": bound_document.VERSION,
-        "instance": instance.name,
-        "instance_sha256": placement_sha256(instance),
-        "source": proved.source,
-        "value": proved.value,
-        "certified": proved.certified,
-    }
 
 
 def describe(instance: PlacementInstance) -> dict[str, Any]:
@@ -192,22 +243,3 @@ def _infeasible(instance: PlacementInstance) -> str | None:
     except Infeasible as error:
         return str(error)
     return None
-
-
-def _check_bound(instance: PlacementInstance, document: dict[str, Any]) -> Checked:
-    """A bound is checked by proving it again, where that takes no solver."""
-    entry = parse(bound_document.BoundDocument, document)
-    if entry.instance_sha256 != placement_sha256(instance):
-        raise InvalidInput(
-            f"is not that of instance {instance.name!r}: the bound was made for another one",
-            field="instance_sha256",
-        )
-    if entry.source not in ("floor", "combinatorial"):
-        raise InvalidInput(f"{entry.source!r} cannot be checked without a solver", field="source")
-    least = floor_s(instance)
-    if entry.source == "combinatorial":
-        least = max(least, lower_bound(instance))
-    if entry.value <= least + ROUNDING * abs(least):
-        return Checked("bound", bound=entry.value)
-    problem = f"bound-too-high: value is {entry.value!r}, the {entry.source} is {least!r}"
-    return Checked("bound", (problem,), {"bound-too-high": 1}, bound=entry.value)

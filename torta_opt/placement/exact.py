@@ -1,7 +1,8 @@
 """Optimal block placement and request routing.
 
 Three steps, each of which may end the search: known methods and one chain for all (``one_chain``)
-against the combinatorial bound; the program without positions; the program with positions.
+against the combinatorial bound; a tree of combinatorial bounds (``tree``) and the schedules that it
+suggests (``assembly``); the program with positions.
 
 With positions. Only the hosted start, the hosted end and where a request enters matter.
 
@@ -20,15 +21,6 @@ subject to  H and X do not decrease in p                                        
 S_j(m) = min{R m, ⌊(M_j − s_m m)/s_c⌋}. Products of the authors' program are gone, requests of one
 client are not told apart, and a server is passed at most once by the structure alone.
 
-Without positions only the numbers of blocks are left, and requests of a client share them:
-
-Variables   Z[j,q] ∈ {0, 1}   j hosts at least q blocks
-            Y[c,j,q] ∈ ℤ₊     requests of c that process at least q blocks at j
-minimise    Σ visit_cj Y[c,j,1] + Σ block_j Y[c,j,q]
-subject to  Z, Y do not increase in q;  Y ≤ R_c Z;  Σ_{j,q} Y[c,j,q] = L R_c;
-            Σ_{c,q} Y[c,j,q] ≤ Σ_q (S_j(q) − S_j(q−1)) Z[j,q];  cost of c ≥ R_c f_c
-
-a relaxation of the first program of a hundredth of its size.
 Proofs: docs/formulations/placement.md.
 """
 
@@ -42,18 +34,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from torta_opt.bounds.dual import dual_bound
 from torta_opt.io import Infeasible
+from torta_opt.placement.assembly import schedules
 from torta_opt.placement.cg_bprr import cg_bprr
 from torta_opt.placement.data import Placement, PlacementInstance, PlacementSchedule, Route
 from torta_opt.placement.evaluate import total_ms
 from torta_opt.placement.lower_bound import cache_room, least_with_blocks, lower_bound_ms
 from torta_opt.placement.performance import Prices, prices
 from torta_opt.placement.program import Builder, Term
+from torta_opt.placement.tree import Pricing, Proof, Tree, proof_of
 from torta_opt.placement.verify import verify
-from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp, solve_milp
+from torta_opt.solvers import Limits, Problem, Progress, Status, solve_milp
 
-SHARE = 0.3  # of the time, at most, for the program without positions
+SHARE = 0.6  # of the time, at most, for the tree
+FIRST_BOXES = 60  # of the tree before the first schedules are made of it
+TASTE = Limits(seconds=1.0, gap=1e-3)  # of the program that picks sets of servers
 ROUNDING = 1e-9  # of a bound: a solver's last digits
 
 
@@ -61,8 +56,9 @@ ROUNDING = 1e-9  # of a bound: a solver's last digits
 class ExactResult:
     """cost and bound in seconds (of the objective); schedule None if none was found.
 
-    source   what proved the bound: combinatorial, relaxation (LP, safe), counts or positions
+    source   what proved the bound: combinatorial, tree (both without a solver) or positions
              (branch and bound)
+    proof    what the tree proves it by, where it is the source
     """
 
     schedule: PlacementSchedule | None
@@ -73,6 +69,7 @@ class ExactResult:
     interrupted: bool = False
     source: str = "combinatorial"
     trace: tuple[Progress, ...] = field(default=(), repr=False)
+    proof: Proof | None = field(default=None, repr=False)
 
     @property
     def gap(self) -> float | None:
@@ -88,18 +85,20 @@ def solve_exact(
     start: PlacementSchedule | None = None,
     on_progress: Callable[[Progress], object] | None = None,
     objective: str = "response",
+    positions: bool = True,
 ) -> ExactResult:
     """The best schedule, and a bound on all schedules; a limit or Ctrl-C keeps both so far.
 
     Raises Infeasible if no schedule exists. ``on_progress`` is told seconds, cost and bound.
+    Without ``positions`` the third step is left out: then no bound rests on a solver.
     """
     search = _Search(instance, limits or Limits(seconds=600.0), objective, on_progress)
     search.raise_bound(lower_bound_ms(instance, search.paid), "combinatorial")
     for schedule in _known(instance, search.paid, start, objective):
         search.offer(schedule)
     if not search.done:
-        search.without_positions()
-    if not search.done:
+        search.by_tree(SHARE if positions else 1.0)
+    if positions and not search.done:
         search.with_positions()
     return search.result()
 
@@ -122,6 +121,7 @@ class _Search:
         self.on_progress = on_progress
         self.best: PlacementSchedule | None = None
         self.cost, self.bound, self.source = math.inf, -math.inf, "combinatorial"
+        self.proof: Proof | None = None
         self.interrupted = False
         self.trace: list[Progress] = []
 
@@ -156,15 +156,58 @@ class _Search:
             self.bound, self.source = bound, source
             self._tell(0)
 
-    def without_positions(self) -> None:
-        """The small relaxation: its bound, and its answer where all requests can share it."""
-        program = count_program(self.instance, self.paid)
-        self.raise_bound(_relaxed_bound(program.problem, self.left), "relaxation")
-        if self.done:
-            return
-        limits = replace(self.limits, seconds=min(self.left, SHARE * self.limits.seconds))
-        found = solve_milp(program.problem, limits)
-        self._take(found.status, found.bound, "counts")
+    def by_tree(self, share: float) -> None:
+        """Boxes and schedules in turn, until the tree and what it suggests are used up.
+
+        share   of the time left that it may take
+        """
+        tree = Tree(Pricing(self.instance, self.paid))
+        until = self.seconds + share * self.left
+        tried: set[bytes] = set()
+
+        def is_over() -> bool:
+            return self.seconds >= until
+
+        try:
+            most = math.inf if self.limits.work is None else self.limits.work
+            while not (self.done or is_over() or tree.count >= most):
+                boxes = min(max(FIRST_BOXES, tree.count), most - tree.count)
+                tree.grow(self._target, is_over, boxes)
+                self._take_tree(tree)
+                if not self._assemble(tree, tried, until) and not tree.can_grow:
+                    break
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._take_tree(tree)
+
+    @property
+    def _target(self) -> float:
+        """The bound at which the search ends."""
+        return self.cost - self.limits.gap * abs(self.cost + self.offset)
+
+    def _take_tree(self, tree: Tree) -> None:
+        if tree.bound == math.inf and self.best is None:
+            raise self._infeasible()
+        if self.bound < tree.bound < math.inf:
+            self.raise_bound(tree.bound, "tree")
+            self.proof = proof_of(tree)
+
+    def _assemble(self, tree: Tree, tried: set[bytes], until: float) -> bool:
+        """Offer what new hints give, for as long as the tree took; whether there were any."""
+        latest = {hint.hosted.tobytes(): hint for hint in tree.hints if hint.bound < self.cost}
+        fresh = [hint for key, hint in latest.items() if key not in tried]
+        ends = self.seconds + max(self.seconds, 2.0)
+        for hint in sorted(fresh, key=lambda hint: (not hint.is_whole, hint.bound)):
+            if self.closed or self.seconds >= min(ends, until):
+                break
+            tried.add(hint.hosted.tobytes())
+            limits = self._taste()
+            found = schedules(
+                self.instance, self.paid, hint, tree.ways(), lambda: self.cost, limits
+            )
+            for schedule in found:
+                self.offer(schedule)
+        return bool(fresh)
 
     def with_positions(self) -> None:
         program = position_program(self.instance, self.paid)
@@ -190,17 +233,24 @@ class _Search:
             interrupted=self.interrupted,
             source=self.source,
             trace=tuple(self.trace),
+            proof=self.proof if self.source == "tree" else None,
         )
 
     def _take(self, status: Status, bound: float, source: str) -> None:
         self.interrupted |= status == Status.INTERRUPTED
         if status == Status.INFEASIBLE:
             if self.best is None:
-                raise Infeasible(
-                    f"{self.instance.name}: no placement has room for all requests at once"
-                )
+                raise self._infeasible()
             return  # a contradiction to a verified schedule: this bound is not believed
         self.raise_bound(bound - ROUNDING * abs(bound), source)
+
+    def _taste(self) -> Limits:
+        """A limit of work stands in for one of time where the user has set one."""
+        seconds = TASTE.seconds if self.limits.work is None else self.left
+        return replace(self.limits, gap=TASTE.gap, seconds=seconds)
+
+    def _infeasible(self) -> Infeasible:
+        return Infeasible(f"{self.instance.name}: no placement has room for all requests at once")
 
     def _watch(self, sample: Progress) -> None:
         cost = min(self.cost, sample.incumbent)
@@ -213,23 +263,6 @@ class _Search:
         self.trace.append(Progress(self.seconds, *scaled, nodes))
         if self.on_progress is not None:
             self.on_progress(self.trace[-1])
-
-
-def _relaxed_bound(problem: Problem, seconds: float) -> float:
-    """What the duals of the linear relaxation prove, safe against rounding; −∞ without duals."""
-    found = solve_lp(problem, limits=Limits(seconds=max(seconds, 0.01)))
-    if found.row_dual is None:
-        return -math.inf
-    return dual_bound(
-        cost=problem.cost,
-        constant=problem.offset,
-        matrix=problem.matrix,
-        row_lower=problem.row_lower,
-        row_upper=problem.row_upper,
-        lower=problem.col_lower,
-        upper=problem.col_upper,
-        dual=found.row_dual,
-    )
 
 
 # --- schedules to start from ----------------------------------------------------------------------
@@ -265,52 +298,6 @@ def one_chain(instance: PlacementInstance, paid: Prices) -> PlacementSchedule:
     servers = tuple(chain.tolist())
     routes = [Route(c, servers) for c, requests in enumerate(demand) for _ in range(requests)]
     return PlacementSchedule("exact", Placement(first, counts), tuple(routes))
-
-
-# --- without positions ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class CountProgram:
-    """The program without positions; costs in ms."""
-
-    problem: Problem
-    hosted: dict[tuple[int, int], int]
-    processed: dict[tuple[int, int, int], int]
-
-
-def count_program(instance: PlacementInstance, paid: Prices) -> CountProgram:
-    """How many blocks on every server, how many requests process how many there."""
-    builder = Builder()
-    demand = {c: int(n) for c, n in enumerate(instance.clients.requests) if n}
-    limit = instance.use_limit.tolist()
-    sizes = [(j, q) for j, most in enumerate(limit) for q in range(1, most + 1)]
-    hosted = {(j, q): builder.column(f"Z[{j},{q}]", 0, 1) for j, q in sizes}
-    processed = {}
-    costs: dict[int, list[Term]] = {c: [] for c in demand}
-    for c, requests in demand.items():
-        for j, q in sizes:
-            cost = float(paid.block[j]) + (float(paid.visit[c, j]) if q == 1 else 0.0)
-            column = builder.column(f"Y[{c},{j},{q}]", 0, requests, cost)
-            processed[c, j, q] = column
-            costs[c].append((column, cost))
-            builder.row(f"enter[{c},{j},{q}]", [(column, 1), (hosted[j, q], -requests)], upper=0)
-            if q > 1:
-                terms = [(column, 1.0), (processed[c, j, q - 1], -1.0)]
-                builder.row(f"grow[{c},{j},{q}]", terms, upper=0)
-        every = [(processed[c, j, q], 1.0) for j, q in sizes]
-        all_blocks = instance.llm.blocks * requests
-        builder.row(f"blocks[{c}]", every, all_blocks, all_blocks)
-        floor, _ = least_with_blocks(instance, paid.visit[c], paid.block)
-        builder.row(f"floor[{c}]", costs[c], lower=requests * floor * (1 - ROUNDING))
-    for j, most in enumerate(limit):
-        room = cache_room(instance, j, np.arange(most + 1))
-        terms = [(hosted[j, q], -float(room[q] - room[q - 1])) for q in range(1, most + 1)]
-        terms += [(processed[c, j, q], 1.0) for c in demand for q in range(1, most + 1)]
-        builder.row(f"memory[{j}]", terms, upper=0)
-        for q in range(2, most + 1):
-            builder.row(f"host[{j},{q}]", [(hosted[j, q], 1), (hosted[j, q - 1], -1)], upper=0)
-    return CountProgram(builder.problem(), hosted, processed)
 
 
 # --- with positions -------------------------------------------------------------------------------

@@ -35,11 +35,18 @@ def lower_bound(instance: PlacementInstance, objective: str = "response") -> flo
 
 def lower_bound_ms(instance: PlacementInstance, paid: Prices, steps: int = STEPS) -> float:
     """The same in milliseconds, without the start, at any prices."""
+    return priced_bound_ms(instance, paid, steps)[0]
+
+
+def priced_bound_ms(
+    instance: PlacementInstance, paid: Prices, steps: int = STEPS
+) -> tuple[float, np.ndarray]:
+    """The same, and the (J,) prices λ that prove it."""
     check_feasible(instance, instance.requests)
     most = most_processed(instance)
     demand = instance.clients.requests
     best, floor = -np.inf, 0.0
-    penalty = np.zeros(len(most))
+    penalty = chosen = np.zeros(len(most))
     scale, stalled = 1.0, 0
     for step in range(steps):
         value, size, used = 0.0, 0.0, np.zeros(len(most))
@@ -53,7 +60,8 @@ def lower_bound_ms(instance: PlacementInstance, paid: Prices, steps: int = STEPS
         if step == 0:
             floor = value
         stalled = 0 if value > best else stalled + 1
-        best = max(best, value)
+        if value > best:
+            best, chosen = value, penalty
         over = used - most
         over[(penalty == 0) & (over < 0)] = 0.0
         norm = float(over @ over)
@@ -63,7 +71,7 @@ def lower_bound_ms(instance: PlacementInstance, paid: Prices, steps: int = STEPS
             scale, stalled = scale / 2, 0
         aim = best + 0.05 * abs(floor) - value
         penalty = np.maximum(penalty + scale * aim / norm * over, 0.0)
-    return best
+    return best, chosen
 
 
 def most_processed(instance: PlacementInstance) -> np.ndarray:

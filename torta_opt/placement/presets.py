@@ -9,6 +9,7 @@ Numbers are those of the authors' simulator (BLOOM-176B, 4-bit blocks): A100 80 
                     stand-in for GTS-CE (149 nodes), which no package holds; with the file itself,
                     ``scattered(read_network("GtsCe.graph"), …)`` is the published setting
     large           26 servers on BellCanada, the authors' large setting
+    mix             random servers with little more memory than all blocks and caches need
     helix-measured  LLaMA-2 70B with measured times per layer on A100, L4 and T4 in three regions
     worst-case      where CG-BPRR is L times as slow as the optimum
 """
@@ -220,6 +221,37 @@ LLAMA = Llm(
 )
 
 
+def mix(seed: int = 0, slack: float = 1.35, output_tokens: int = 512) -> PlacementInstance:
+    """2 fast and 6 to 9 slow servers that hold ``slack`` times all blocks and caches.
+
+    Memory is drawn, so a request cannot have what it would take alone: memory binds.
+    """
+    if not 0 < slack <= 1000:
+        raise InvalidInput("must lie in (0, 1000]", field="slack")
+    rng = np.random.default_rng(seed)
+    slow, requests = int(rng.integers(6, 10)), int(rng.integers(3, 7))
+    base = scattered(
+        bundled_network("bellcanada"),
+        servers=2 + slow,
+        seed=seed,
+        fast_share=2 / (2 + slow),
+        requests=requests,
+        output_tokens=output_tokens,
+        name=f"mix-{seed}",
+    )
+    servers = base.servers
+    fast = servers.decode_ms == servers.decode_ms.min()
+    weight = np.where(fast, rng.uniform(30, 60, len(fast)), rng.uniform(8, 20, len(fast)))
+    need = base.llm.blocks * (base.llm.block_bytes + requests * base.cache_bytes)
+    memory = (weight / weight.sum() * need * slack).astype(np.int64)
+    unlimited = np.full(len(fast), base.llm.blocks)
+    return replace(
+        base,
+        description=f"random servers with {slack:g} times the memory that is needed, seed {seed}",
+        servers=replace(servers, memory_bytes=memory, most_blocks=unlimited),
+    )
+
+
 def helix_measured(seed: int = 0, requests: int = 10, rate_per_s: float = 0.5) -> PlacementInstance:
     """4 A100 | 2 L4 and 8 T4 | 6 L4 and 4 T4 in three regions, the client with the A100.
 
@@ -381,6 +413,7 @@ PRESETS: dict[str, Preset] = {
     "bellcanada": Preset("19 servers drawn on BellCanada, BLOOM-176B", bellcanada),
     "gts-ce": Preset("41 servers drawn on a stand-in for GTS-CE, BLOOM-176B", gts_ce),
     "large": Preset("26 servers drawn on BellCanada, BLOOM-176B", large),
+    "mix": Preset("8 to 11 servers whose memory binds, BLOOM-176B", mix, small=True),
     "helix-measured": Preset(
         "LLaMA-2 70B, measured layers on 24 cards", _with_seed(helix_measured)
     ),
@@ -389,7 +422,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def placement_preset(name: str, seed: int = 0, **changes: Any) -> PlacementInstance:
+def placement_preset(name: str, /, seed: int = 0, **changes: Any) -> PlacementInstance:
     """The preset of that name, with other parameters. Raises InvalidInput."""
     if name not in PRESETS:
         raise InvalidInput(f"{name!r:.60} is not one of {', '.join(PRESETS)}", field="preset")

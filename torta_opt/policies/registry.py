@@ -100,7 +100,11 @@ def create(spec: str) -> Policy:
     """The policy that ``spec`` names, ``name[:parameter=value]…``. Raises InvalidInput."""
     name, *assignments = spec.split(":")
     constructor = _constructor(name)
-    parameters = dict(_assignment(text, spec) for text in assignments)
+    parameters: dict[str, Any] = {}
+    for key, value in (_assignment(text, spec) for text in assignments):
+        if key in parameters:
+            raise InvalidInput(f"{key!r:.60} is given twice in {spec!r:.80}", field="policy")
+        parameters[key] = value
     _check_known(name, constructor, parameters)
     try:
         policy = constructor(**parameters)
@@ -149,7 +153,7 @@ def _assignment(text: str, spec: str) -> tuple[str, Any]:
         raise InvalidInput(f"{text!r:.60} in {spec!r:.80} is not parameter=value", field="policy")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 

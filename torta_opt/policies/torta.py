@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from torta_opt.instance.data import Instance, System
+from torta_opt.instance.data import OFF, Instance, System
 from torta_opt.io import InvalidInput
 from torta_opt.policies.base import Decision, Observation
 from torta_opt.policies.forecasters import NAMES, Learned, forecaster
 from torta_opt.policies.macro_state import (
     HISTORY,
+    FleetView,
+    feature_count,
     features,
     last_shares,
     request_scale,
@@ -93,6 +95,7 @@ class Torta(TortaOt):
         super().reset(system, seed)
         self._networks = self._load(system) if self._needs_networks else None
         self._scale = request_scale(system)
+        self._fleet = FleetView(self.tables)
         regions = len(system.regions)
         self._past: deque[np.ndarray] = deque(maxlen=HISTORY)
         self._utilisation = np.zeros(regions)
@@ -147,9 +150,16 @@ class Torta(TortaOt):
     def _load(self, system: System) -> Networks:
         from torta_opt.networks.files import load_networks
 
-        if self.weights:
-            return load_networks(find_weights(self.weights), system.regions)
-        return load_networks(_fitting(system.regions), system.regions)
+        path = find_weights(self.weights) if self.weights else _fitting(system.regions)
+        networks = load_networks(path, system.regions)
+        sizes = len(system.regions), len(system.classes), len(system.models)
+        if networks.card["features"] != feature_count(*sizes):
+            raise InvalidInput(
+                "fits other models or classes of requests: torta-opt train makes one that does, "
+                "and torta_ot needs none",
+                file=str(path) + ".safetensors",
+            )
+        return networks
 
     def _learned(
         self, observation: Observation, target: np.ndarray, last: np.ndarray
@@ -162,14 +172,14 @@ class Torta(TortaOt):
         seen = [observation.arrivals, *observation.past_arrivals[:-HISTORY:-1]][:HISTORY]
         for n, arrivals in enumerate(seen[: slot + 1]):
             history[n] = arrivals.sum(axis=1)
-        servers = np.maximum(np.bincount(system.server_region, minlength=regions), 1)
+        held = np.where(observation.up, observation.state.model, OFF)
         state = features(
             self._utilisation,
             observation.state.waiting.sum(axis=(1, 2)),
             history,
             self.expected.sum(axis=1),
             observation.price,
-            np.bincount(system.server_region, observation.up, regions) / servers,
+            self._fleet.see(observation.up, held)[0],
             last,
             target,
             self._scale,

@@ -86,7 +86,7 @@ class WindowPolicy(GreedyForecast):
             self.tables.system, observation, self.wanted(), self.window, self.name
         )
         program = build_allocation_program(instance)
-        result = solve_lp(program.problem())
+        result = solve_lp(program.problem()).raise_if_interrupted()
         if result.x is None:
             raise RuntimeError(f"slot {observation.slot}: the program of the window is not solved")
         values = program.values(result.x)

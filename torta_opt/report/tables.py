@@ -63,6 +63,8 @@ def progress_line(name: str, sample: Progress, time_limit: float | None) -> str:
 
 def check_table(check: Check, subject: str, unit: str = "$") -> RenderableType:
     """The verdict on a file, with the first violations."""
+    if not check.ok and check.kind == "bound":
+        return Text(f"{subject}: {check.problems[0]}", style="bold red")
     if not check.ok:
         total = sum(check.counts.values())
         lines = [Text(f"{subject}: breaks the rules in {total} places", style="bold red")]
@@ -132,6 +134,18 @@ def placement_description_table(facts: Mapping[str, Any]) -> RenderableType:
         "floor": "infeasible" if floor is None else f"{money([floor])[0]} s",
     }
     return _facts_table(facts, lines)
+
+
+def simulation_table(found: Mapping[str, Any]) -> RenderableType:
+    """What became of requests that came one by one."""
+    planned = found["planned_requests"]
+    plan = "" if planned is None else f", planned for {planned} requests at once"
+    head = (
+        f"{found['instance']}: {found['method']} at {found['rate_per_s']:.4g} requests/s"
+        f"{plan}, {found['delays']} delays"
+    )
+    entries = {name: number(value) for name, value in found["metrics"].items()}
+    return Group(Text(head, style="bold"), pairs("metric", entries))
 
 
 def pairs(title: str, entries: Mapping[str, Any]) -> Table:

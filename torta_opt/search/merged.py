@@ -28,10 +28,18 @@ from torta_opt.instance.data import Instance
 from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
 from torta_opt.search.rounding import round_servers, shortened, with_servers
-from torta_opt.solvers import Limits, Problem, solve_lp
+from torta_opt.solvers import Limits, Problem, Result, Status, solve_lp
 
 METHOD = "merged"
 DISCOUNTS = (0.9, 1.0)
+
+
+class PlanInterrupted(KeyboardInterrupt):
+    """Ctrl-C came while a plan was made; ``schedule`` is the best so far, None without one."""
+
+    def __init__(self, schedule: Schedule | None) -> None:
+        super().__init__("interrupted")
+        self.schedule = schedule
 
 
 def plan_merged(
@@ -40,12 +48,16 @@ def plan_merged(
     """A schedule from a merged plan; None if a limit came first.
 
     found   what the merged bound of the instance has solved, where that is known
+
+    Raises PlanInterrupted if Ctrl-C ended it, with the schedule that there was by then, if any.
     """
     try:
         found = found or merged_bound(instance, limits)
     except LimitReached:
         return None
     merged, program = found.merged, found.merged.program
+    if found.interrupted:
+        raise PlanInterrupted(None)
     if found.x is None:
         return None
     priced = _charge_spread(program, found.dual)
@@ -58,7 +70,13 @@ def plan_merged(
         answer = solve_lp(requests, limits=limits, crossover=False)
         if answer.x is not None and (best is None or answer.objective < best.objective):
             best = answer
-    return None if best is None else _split(instance, merged, program.values(best.x))
+        if answer.status is Status.INTERRUPTED:
+            raise PlanInterrupted(_planned(instance, merged, best))
+    return _planned(instance, merged, best)
+
+
+def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:
+    return None if best is None else _split(instance, merged, merged.program.values(best.x))
 
 
 def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:
@@ -271,7 +289,8 @@ class _Router:
         """(R, R, C) whole requests."""
         need = np.concatenate([arrivals.ravel(), inflow.ravel()]).astype(float)
         flows = self.rows.shape[1]
-        x = solve_lp(self._with_rerouting(need, arrivals, before), "simplex").x
+        found = solve_lp(self._with_rerouting(need, arrivals, before), "simplex")
+        x = found.raise_if_interrupted().x
         if x is None:
             raise ArithmeticError("a transport program that is always feasible was not solved")
         near = x[:flows]
@@ -284,7 +303,7 @@ class _Router:
             col_upper=np.maximum(high, low),
             cost=self.cost[:flows],
         )
-        exact = solve_lp(whole, "simplex").x
+        exact = solve_lp(whole, "simplex").raise_if_interrupted().x
         if exact is None:
             raise ArithmeticError("a transport program cannot be made whole")
         count = len(self.cells) * self.classes

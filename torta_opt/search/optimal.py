@@ -24,13 +24,14 @@ from torta_opt.bounds.milp import branch_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, broken, with_user_constraints
 from torta_opt.formulations.knapsack import with_knapsack_rows
+from torta_opt.formulations.lift import ROUNDING, check_lift
 from torta_opt.formulations.lower import lower
 from torta_opt.instance.data import Instance
-from torta_opt.io.errors import LimitReached
+from torta_opt.io.errors import LimitReached, VerificationFailed
 from torta_opt.schedule.data import Schedule
 from torta_opt.schedule.evaluate import evaluate
 from torta_opt.schedule.verify import verify
-from torta_opt.search.merged import plan_merged
+from torta_opt.search.merged import PlanInterrupted, plan_merged
 from torta_opt.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.solvers import Limits, Progress, solve_lp
 
@@ -71,7 +72,8 @@ def solve_optimal(
     """The best schedule within the limits; stops at a gap of ``limits.gap``.
 
     Raises Infeasible if the user's constraints are proved to leave no schedule, LimitReached if
-    none was found, and KeyboardInterrupt if Ctrl-C came before there was one.
+    none was found, KeyboardInterrupt if Ctrl-C came before there was one, and VerificationFailed if
+    the schedule refutes the bound or lies outside the program that proved it.
     """
     search = _Search(instance, limits or Limits(), tuple(constraints), on_progress)
     if start is not None:
@@ -134,7 +136,10 @@ class _Search:
             return
         self.bound, self.interrupted = found.value, found.interrupted
         if not self.is_done:
-            schedule = plan_merged(self.instance, found, self._left)
+            try:
+                schedule = plan_merged(self.instance, found, self._left)
+            except PlanInterrupted as error:
+                schedule, self.interrupted = error.schedule, True
             self.offer(schedule and dataclasses.replace(schedule, method=METHOD))
 
     def relax_and_round(self) -> None:
@@ -188,9 +193,27 @@ class _Search:
         return found and self.cost - self.bound <= self.limits.gap * abs(self.cost)
 
     def result(self) -> Optimal:
+        if self.schedule is None and self.interrupted:
+            raise KeyboardInterrupt
         if self.schedule is None:
             kept = " that keeps the user's constraints" if self.constraints else ""
             raise LimitReached(f"{self.instance.name}: no schedule found{kept} within the limits")
+        self._check_against_bound(self.schedule)
         seconds = time.perf_counter() - self.began
         bound = min(self.bound, self.cost)
         return Optimal(self.schedule, self.cost, bound, seconds, self.interrupted)
+
+    def _check_against_bound(self, schedule: Schedule) -> None:
+        """VerificationFailed if the schedule refutes the bound: then one of the two is wrong."""
+        costs = evaluate(self.instance, schedule).costs
+        if self.bound > self.cost + ROUNDING * sum(map(abs, costs.values())):
+            raise VerificationFailed(
+                f"{METHOD}: costs {self.cost!r} on {self.instance.name}, less than the bound "
+                f"{self.bound!r}: one of the two is wrong"
+            )
+        if self.constraints and not check_lift(self._program(), schedule, self.cost).ok:
+            names = ", ".join(constraint.name for constraint in self.constraints)
+            raise VerificationFailed(
+                f"{METHOD}: the rows of {names} cut off a schedule of {self.instance.name} that "
+                "keeps the constraint: the bound does not hold"
+            )

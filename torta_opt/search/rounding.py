@@ -82,7 +82,7 @@ def round_servers(
         col_upper=np.concatenate([program.upper[columns], full, np.ones(count)]),
         cost=np.concatenate([(program.cost - discount * price)[columns], -gain, -gain * part]),
     )
-    result = solve_lp(problem, "simplex")
+    result = solve_lp(problem, "simplex").raise_if_interrupted()
     if result.x is None:
         return None
     rounded = x.copy()

@@ -15,6 +15,7 @@ import scipy.sparse as sparse
 from torta_opt.io.errors import InvalidInput, TortaOptError
 
 MAX_SEED = 2**31 - 1
+MAX_THREADS = 1024
 
 
 class SolverFailed(TortaOptError):
@@ -142,8 +143,8 @@ class Limits:
             raise InvalidInput("must be a finite number, at least 0", "gap")
         if self.work is not None and not 0 <= self.work <= MAX_SEED:
             raise InvalidInput(f"must lie between 0 and {MAX_SEED}", "work")
-        if self.threads < 0:
-            raise InvalidInput("must be at least 0", "threads")
+        if not 0 <= self.threads <= MAX_THREADS:
+            raise InvalidInput(f"must lie between 0 and {MAX_THREADS}", "threads")
         if not 0 <= self.seed <= MAX_SEED:
             raise InvalidInput(f"must lie between 0 and {MAX_SEED}", "seed")
 
@@ -202,6 +203,12 @@ class Result:
     method: str = ""
     trace: tuple[Progress, ...] = ()
     message: str = ""
+
+    def raise_if_interrupted(self) -> Result:
+        """For programs that are a step on the way: Ctrl-C in one ends the whole."""
+        if self.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        return self
 
     @property
     def gap(self) -> float | None:

@@ -4,12 +4,14 @@ HiGHS runs in a thread of its own, so that Ctrl-C reaches Python and each run ha
 the size it asks for (a pool, once made, keeps its size, and belongs to the thread that made it).
 HiGHS asks now and then whether to go on; the first Ctrl-C makes it stop there, the second one is
 raised. While it presolves, and in the first relaxation of an integer program, it does not ask:
-after ``PATIENCE`` seconds such a run is left behind. It ends by itself when it next asks.
+after ``PATIENCE`` seconds such a run is left behind. It ends by itself when it next asks. A process
+that ends before that must not wait for C++ to tidy up, see ``is_left_behind``.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 PATIENCE = 5.0  # seconds between Ctrl-C and leaving a run behind
 REPORT_EVERY = 0.2  # seconds between two reports that say nothing new
 _POLL = 0.1
+THREAD_NAME = "torta-opt HiGHS"
+
+
+def is_left_behind() -> bool:
+    """Whether a run that nobody waits for goes on: exit handlers of C++ would abort the process."""
+    return any(thread.name == THREAD_NAME for thread in threading.enumerate())
 
 
 @dataclass(eq=False)
@@ -69,7 +77,7 @@ class Run:
         for callback, action in callbacks.items():
             callback.subscribe(action)
         answer: list[Any] = []
-        thread = Thread(target=self._solve, args=(highs, answer), daemon=True)
+        thread = Thread(target=self._solve, args=(highs, answer), daemon=True, name=THREAD_NAME)
         thread.start()
         try:
             self._follow(on_progress)

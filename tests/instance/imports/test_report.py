@@ -34,6 +34,6 @@ def test_its_text_tells_every_class_every_note_and_the_totals(report: ImportRepo
         assert f"{kind.name}: {kind.requests} requests" in text
     for note in report.notes:
         assert note in text
-    assert f"{report.slots} slots of 15 s and 6 to drain; 12 regions" in text
+    assert f"{report.slots} slots of 15 s, the last 6 to drain; 12 regions" in text
     assert f"{report.servers} servers" in text
     assert f"{report.requests} in all" in text

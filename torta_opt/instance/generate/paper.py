@@ -18,7 +18,7 @@ from torta_opt.instance.load import least_load
 MEAN_LATENCY_MS = {"abilene": 25.0, "polska": 45.0, "gabriel": 80.0, "cost2": 150.0}  # Table I(a)
 
 
-def paper_instance(topology: str, name: str, seed: int, **parameters: Any) -> Instance:
+def paper_instance(topology: str, name: str, /, seed: int, **parameters: Any) -> Instance:
     """One of the paper's four topologies with its mean latency."""
     parameters = {"mean_latency_ms": MEAN_LATENCY_MS[topology], **parameters}
     return build(paper_topology(topology), name, PaperParameters.of(**parameters), seed)

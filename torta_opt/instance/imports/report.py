@@ -75,8 +75,8 @@ class ImportReport:
             f"{self.out_of_order} out of order",
             *(f"  {row}" for row in self.bad_row_examples),
             f"{self.requests_used} of {self.requests_in_trace} requests taken: {self.part}",
-            f"{self.slots} slots of {self.slot_ms / 1000:g} s and {self.drain_slots} to drain; "
-            f"{self.regions} regions; {self.origins}",
+            f"{self.slots} slots of {self.slot_ms / 1000:g} s, the last {self.drain_slots} "
+            f"to drain; {self.regions} regions; {self.origins}",
             f"{self.servers} servers ({fleet}), load {self.load:.1%}; each request "
             f"{self.demand_factor:.4g} times, {self.requests} in all",
             *(

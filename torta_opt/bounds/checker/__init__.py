@@ -1,0 +1,1 @@
+"""The independent checker of certificates: it knows instances, and neither programs nor solvers."""
