@@ -4,8 +4,8 @@
 
 Every instance has at most two regions, servers, types, models and classes, and three slots, so that
 all its schedules can be tried. Of each, with regions apart or as one, a certificate of noise, one
-of the best numbers, and that one corrupted are checked; none may prove more than the cheapest schedule
-costs. Prints how many were checked, and stops at the first that fails, naming its seed.
+of the best numbers, and that one corrupted are checked; none may prove more than the cheapest
+schedule costs. Prints how many were checked, and stops at the first that fails, naming its seed.
 """
 
 from __future__ import annotations

@@ -324,8 +324,8 @@ def gap(
     it is done again. ``proved`` is a bound that is known already, as ``load_bound`` gives it; other
     weights need one of their own. ``watch`` is called with what is being done, the slots done and
     the slots of all. Ctrl-C ends the comparison with what is complete. Raises VerificationFailed if
-    a schedule costs less than the bound, or lies outside the program that proved it: then one of the two is
-    wrong, and no number is given.
+    a schedule costs less than the bound, or lies outside the program that proved it: then one of
+    the two is wrong, and no number is given.
     """
     picked = policies is not None
     if policies is None:

@@ -102,7 +102,7 @@ def test_sets_are_the_ways_and_their_neighbours():
     instance = tiny(0, servers=4, blocks=4, requests=2)
     hosted = instance.use_limit
     way = np.array([4, 0, 0, 0])
-    hint = Hint(0.0, hosted, np.zeros(4))
+    hint = Hint(0.0, hosted, np.zeros(4), way)
     sets = visit_sets(instance, prices(instance), hint, [(0, way)])
     for _, servers in sets:
         assert len(servers ^ {0}) <= 2

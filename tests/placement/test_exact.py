@@ -234,7 +234,7 @@ def test_mixes_where_memory_binds_are_within_a_percent(seed):
 
 
 def test_work_ends_the_search_alike():
-    limits = Limits(work=25, gap=0.0)
+    limits = Limits(work=4, gap=0.0)
     first, again = (solve_exact(mix(1), limits, positions=False) for _ in range(2))
     assert (first.cost, first.bound) == (again.cost, again.bound)
     assert first.seconds < 600

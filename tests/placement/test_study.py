@@ -64,7 +64,19 @@ def test_cg_bprr_is_proven_optimal_on_the_published_settings():
     for label, count in (("AboveNet, 10 requests", 20), ("BellCanada, 10 requests", 20)):
         (row,) = _rows(text, label)
         assert row[1] == str(count)
-        assert row[2] == f"0.0% ({count} proven)"
+        assert row[2] == "0.0% (0.0%)"
+        assert row[3] == f"0.0% ({count} proven)"
+
+
+def test_what_is_left_of_the_gaps_is_the_best_schedules():
+    """No method beats the best schedule found: gaps are to the same bound."""
+    rows = [row for row in _rows(PAGE.read_text(), "") if len(row) == 9 and row[1].isdigit()]
+    assert len(rows) == 13
+    for row in rows:
+        best = float(row[2].split("%")[0])
+        assert best <= 2.0
+        for cell in row[3:]:
+            assert cell == "infeasible" or float(cell.split("%")[0]) >= best or "infeas" in cell
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ import numpy as np
 DROPPED = 2  # large requests that may be left out if more small ones fit instead
 
 
-def pack(usable_ms: int, small_ms: int, large_ms: int, servers: int, wanted: np.ndarray):
+def pack(
+    usable_ms: int, small_ms: int, large_ms: int, servers: int, wanted: np.ndarray
+) -> np.ndarray:
     """(servers, 2) requests (small, large) on each server, at most ``wanted`` (2,) in all.
 
     As many requests as possible with all large ones, or with up to ``DROPPED`` fewer.

@@ -17,7 +17,7 @@ from torta_opt.policies.base import Observation
 from torta_opt.policies.micro import Desk, Tables, fill_in_order
 from torta_opt.policies.routing import apportion, sample
 from torta_opt.policies.settings import Settings
-from torta_opt.policies.torta_ot import TortaOt
+from torta_opt.policies.torta_ot import TortaOt, fitted, restricted, spilled
 from torta_opt.schedule.step import Fleet, apply_commands
 
 
@@ -74,7 +74,6 @@ class StackedMicro(TortaOt):
         blocks = [self.open_to(c).reshape(count, regions, count, regions) for c in classes]
         every = np.arange(count)
         self._open = np.stack([block[every, :, every] for block in blocks])  # (C, N, R, R)
-        self._all_open = bool(self._open.all())
 
     def decide_shares(
         self, observation: Observation, share: np.ndarray, usd: np.ndarray, expected: np.ndarray
@@ -102,8 +101,10 @@ class StackedMicro(TortaOt):
         for c in self.tables.class_order if planning else np.flatnonzero(arrivals.any(axis=0)):
             if not arrivals[:, c].any():
                 continue
-            share = self._share_of(int(c)).reshape(-1, regions)
-            if planning or self.parameters.split == "apportion":
+            share = self._share_of(int(c), arrivals[:, c], desk).reshape(-1, regions)
+            if planning:
+                flow = self._spill(int(c), apportion(arrivals[:, c], share), desk)
+            elif self.parameters.split == "apportion":
                 flow = apportion(arrivals[:, c], share)
             else:
                 flow = sample(arrivals[:, c], share, self.rng)
@@ -114,12 +115,24 @@ class StackedMicro(TortaOt):
             self._match(routing.sum(axis=2).reshape(len(routing), -1).T, desk)
         return np.moveaxis(routing, 0, -1)
 
-    def _share_of(self, c: int) -> np.ndarray:
-        """(N, R, R) the shares of class c: only regions open to it, else the cheapest of those."""
-        if self._all_open:
-            return self._block_share
-        share = np.where(self._open[c], self._block_share, 0.0)
-        total = share.sum(axis=-1, keepdims=True)
-        usd = np.where(self._open[c], self._block_usd, np.inf)
-        cheapest = np.eye(share.shape[-1])[usd.argmin(axis=-1)]
-        return np.where(total > 0, share / np.where(total > 0, total, 1.0), cheapest)
+    def _share_of(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
+        """(N, R, R) the shares of class c, as ``torta_ot`` has them."""
+        share = restricted(self._block_share, self._block_usd, self._open[c])
+        if self.parameters.reach == "able":
+            return share
+        shape = self.stack.count, self.stack.regions
+        room = self._held_room(c, desk).reshape(shape)
+        leak = self.parameters.leak
+        return fitted(share, self._open[c], requests.reshape(shape), room, leak)
+
+    def _spill(self, c: int, flow: np.ndarray, desk: FleetPlan) -> np.ndarray:
+        """(N·R, R) a planned flow with what finds no room sent where its instance has some."""
+        if self.parameters.reach == "able":
+            return flow
+        count, regions = self.stack.count, self.stack.regions
+        blocks = flow.reshape(count, regions, regions)
+        room = desk.region_room(c).reshape(count, regions)
+        short = (blocks.sum(axis=1) > room).any(axis=1)
+        for n in np.flatnonzero(short):
+            blocks[n] = spilled(blocks[n], room[n], self._open[c, n], self._block_usd[n])
+        return blocks.reshape(flow.shape)

@@ -37,7 +37,8 @@ from torta_opt.learning.ppo import Options, Trainer, Watch
 from torta_opt.networks.files import Networks, load_networks, new_networks, save_networks
 from torta_opt.policies.macro_state import HISTORY, request_scale
 
-PRETRAIN = 16  # instances that the forecaster learns from
+PRETRAIN = 8  # instances that the forecaster learns from
+SIGHTED = 4  # batches from which networks learn the spread of their features
 Act = Callable[[np.ndarray], np.ndarray]  # states (N, F) to shares (N, R, R)
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -220,9 +221,9 @@ def measure(env: BatchedMacro, act: Act) -> tuple[np.ndarray, np.ndarray]:
 @torch.no_grad()
 def standardise(networks: Networks, envs: Sequence[BatchedMacro], seed: int) -> None:
     """Let the networks know the mean and spread of states, from one episode of the untrained
-    policy in every batch."""
+    policy in the first batches."""
     rng, states = np.random.default_rng([seed, 4]), []
-    for env in envs:
+    for env in envs[:SIGHTED]:
         start = rng.integers(0, env.slots - env.episode_slots + 1, env.count)
         state, over = torch.from_numpy(env.reset(start)), False
         while not over:

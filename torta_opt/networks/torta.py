@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 HEADS = ("beta", "softmax")
-FLOORS = {"beta": 0.01, "softmax": 0.001}
+FLOOR, FLOORS_OF_A_ROW = 0.03, 0.12  # f is the first, or the second over R where that is less
 CONCENTRATION = 500.0  # of Beta(1 + m·c, 1 + (1 − m)·c) at the start of training
 SPREAD = 0.3  # of normal logits at the start
 LEAST_SMOOTHING = 1e-3
@@ -76,7 +76,7 @@ class PolicyNetwork(nn.Module):
         if head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}")
         self.regions, self.head, self.smoothing = regions, head, smoothing
-        self.floor = min(FLOORS[head], 0.1 / regions)
+        self.floor = min(FLOOR, FLOORS_OF_A_ROW / regions)
         self.standard = Standard(features)
         self.body = _mlp(features, 256, 512, 256, regions**2)
         own = (features - 2 * regions**2) // regions  # what is known of a region by itself

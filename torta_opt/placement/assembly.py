@@ -45,12 +45,14 @@ class Hint:
     bound         ms that schedules in the box cost at least
     hosted        (J,) blocks that servers host
     block_price   (J,) what a block is worth beyond its price
+    way           (J,) blocks per server of the way that most requests take
     is_whole      requests that share nothing but memory would fit
     """
 
     bound: float
     hosted: np.ndarray
     block_price: np.ndarray
+    way: np.ndarray
     is_whole: bool = False
 
 
@@ -71,11 +73,14 @@ def schedules(
     below: Callable[[], float],
     limits: Limits,
     tries: int = 8,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[PlacementSchedule]:
     """Schedules cheaper than ``below()`` ms of the ways' visit sets and those next to them."""
     sets = visit_sets(instance, paid, hint, ways)
     forbidden: list[tuple[int, ...]] = []
     for _ in range(tries):
+        if stop():
+            return
         picked = _pick(instance, paid, hint, sets, forbidden, limits)
         if picked is None or picked[0] >= below():
             return

@@ -2,7 +2,7 @@
 
 Three steps, each of which may end the search: known methods and one chain for all (``one_chain``)
 against the combinatorial bound; a tree of combinatorial bounds (``tree``) and the schedules that it
-suggests (``assembly``); the program with positions.
+suggests (``assembly``, ``improve``); the program with positions.
 
 With positions. Only the hosted start, the hosted end and where a request enters matter.
 
@@ -35,10 +35,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from torta_opt.io import Infeasible
-from torta_opt.placement.assembly import schedules
+from torta_opt.placement.assembly import Hint, schedules
 from torta_opt.placement.cg_bprr import cg_bprr
 from torta_opt.placement.data import Placement, PlacementInstance, PlacementSchedule, Route
 from torta_opt.placement.evaluate import total_ms
+from torta_opt.placement.improve import Improver, laid_out, layers
 from torta_opt.placement.lower_bound import cache_room, least_with_blocks, lower_bound_ms
 from torta_opt.placement.performance import Prices, prices
 from torta_opt.placement.program import Builder, Term
@@ -48,6 +49,9 @@ from torta_opt.solvers import Limits, Problem, Progress, Status, solve_milp
 
 SHARE = 0.6  # of the time, at most, for the tree
 FIRST_BOXES = 60  # of the tree before the first schedules are made of it
+ROUTES_GAP = 1e-4  # of the program of routes under a placement
+MOST_SCORES = 600  # placements that one search by small moves looks at
+MOST_HINTS = 8  # that schedules are made of before the tree grows on
 TASTE = Limits(seconds=1.0, gap=1e-3)  # of the program that picks sets of servers
 ROUNDING = 1e-9  # of a bound: a solver's last digits
 
@@ -124,6 +128,7 @@ class _Search:
         self.proof: Proof | None = None
         self.interrupted = False
         self.trace: list[Progress] = []
+        self._improver = Improver(instance, self.paid)
 
     @property
     def seconds(self) -> float:
@@ -169,12 +174,14 @@ class _Search:
             return self.seconds >= until
 
         try:
+            order = np.argsort(self.paid.block, kind="stable").tolist()
+            self._route(layers(self.instance, order, self.instance.use_limit))
             most = math.inf if self.limits.work is None else self.limits.work
             while not (self.done or is_over() or tree.count >= most):
                 boxes = min(max(FIRST_BOXES, tree.count), most - tree.count)
                 tree.grow(self._target, is_over, boxes)
                 self._take_tree(tree)
-                if not self._assemble(tree, tried, until) and not tree.can_grow:
+                if not self._assemble(tree, tried, is_over) and not tree.can_grow:
                     break
         except KeyboardInterrupt:
             self.interrupted = True
@@ -192,22 +199,55 @@ class _Search:
             self.raise_bound(tree.bound, "tree")
             self.proof = proof_of(tree)
 
-    def _assemble(self, tree: Tree, tried: set[bytes], until: float) -> bool:
-        """Offer what new hints give, for as long as the tree took; whether there were any."""
+    def _assemble(self, tree: Tree, tried: set[bytes], is_over: Callable[[], bool]) -> bool:
+        """Offer what new hints give, for as long as the tree took; whether there were any.
+
+        A limit of work stands in for the time where the user has set one.
+        """
         latest = {hint.hosted.tobytes(): hint for hint in tree.hints if hint.bound < self.cost}
         fresh = [hint for key, hint in latest.items() if key not in tried]
-        ends = self.seconds + max(self.seconds, 2.0)
-        for hint in sorted(fresh, key=lambda hint: (not hint.is_whole, hint.bound)):
-            if self.closed or self.seconds >= min(ends, until):
+        fresh.sort(key=lambda hint: (not hint.is_whole, hint.bound))
+        ends = self.seconds + max(self.seconds, 2.0) if self.limits.work is None else math.inf
+
+        def is_late() -> bool:
+            return self.closed or self.seconds >= ends or is_over()
+
+        for hint in fresh[:MOST_HINTS]:
+            if is_late():
                 break
             tried.add(hint.hosted.tobytes())
-            limits = self._taste()
-            found = schedules(
-                self.instance, self.paid, hint, tree.ways(), lambda: self.cost, limits
-            )
-            for schedule in found:
-                self.offer(schedule)
+            self._from_hint(hint, tree, is_late)
+        if fresh and self.best is not None and not self.closed:
+            self._improve(self.best.placement, is_over)
         return bool(fresh)
+
+    def _from_hint(self, hint: Hint, tree: Tree, stop: Callable[[], bool]) -> None:
+        """Sets of servers put together, then small moves from the chain that most requests take."""
+        found = schedules(
+            self.instance,
+            self.paid,
+            hint,
+            tree.ways(),
+            lambda: self.cost,
+            self._small(TASTE.gap),
+            stop=stop,
+        )
+        for schedule in found:
+            self.offer(schedule)
+        if not stop():
+            order = np.lexsort((np.arange(len(hint.way)), self.paid.block))
+            chain = [j for j in order.tolist() if hint.way[j]]
+            self._improve(laid_out(self.instance, chain, hint.hosted), stop)
+
+    def _improve(self, placement: Placement, stop: Callable[[], bool]) -> None:
+        """Offer what small moves lead to from here."""
+        self._route(self._improver.improve(placement, MOST_SCORES, stop))
+
+    def _route(self, placement: Placement) -> None:
+        """Offer the best routes under ``placement``."""
+        schedule = self._improver.schedule(placement, self._small(ROUTES_GAP))
+        if schedule is not None:
+            self.offer(schedule)
 
     def with_positions(self) -> None:
         program = position_program(self.instance, self.paid)
@@ -244,10 +284,10 @@ class _Search:
             return  # a contradiction to a verified schedule: this bound is not believed
         self.raise_bound(bound - ROUNDING * abs(bound), source)
 
-    def _taste(self) -> Limits:
-        """A limit of work stands in for one of time where the user has set one."""
-        seconds = TASTE.seconds if self.limits.work is None else self.left
-        return replace(self.limits, gap=TASTE.gap, seconds=seconds)
+    def _small(self, gap: float) -> Limits:
+        """Of small programs; a limit of work stands in for one of time where there is one."""
+        seconds = min(TASTE.seconds, self.left) if self.limits.work is None else self.left
+        return replace(self.limits, gap=gap, seconds=seconds)
 
     def _infeasible(self) -> Infeasible:
         return Infeasible(f"{self.instance.name}: no placement has room for all requests at once")

@@ -229,7 +229,8 @@ class Tree:
             return None
         split, hosted = master.split()
         if hosted is not None:
-            self.hints.append(Hint(node.bound, hosted, node.block_price, split is None))
+            way = master.main_way()
+            self.hints.append(Hint(node.bound, hosted, node.block_price, way, split is None))
         return split
 
 
@@ -324,6 +325,10 @@ class _Master:
         roomy = self.pricing.roomy
         hosted = np.maximum(np.max([k for _, k, _ in taken], axis=0), roomy)
         return self._visit_split(taken), np.minimum(hosted, self.box.most)
+
+    def main_way(self) -> np.ndarray:
+        """(J,) blocks per server of the way that most requests take."""
+        return self.columns[int(np.argmax(self._taken))][1]
 
     def _hosted_split(self, taken: list[tuple[int, np.ndarray, float]]) -> Split | None:
         """The server that would host too much for the caches it is to hold."""

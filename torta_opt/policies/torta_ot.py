@@ -16,8 +16,18 @@ may be anything up to a share of the capacity in requests.
 Data residency goes first: mass that only a forbidden pair could carry goes to the cheapest region
 that its origin may use, and so do requests of classes that no region of the plan can serve.
 
-Every class of an origin is split over regions by Prob: ``apportion`` by largest remainder, without
-chance; ``sample`` request by request, as in Alg. 1.
+Every class of an origin is split over regions: ``apportion`` by largest remainder, without chance;
+``sample`` request by request, as in Alg. 1.
+
+The paper's plan knows nothing of models: by it a region gets something of every class in every slot,
+whatever its servers have loaded; one with fewer servers than there are models switches them back
+and forth. What happens to such requests the paper does not say. Here (``reach=held``) the plan A is
+fitted to each class: of all flows with the class's requests by origin as row sums, and column sums
+in proportion to what servers with its model can still take of it in this slot, the one nearest to A
+in relative entropy, found by scaling rows and columns in turn (``fitted``). ``leak`` lets it use
+pairs that A leaves out. What is expected of the next slot is laid out likewise, and where it
+exceeds the room of a region, the cheapest region with room takes the model up. ``reach=able`` is
+the plan to the letter: every region whose servers could load the model gets its share.
 
 Micro layer. Activation by Eq. (6) (``activation``), scores (7)-(10) and greedy matching of Alg. 1
 (``scores``). What finds no room waits in its region, the deadline-prioritised buffer: it is matched
@@ -39,11 +49,15 @@ from torta_opt.policies.activation import FleetPlan
 from torta_opt.policies.base import Observation
 from torta_opt.policies.layered import LayeredPolicy
 from torta_opt.policies.micro import Desk, Tables
-from torta_opt.policies.routing import apportion, sample
+from torta_opt.policies.routing import apportion, sample, send_cheapest
 from torta_opt.policies.scores import Recent, hardware_score, match, similarity, urgency_order
 
 SPLITS = ("apportion", "sample")
 TARGETS = ("equal", "capacity")
+REACHES = ("held", "able")
+ROUNDS = 10  # of scaling rows and columns: more change the cost by less than 0.5 %
+TINY = 1e-12
+CHOICES = {"split": SPLITS, "target": TARGETS, "reach": REACHES}
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,9 @@ class Parameters:
 
     split             how requests follow Prob: ``apportion`` or ``sample``
     target            marginals of the regions: ``equal`` to capacity shares, or up to ``capacity``
+    reach             where a class is sent: by the plan fitted to servers that hold its model
+                      (``held``), or by the plan itself, whoever is ``able``
+    leak              share of a row that ``held`` spreads over all regions before it is fitted
     headroom          share of the capacity that ``target=capacity`` may fill; the rest is for
                       servers that hold another model (above 0.3 queues grow on paper/abilene)
     power_weight      w1 of the cost; the paper says w1 ≫ w2, which changes nothing when ``equal``
@@ -65,6 +82,8 @@ class Parameters:
 
     split: str = "apportion"
     target: str = "equal"
+    reach: str = "held"
+    leak: float = 0.01
     headroom: float = 0.3
     power_weight: float = 1.0
     network_weight: float = 1.0
@@ -78,12 +97,12 @@ class Parameters:
     class_similarity: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, known in (("split", SPLITS), ("target", TARGETS)):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InvalidInput(f"must be one of {', '.join(known)}", field=name)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ("split", "target"):
+            if field.name in CHOICES:
                 continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
             least = 0 if field.name != "headroom" else 1e-6
@@ -126,8 +145,10 @@ class TortaOt(LayeredPolicy):
         return self._transport.shares(observation.arrivals.sum(axis=1))
 
     def route(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
-        share = self._share_of(c)
-        if self.parameters.split == "apportion" or isinstance(desk, FleetPlan):
+        share = self._share_of(c, requests, desk)
+        if isinstance(desk, FleetPlan):
+            return self._spill(c, apportion(requests, share), desk)
+        if self.parameters.split == "apportion":
             return apportion(requests, share)
         return sample(requests, share, self.rng)
 
@@ -136,14 +157,30 @@ class TortaOt(LayeredPolicy):
         weight, queue_ms = parameters.load_weight, parameters.queue_ms
         return match(c, wanted, desk, self._base[:, c], weight, queue_ms)
 
-    def _share_of(self, c: int) -> np.ndarray:
-        """(R, R) the shares of class c: only regions open to it, else the cheapest of those."""
+    def _share_of(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
+        """(R, R) the shares of class c, of which there are ``requests`` (R,)."""
         open_to = self.open_to(c)
-        share = np.where(open_to, self.share, 0.0)
-        total = share.sum(axis=1, keepdims=True)
-        usd = np.where(open_to, self._transport.usd, np.inf)
-        cheapest = np.eye(len(share))[usd.argmin(axis=1)]
-        return np.where(total > 0, share / np.where(total > 0, total, 1.0), cheapest)
+        share = restricted(self.share, self._transport.usd, open_to)
+        if self.parameters.reach == "able":
+            return share
+        return fitted(share, open_to, requests, self._held_room(c, desk), self.parameters.leak)
+
+    def _held_room(self, c: int, desk: Desk) -> np.ndarray:
+        """(R,) requests of class c that servers with its model can take: in a slot to come, if they
+        do nothing else; in this one, beside what waits."""
+        system, regions = self.tables.system, self.tables.sizes[0]
+        if isinstance(desk, FleetPlan):
+            fits = (desk.running == system.class_model[c]) & self.tables.can_serve[:, c]
+            room = np.where(fits, system.slot_ms // self.tables.work_ms[:, c], 0)
+            return np.bincount(system.server_region, room, regions)
+        waiting = self.observation.state.waiting[:, c].sum(axis=1)
+        return np.maximum(desk.region_room(c) - waiting, 0)
+
+    def _spill(self, c: int, flow: np.ndarray, desk: FleetPlan) -> np.ndarray:
+        """A planned ``flow`` (R, R) with what finds no room sent where there is some."""
+        if self.parameters.reach == "able":
+            return flow
+        return spilled(flow, desk.region_room(c), self.open_to(c), self._transport.usd)
 
     def _serve_waiting(self, waiting: np.ndarray, desk: Desk) -> None:
         """Later, with the arrivals: by urgency."""
@@ -170,6 +207,60 @@ class TortaOt(LayeredPolicy):
         for n in urgency_order(self.tables, left, kind):
             c = int(kind[n])
             desk.take(c, self.assign(c, groups[:, c, age[n]], desk))
+
+
+def restricted(share: np.ndarray, usd: np.ndarray, open_to: np.ndarray) -> np.ndarray:
+    """(..., R, R) ``share`` on regions ``open_to`` a class; for origins that have none of it there,
+    the cheapest of these."""
+    if open_to.all():
+        return share
+    part = np.where(open_to, share, 0.0)
+    total = part.sum(axis=-1, keepdims=True)
+    cheapest = np.eye(share.shape[-1])[np.where(open_to, usd, np.inf).argmin(axis=-1)]
+    return np.where(total > 0, part / np.where(total > 0, total, 1.0), cheapest)
+
+
+def fitted(
+    share: np.ndarray, open_to: np.ndarray, requests: np.ndarray, room: np.ndarray, leak: float
+) -> np.ndarray:
+    """(..., R, R) shares near ``share`` that fill regions in proportion to their ``room`` (..., R).
+
+    With supply a = requests and demand b = room·Σa/Σroom, the fixed point of ``ROUNDS`` scalings
+    (Deming and Stephan 1940; Sinkhorn) is
+
+        argmin_F Σ_ij F_ij log(F_ij / (a_i·A_ij))    F1 = a, Fᵀ1 = b
+
+    of which the rows hold exactly, the columns nearly. Origins that reach no room keep their share.
+    """
+    supply = requests + 1e-6
+    total = room.sum(axis=-1, keepdims=True)
+    demand = room * (supply.sum(axis=-1, keepdims=True) / np.where(total > 0, total, 1))
+    base = np.where(open_to, share + leak / share.shape[-1], 0.0)
+    flow = base * supply[..., None]
+    for _ in range(ROUNDS):
+        flow = flow * (demand / np.maximum(flow.sum(axis=-2), TINY))[..., None, :]
+        flow = flow * (supply / np.maximum(flow.sum(axis=-1), TINY))[..., None]
+    sent = flow.sum(axis=-1, keepdims=True)
+    return np.where(sent > TINY, flow / np.maximum(sent, TINY), share)
+
+
+def spilled(flow: np.ndarray, room: np.ndarray, open_to: np.ndarray, usd: np.ndarray) -> np.ndarray:
+    """(R, R) ``flow`` with what exceeds the ``room`` (R,) of regions moved to the cheapest
+    open ones that have some; what finds none stays where it was sent."""
+    inflow = flow.sum(axis=0)
+    over = np.maximum(inflow - room, 0)
+    if not over.any():
+        return flow
+    moved = apportion(over, (flow / np.maximum(inflow, 1)).T).T
+    left = np.maximum(room - inflow, 0)
+    found = send_cheapest(moved.sum(axis=1), left, np.where(open_to, usd, np.inf))
+    stays = apportion(moved.sum(axis=1) - found.sum(axis=1), _rows_to_one(moved))
+    return flow - moved + found + stays
+
+
+def _rows_to_one(flow: np.ndarray) -> np.ndarray:
+    total = flow.sum(axis=1, keepdims=True)
+    return flow / np.maximum(total, 1)
 
 
 class TransportTarget:

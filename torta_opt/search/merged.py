@@ -27,11 +27,10 @@ from torta_opt.formulations.pools import Pools
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
-from torta_opt.search.rounding import round_servers, shortened, with_servers
+from torta_opt.search.rounding import DISCOUNTS, round_servers, shortened, with_servers
 from torta_opt.solvers import Limits, Problem, Result, Status, solve_lp
 
 METHOD = "merged"
-DISCOUNTS = (0.9, 1.0)
 
 
 class PlanInterrupted(KeyboardInterrupt):

@@ -23,9 +23,9 @@ from torta_opt.schedule.data import Schedule
 from torta_opt.solvers import Limits, Problem, solve_lp
 
 # What a server beyond the fractional number is worth, as a share of its price: cautious first.
-DISCOUNTS = (0.9, 1.0)
+DISCOUNTS = (0.9, 0.95, 0.98)
 PREMIUM = 1.2  # what servers within that number are worth: losing one costs more than its price
-WASTE = 0.5  # of the shortest request of a model: what a full server leaves unused on average
+WASTE = 0.1  # of the shortest request of a model: what a full server leaves unused on average
 
 
 def round_relaxation(
@@ -98,12 +98,12 @@ def time_price(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:
 
 
 def _wanted(program: AllocationProgram, x: np.ndarray) -> np.ndarray:
-    """(ready columns,) servers the relaxation uses, and those it would if requests were whole."""
+    """(ready columns,) servers that the relaxation uses, and those that its work would fill."""
     values, pools, system = program.values(x), program.pools, program.instance.system
     of_model = system.class_model[:, None] == np.arange(len(system.models))
     work_ms = (values["z"] * pools.work_ms) @ of_model
-    servers = work_ms / np.maximum(system.slot_ms - WASTE * _shortest_ms(program), 1)
-    wanted = np.minimum(np.maximum(servers, values["ready"]), pools.size[:, None])
+    servers = np.maximum(work_ms / system.slot_ms, values["ready"])
+    wanted = np.minimum(servers, pools.size[:, None])
     return wanted[tuple(program.columns["ready"].index.T)]
 
 

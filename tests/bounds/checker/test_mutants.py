@@ -242,7 +242,7 @@ def charges_too_much(module: types.ModuleType) -> bool:
         instance = dataclasses.replace(instance, initial=initial, arrivals=0 * instance.arrivals)
         busy = dataclasses.replace(instance, arrivals=instance.arrivals + 1)
         for given, as_one in ((instance, n % 2 == 1), (busy, True)):
-            columns = module.Columns(module.count(given, (0, 1), as_one=as_one), (1.0,))
+            columns = module.Columns(module.count(given, (0, 1), as_one=as_one), (0.5, 1.0))
             free = {"inflow", "off", "stop", "leave", *(["x"] if as_one else [])}
             if any(usd for column, usd, _ in columns if column[0] in free):
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_columns_are_the_programs_boxes_included(regions: str) -> None:
 
 
 def test_costs_are_the_programs_and_never_above_the_exact_ones() -> None:
-    for instance, program in programs(APART):
+    for instance, program in islice(programs(APART), 44):
         columns = columns_of(instance, program, APART)
         own = {column: usd for column, usd, most in columns if most}
         for name, family in program.columns.items():
