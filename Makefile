@@ -6,8 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_OPTIONS ?=
-ABILENE := instances/paper/abilene.json.gz
-CERTIFICATE := certificates/abilene.json.gz
 
 .DEFAULT_GOAL := help
 .PHONY: help gap certificate test test-all bench instances placement-study schemas notebooks lint format clean
@@ -16,11 +14,11 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 gap: $(VENV)/run.stamp ## proven gaps on the paper's Abilene, from an empty machine
-	$(BIN)/torta-opt gap $(ABILENE) --certificate $(CERTIFICATE) --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,clairvoyant
-	$(BIN)/torta-opt bound $(ABILENE) --slots 0:48 --method merged
+	$(BIN)/torta-opt gap instances/paper/abilene.json.gz --certificate certificates/abilene.json.gz --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,clairvoyant
+	$(BIN)/torta-opt bound instances/paper/abilene.json.gz --slots 0:48 --method windows --work-limit 1 --threads 2
 
-certificate: $(VENV)/run.stamp ## prove the bundled bound of Abilene anew: half an hour
-	$(BIN)/torta-opt bound $(ABILENE) --method windows --threads 2 -o $(CERTIFICATE)
+certificate: $(VENV)/run.stamp ## prove the bundled bound of Abilene anew: minutes
+	$(BIN)/torta-opt bound instances/paper/abilene.json.gz --method windows --work-limit 1 --threads 2 -o certificates/abilene.json.gz
 
 test: $(VENV)/test.stamp ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" $(TEST_OPTIONS)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torta_opt.bounds.refuted import ROUNDING, raise_if_refuted
 from torta_opt.instance import Instance
 from torta_opt.instance import document as instance_document
 from torta_opt.io import (
@@ -52,7 +53,6 @@ Watch = Callable[[str, int, int], None]  # what is being done, slots done, slots
 SolverWatch = Callable[["Progress"], Any]  # samples of a run of a solver
 
 DONE, INTERRUPTED = "done", "interrupted"
-ROUNDING = 1e-9  # of a cost: what float64 sums of a million terms can be off by, and more
 SENSITIVITY = ("x0.25", "x4")  # weights at which gaps are reported beside the instance's own
 OPTIMAL = "optimal"
 CLAIRVOYANT = "clairvoyant"
@@ -423,11 +423,7 @@ def compare(
     cost = evaluation.cost
     rounding = ROUNDING * max(sum(map(abs, evaluation.costs.values())), abs(proved.value))
     for limit in (proved, least):
-        if cost < limit.value - rounding:
-            raise VerificationFailed(
-                f"{name}: costs {cost!r} on {instance.name}, less than the {limit.source} bound "
-                f"{limit.value!r}: one of the two is wrong"
-            )
+        raise_if_refuted(name, instance.name, evaluation.costs, limit.value, limit.source)
     _check_inside(instance, name, schedule, proved, cost)
     above = max(cost - proved.value, 0.0)
     avoidable = cost - least.value
@@ -734,6 +730,7 @@ def _solve_clairvoyant(
     verify(instance, schedule).raise_if_broken(CLAIRVOYANT)
     seconds = time.perf_counter() - began
     evaluation = evaluate(instance, schedule)
+    raise_if_refuted(CLAIRVOYANT, instance.name, evaluation.costs, solved.value, "merged")
     return Result(schedule, evaluation, seconds, bound=solved.value, status=status)
 
 

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from torta_opt.io import Infeasible, InvalidInput, TortaOptError
 if TYPE_CHECKING:
     from torta_opt.api import SolverWatch, Watch
     from torta_opt.instance import Instance
+    from torta_opt.learning.compare import Interval
     from torta_opt.schedule import Schedule
     from torta_opt.solvers import Limits
 
@@ -550,6 +552,10 @@ def train(
     every: Annotated[
         int, typer.Option(metavar="N", help="updates from one judgement to the next", min=1)
     ] = 10,
+    micro: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="a parameter of torta_ot under it; repeatable"),
+    ] = None,
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda", help="where the networks learn")
     ] = "auto",
@@ -585,7 +591,7 @@ def train(
         raise InvalidInput(str(error).rpartition(" ")[2] + " is not an option", "--set") from None
     if threads:
         torch.set_num_threads(threads)
-    task = Task(reward=reward, episode_slots=episode_slots)
+    task = Task(reward=reward, episode_slots=episode_slots, micro=_parameters(micro, "--micro"))
     with _watching() as watch:
 
         def progress(row: dict[str, float]) -> None:
@@ -609,6 +615,7 @@ def train(
             watch=progress,
             device=device,
             tensorboard=tensorboard,
+            notes={"command": shlex.join(["torta-opt", *sys.argv[1:]])},
         )
     document = {
         "output": output,
@@ -689,17 +696,25 @@ def compare(
     def table() -> Any:
         from torta_opt.report.tables import rows_table
 
-        lines = [
-            (name, f"{each.mean:.6g}", f"{each.low:.6g} to {each.high:.6g}, {each.count} runs")
-            for name, each in found.items()
-        ]
+        lines = [(name, f"{each.mean:.6g}", _between(each)) for name, each in found.items()]
         return rows_table(("policy", "mean cost", "95 %"), lines)
 
     costs = {
-        name: {"mean": each.mean, "low": each.low, "high": each.high, "runs": each.count}
+        name: {
+            "mean": each.mean,
+            "low": each.low if each.count > 1 else None,
+            "high": each.high if each.count > 1 else None,
+            "runs": each.count,
+        }
         for name, each in found.items()
     }
     _show(json_, {"output": output, "runs": len(rows), "cost": costs}, table)
+
+
+def _between(found: Interval) -> str:
+    if found.count < 2:
+        return "one run"
+    return f"{found.low:.6g} to {found.high:.6g}, {found.count} runs"
 
 
 @app.command()
@@ -808,17 +823,17 @@ def _policy_list(text: str) -> list[str]:
     return names
 
 
-def _parameters(settings: Sequence[str] | None) -> dict[str, Any]:
+def _parameters(settings: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     """``KEY=VALUE`` pairs; a value is JSON where it can be, text otherwise."""
     parameters: dict[str, Any] = {}
     for setting in settings or ():
         key, equals, text = setting.partition("=")
         if not equals or not key.isidentifier():
-            raise InvalidInput(f"{setting!r:.60} must be KEY=VALUE", field="--set")
+            raise InvalidInput(f"{setting!r:.60} must be KEY=VALUE", field=option)
         if key in _OPTIONS:
-            raise InvalidInput(f"{key} is not a parameter", field="--set")
+            raise InvalidInput(f"{key} is not a parameter", field=option)
         if key in parameters:
-            raise InvalidInput(f"{key} is given twice", field="--set")
+            raise InvalidInput(f"{key} is given twice", field=option)
         try:
             parameters[key] = json.loads(text)
         except (ValueError, RecursionError):

@@ -212,6 +212,15 @@ def test_a_work_limit_is_a_number_of_passes() -> None:
     assert max(sample.nodes for sample in seen) == 2
 
 
+def test_it_stops_at_its_target() -> None:
+    instance = random_tiny_instance(np.random.default_rng(79))
+    start = windows_bound(instance, ONE, passes=0).value
+    seen: list[Progress] = []
+    found = windows_bound(instance, ONE, window=1, target=start, on_progress=seen.append)
+    assert found.value == start
+    assert [each.nodes for each in seen] == [0]
+
+
 def test_ctrl_c_leaves_the_best_so_far() -> None:
     instance = generate("small/switch")
 

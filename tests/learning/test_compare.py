@@ -81,8 +81,11 @@ def test_a_file_that_is_something_else_stays_as_it_is(content, instances, tmp_pa
 def test_intervals():
     found = interval([1.0, 2.0, 3.0, 4.0])
     assert found.mean == 2.5
-    assert 1.0 <= found.low < 2.5 < found.high <= 4.0
+    half = 3.182446 * np.sqrt(5 / 3) / 2  # t of 3 degrees of freedom, from a table
+    assert [found.low, found.high] == pytest.approx([2.5 - half, 2.5 + half], rel=1e-6)
     assert interval([3.0, 3.0]).low == 3.0
+    assert np.isnan(interval([3.0]).low)
+    assert interval([]).count == 0
     rows = [
         {"policy": p, "sha256": s, "seed": 0, "cost": c, "metrics": {}}
         for p, s, c in (("a", "x", 2.0), ("b", "x", 1.0), ("a", "y", 3.0), ("b", "y", 1.0))

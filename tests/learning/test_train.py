@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import random_tiny_instance
+from support.uneven import uneven
 
 from torta_opt.io import InvalidInput
 from torta_opt.learning.environment import Task
 from torta_opt.learning.ppo import Options
 from torta_opt.learning.train import train
 from torta_opt.networks.files import load_networks
+from torta_opt.policies.registry import create
+from torta_opt.policies.runner import run
+from torta_opt.schedule import evaluate
 
 FEW = Options(updates=4, rollout_slots=4, epochs=2, minibatches=2)
 
@@ -27,6 +31,24 @@ def one_thread():
 @pytest.fixture(scope="module")
 def instance():
     return random_tiny_instance(np.random.default_rng(3), regions=3, servers=4, slots=8)
+
+
+def test_learns_where_requests_are_served_fast(tmp_path):
+    """Transport fills the slow server, training finds the fast one, on demand not seen before."""
+    task = Task(micro={"reach": "able"})
+    options = Options(
+        **{"updates": 12, "rollout_slots": 20, "environments": 8, "copies": 4, "minibatches": 2},
+        **{"rate": 3e-3, "drift_limit": 0.3, "discount": 0.9, "persistence": 0.9},
+    )
+    days = [uneven(40, seed) for seed in (1, 2, 3)]
+    done = train(
+        days[:2], tmp_path / "net", task, options, head="softmax", every=6, held_out=days[2:]
+    )
+    found = done.networks.card["held_out"]["cost_usd"]
+    assert found["learned"] < 0.6 * min(found["smoothed"], found["target"])
+    policy = f"torta:reach=able:weights={tmp_path / 'net'}"
+    cost = evaluate(days[2], run(create(policy), days[2]).schedule).cost
+    assert cost == pytest.approx(found["learned"])
 
 
 def test_resume_is_bit_identical(instance, tmp_path):

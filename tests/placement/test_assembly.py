@@ -14,7 +14,8 @@ from torta_opt.placement.data import Placement, PlacementSchedule, Route
 from torta_opt.placement.evaluate import total_ms
 from torta_opt.placement.performance import prices
 from torta_opt.placement.presets import mix, tiny
-from torta_opt.placement.tree import Pricing, Tree
+from torta_opt.placement.proof import Pricing
+from torta_opt.placement.tree import Tree
 from torta_opt.placement.verify import verify
 from torta_opt.solvers import Limits
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -202,6 +204,27 @@ def test_ctrl_c_in_the_tree_keeps_schedule_and_bound(monkeypatch):
     assert not found.optimal
     assert 0 < found.bound < 0.192
     assert verify(_binding(), found.schedule).ok
+
+
+def test_ctrl_c_that_a_small_program_keeps_to_itself(monkeypatch):
+    """HiGHS may end before it notices: its result is whole, and the search ends all the same."""
+    calls = []
+    real = tree.solve_lp
+
+    def swallowing(problem, **options):
+        calls.append(problem)
+        if len(calls) == 3:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        return real(problem, **options)
+
+    monkeypatch.setattr(tree, "solve_lp", swallowing)
+    before = signal.getsignal(signal.SIGINT)
+    found = solve_exact(mix(4))
+    assert found.interrupted
+    assert len(calls) < 10
+    assert signal.getsignal(signal.SIGINT) is before
+    assert 0 < found.bound < found.cost
 
 
 def test_ctrl_c_in_the_program_keeps_schedule_and_bound(monkeypatch):

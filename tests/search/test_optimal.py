@@ -13,6 +13,7 @@ import pytest
 from support.optima import slack, tiniest
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
+from torta_opt.bounds.merged import merged_bound
 from torta_opt.formulations.constraints import UserConstraint
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
@@ -42,6 +43,18 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
     cases = tiniest(seed=41, count=50)
     assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 30
+
+
+def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(optimal, "WHOLE_COLUMNS", 0)
+    better = 0
+    for instance, best in tiniest(seed=43, count=30):
+        found = solve_optimal(instance, Limits(gap=1e-6, threads=1))
+        assert_sound(instance, found, best)
+        better += found.bound > merged_bound(instance).value + 1e-6 * (1 + abs(best))
+    assert better > 3
 
 
 @pytest.mark.slow
@@ -212,7 +225,7 @@ def test_a_bound_that_the_schedule_refutes_is_no_answer(monkeypatch: pytest.Monk
         return dataclasses.replace(found, value=1.001 * cost)
 
     monkeypatch.setattr(optimal, "branch_bound", overclaims)
-    with pytest.raises(VerificationFailed, match="less than the bound"):
+    with pytest.raises(VerificationFailed, match="less than the optimal bound"):
         solve_optimal(instance, Limits(gap=0.0))
 
 

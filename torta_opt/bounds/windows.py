@@ -78,6 +78,7 @@ def bound_by_windows(
     window: int = WINDOW,
     passes: int = PASSES,
     merged: bool = True,
+    target: float = math.inf,
     began: float | None = None,
     on_progress: Callable[[Progress], Any] | None = None,
 ) -> ProgramBound:
@@ -87,6 +88,7 @@ def bound_by_windows(
                  ``passes``; ``threads``: windows solved side by side, each in a process of its own
     window       slots
     merged       start from prices of the merged program; otherwise coupling is free at first
+    target       a bound that is good enough to stop
     began        when the time of the limits started to run
     on_progress  called after every pass, its number as ``nodes``
 
@@ -96,7 +98,7 @@ def bound_by_windows(
     limits = limits or Limits()
     if window < 1:
         raise InvalidInput("must be at least 1 slot", "window")
-    search = _Ascent(program, limits, time.perf_counter() if began is None else began)
+    search = _Ascent(program, limits, time.perf_counter() if began is None else began, target)
     planned = passes if limits.work is None else min(passes, limits.work)
     try:
         if merged:
@@ -121,8 +123,10 @@ def _cuts(slots: int, window: int, shifted: bool) -> list[tuple[int, int]]:
 class _Ascent:
     """The best dual vector so far, and what it proves."""
 
-    def __init__(self, program: AllocationProgram, limits: Limits, began: float) -> None:
-        self.program, self.limits, self.began = program, limits, began
+    def __init__(
+        self, program: AllocationProgram, limits: Limits, began: float, target: float
+    ) -> None:
+        self.program, self.limits, self.began, self.target = program, limits, began, target
         self.split = Split.of(program)
         self.dual = np.zeros(len(program.row_lower))
         self.value = prove(program, self.dual)
@@ -167,7 +171,7 @@ class _Ascent:
 
     @property
     def is_done(self) -> bool:
-        if self.interrupted or self._left.seconds == 0:
+        if self.interrupted or self._left.seconds == 0 or self.value >= self.target:
             return True
         before = self.values[-3] if len(self.values) > 2 else -math.inf
         return self.value - before <= STALLED * abs(self.value)

@@ -9,6 +9,8 @@ more: often the time of half a small request on every server.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 DROPPED = 2  # large requests that may be left out if more small ones fit instead
@@ -21,8 +23,7 @@ def pack(
 
     As many requests as possible with all large ones, or with up to ``DROPPED`` fewer.
     """
-    patterns = (usable_ms - np.arange(usable_ms // large_ms + 1) * large_ms) // small_ms
-    vertices = _upper_hull(patterns)
+    patterns, vertices = _patterns(usable_ms, small_ms, large_ms)
     most = min(int(wanted[1]), servers * (len(patterns) - 1))
     best = None
     for large in range(most, max(most - DROPPED, -1), -1):
@@ -34,6 +35,14 @@ def pack(
     _, counts, small = best
     before = small.cumsum() - small
     return np.stack([np.clip(wanted[0] - before, 0, small), counts], axis=1)
+
+
+@functools.lru_cache(maxsize=4096)
+def _patterns(usable_ms: int, small_ms: int, large_ms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Small requests beside b large ones, for every b, and vertices of their concave envelope."""
+    large = np.arange(usable_ms // large_ms + 1)
+    patterns = (usable_ms - large * large_ms) // small_ms
+    return patterns, _upper_hull(patterns)
 
 
 def _upper_hull(patterns: np.ndarray) -> np.ndarray:

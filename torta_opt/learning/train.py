@@ -17,6 +17,7 @@ import copy
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -176,13 +177,15 @@ def judge(env: BatchedMacro, networks: Networks) -> float:
 def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     """Judge stored weights on ``instances``, and write what comes out into their card.
 
-    Beside the learned policy stand the transport target and its smoothing, under the same micro
-    layer: cost in $ and reward (3), means over instances; and the mean ratio of the learned
-    policy's cost to theirs, with a 95 % interval over instances.
+    Beside the learned policy stand the transport target and its smoothing by λ1, the closed form of
+    reward (3), all under the micro layer it was trained for; where it learned reward (3), which has
+    next to nothing to do with that, under ``torta``'s as it comes. Cost in $ and reward (3), means
+    over instances; and the mean ratio of the learned policy's cost to theirs, with a 95 % interval.
     """
     networks = load_networks(stem)
-    policy, weight = networks.policy, networks.card["smoothing"]
-    env = BatchedMacro(instances, dataclasses.replace(task, episode_slots=None), 0)
+    policy, weight = networks.policy, task.smooth_weight
+    micro = task.micro if task.reward == "cost" else {}
+    env = BatchedMacro(instances, dataclasses.replace(task, episode_slots=None, micro=micro), 0)
     acts: dict[str, Act] = {
         "learned": lambda state: policy.act(torch.from_numpy(state)).numpy(),
         "smoothed": lambda state: (env.target + weight * env.last) / (1 + weight),
@@ -196,13 +199,18 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
         "cost_usd": {name: float(found.mean()) for name, found in costs.items()},
         "paper_reward": {name: float(found.mean()) for name, found in rewards.items()},
         "cost_ratio_to": {
-            name: dataclasses.asdict(interval((costs["learned"] / costs[name]).tolist()))
+            name: _finite(dataclasses.asdict(interval((costs["learned"] / costs[name]).tolist())))
             for name in ("smoothed", "target")
         },
     }
     path = stem.with_name(stem.name + ".json")
     write_bytes(path, document_bytes(networks.card))
     return networks
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """One instance has no interval: null in a card."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 @torch.no_grad()
@@ -350,5 +358,6 @@ def _made(trainer: Trainer) -> dict[str, Any]:
     """What must be the same for a checkpoint to be continued; updates may be more."""
     card = json.loads(json.dumps(trainer.networks.card))
     card["training"]["options"].pop("updates")
+    card["training"].pop("command", None)
     card.pop("result", None)
     return card

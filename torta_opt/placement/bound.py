@@ -1,7 +1,7 @@
 """The bound file of the placement family: what was proved, and the tree that proves it.
 
 A proof is a list, parents before their halves: a split says ``server`` (and ``client``, if it is of
-visits) and ``most``, the end of its lower half; a leaf says its prices. ``tree.proved_ms`` derives
+visits) and ``most``, the end of its lower half; a leaf says its prices. ``proof.proved_ms`` derives
 the value from it, with sweeps over servers only.
 """
 
@@ -19,7 +19,7 @@ from torta_opt.placement.data import PlacementInstance
 from torta_opt.placement.document import placement_sha256
 from torta_opt.placement.floor import floor_s
 from torta_opt.placement.performance import prices
-from torta_opt.placement.tree import Leaf, Proof, Split, proved_ms
+from torta_opt.placement.proof import Leaf, Proof, Split, proved_ms
 
 FORMAT = "torta-opt/placement-bound"
 VERSION = 1

@@ -24,8 +24,8 @@ from torta_opt.placement.floor import floor_costs, floor_s
 from torta_opt.placement.lower_bound import priced_bound_ms
 from torta_opt.placement.offline import METHODS, check_method, solve_offline
 from torta_opt.placement.performance import prices
+from torta_opt.placement.proof import Proof, leaf_of
 from torta_opt.placement.rules import check_feasible
-from torta_opt.placement.tree import Proof, leaf_of
 from torta_opt.placement.verify import PlacementVerification, verify
 
 if TYPE_CHECKING:

@@ -28,9 +28,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from types import FrameType
 
 import numpy as np
 
@@ -43,7 +46,8 @@ from torta_opt.placement.improve import Improver, laid_out, layers
 from torta_opt.placement.lower_bound import cache_room, least_with_blocks, lower_bound_ms
 from torta_opt.placement.performance import Prices, prices
 from torta_opt.placement.program import Builder, Term
-from torta_opt.placement.tree import Pricing, Proof, Tree, proof_of
+from torta_opt.placement.proof import Pricing, Proof
+from torta_opt.placement.tree import Tree, proof_of
 from torta_opt.placement.verify import verify
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_milp
 
@@ -168,24 +172,25 @@ class _Search:
         """
         tree = Tree(Pricing(self.instance, self.paid))
         until = self.seconds + share * self.left
+        with _noticing_ctrl_c() as was_interrupted:
+            try:
+                self._grow(tree, lambda: self.seconds >= until or was_interrupted())
+            except KeyboardInterrupt:
+                self.interrupted = True
+            self.interrupted |= was_interrupted()
+        self._take_tree(tree)
+
+    def _grow(self, tree: Tree, is_over: Callable[[], bool]) -> None:
+        order = np.argsort(self.paid.block, kind="stable").tolist()
+        self._route(layers(self.instance, order, self.instance.use_limit))
+        most = math.inf if self.limits.work is None else self.limits.work
         tried: set[bytes] = set()
-
-        def is_over() -> bool:
-            return self.seconds >= until
-
-        try:
-            order = np.argsort(self.paid.block, kind="stable").tolist()
-            self._route(layers(self.instance, order, self.instance.use_limit))
-            most = math.inf if self.limits.work is None else self.limits.work
-            while not (self.done or is_over() or tree.count >= most):
-                boxes = min(max(FIRST_BOXES, tree.count), most - tree.count)
-                tree.grow(self._target, is_over, boxes)
-                self._take_tree(tree)
-                if not self._assemble(tree, tried, is_over) and not tree.can_grow:
-                    break
-        except KeyboardInterrupt:
-            self.interrupted = True
+        while not (self.done or is_over() or tree.count >= most):
+            boxes = min(max(FIRST_BOXES, tree.count), most - tree.count)
+            tree.grow(self._target, is_over, boxes)
             self._take_tree(tree)
+            if not self._assemble(tree, tried, is_over) and not tree.can_grow:
+                break
 
     @property
     def _target(self) -> float:
@@ -303,6 +308,29 @@ class _Search:
         self.trace.append(Progress(self.seconds, *scaled, nodes))
         if self.on_progress is not None:
             self.on_progress(self.trace[-1])
+
+
+@contextlib.contextmanager
+def _noticing_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Whether there was a Ctrl-C: a small program that ends at once may keep it to itself."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: bool(seen)
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if callable(before):
+            before(number, frame)
+
+    if callable(before):
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        if callable(before):
+            signal.signal(signal.SIGINT, before)
 
 
 # --- schedules to start from ----------------------------------------------------------------------

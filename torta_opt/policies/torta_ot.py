@@ -19,7 +19,7 @@ that its origin may use, and so do requests of classes that no region of the pla
 Every class of an origin is split over regions: ``apportion`` by largest remainder, without chance;
 ``sample`` request by request, as in Alg. 1.
 
-The paper's plan knows nothing of models: by it a region gets something of every class in every slot,
+The paper's plan knows nothing of models: by it a region gets some of every class in every slot,
 whatever its servers have loaded; one with fewer servers than there are models switches them back
 and forth. What happens to such requests the paper does not say. Here (``reach=held``) the plan A is
 fitted to each class: of all flows with the class's requests by origin as row sums, and column sums

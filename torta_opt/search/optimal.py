@@ -1,11 +1,11 @@
 """``solve --method optimal``: a verified schedule and how far it can be from the best.
 
 The merged program gives a first bound and first schedules, whatever the horizon. Where the
-allocation program has no more than ``WHOLE_COLUMNS`` columns, its linear relaxation gives a better
-bound, and by rounding a better schedule. Branch and bound with whole servers goes on from there;
-where the program is small enough it is solved once more with every server named and every request
-whole, which leaves no room between program and schedules but for the choice of what expires and for
-squares.
+allocation program has more than ``WHOLE_COLUMNS`` columns, windows give a better bound, pass after
+pass. Where it has no more, its linear relaxation gives one, and by rounding a better schedule.
+Branch and bound with whole servers goes on from there; where the program is small enough it is
+solved once more with every server named and every request whole, which leaves no room between
+program and schedules but for the choice of what expires and for squares.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import numpy as np
 from torta_opt.bounds.lp import ProgramBound, relaxed_bound
 from torta_opt.bounds.merged import merged_bound
 from torta_opt.bounds.milp import branch_bound
+from torta_opt.bounds.refuted import raise_if_refuted
+from torta_opt.bounds.windows import windows_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, broken, with_user_constraints
 from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.formulations.lift import ROUNDING, check_lift
+from torta_opt.formulations.lift import check_lift
 from torta_opt.formulations.lower import lower
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import LimitReached, VerificationFailed
@@ -80,8 +82,11 @@ def solve_optimal(
         search.offer(start)
     try:
         search.merge()
-        if not search.is_done and program_columns(instance) <= WHOLE_COLUMNS:
-            search.relax_and_round()
+        if program_columns(instance) > WHOLE_COLUMNS:
+            search.price_windows()
+        else:
+            if not search.is_done:
+                search.relax_and_round()
             for options in ({}, {"integer": True, "named": True}):
                 if not search.is_done:
                     search.branch(**options)
@@ -141,6 +146,19 @@ class _Search:
             except PlanInterrupted as error:
                 schedule, self.interrupted = error.schedule, True
             self.offer(schedule and dataclasses.replace(schedule, method=METHOD))
+
+    def price_windows(self) -> None:
+        """A better bound of a program that is too large to be solved whole."""
+        if self.is_done:
+            return
+        found = windows_bound(
+            self.instance,
+            self._left,
+            constraints=self.constraints,
+            target=self.cost - self.limits.gap * abs(self.cost),
+            on_progress=self.on_progress,
+        )
+        self.bound, self.interrupted = max(self.bound, found.value), found.interrupted
 
     def relax_and_round(self) -> None:
         program = self._program()
@@ -204,13 +222,9 @@ class _Search:
         return Optimal(self.schedule, self.cost, bound, seconds, self.interrupted)
 
     def _check_against_bound(self, schedule: Schedule) -> None:
-        """VerificationFailed if the schedule refutes the bound: then one of the two is wrong."""
+        """VerificationFailed if the schedule refutes the bound or lies outside its program."""
         costs = evaluate(self.instance, schedule).costs
-        if self.bound > self.cost + ROUNDING * sum(map(abs, costs.values())):
-            raise VerificationFailed(
-                f"{METHOD}: costs {self.cost!r} on {self.instance.name}, less than the bound "
-                f"{self.bound!r}: one of the two is wrong"
-            )
+        raise_if_refuted(METHOD, self.instance.name, costs, self.bound, METHOD)
         if self.constraints and not check_lift(self._program(), schedule, self.cost).ok:
             names = ", ".join(constraint.name for constraint in self.constraints)
             raise VerificationFailed(

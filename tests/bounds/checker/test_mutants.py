@@ -61,6 +61,8 @@ HARMLESS = {
         "system.service_s[group.kind, c]) | turned: system.hot_service_s[group.kind, c] < "
         "system.service_s[group.kind, c]",
         "columns: if not self.processed[t][p][c]: | never: not self.processed[t][p][c]",
+        "columns: self.has_moved = not data.as_one and weights.reroute_usd > 0 | "
+        "turned: weights.reroute_usd > 0",
         "columns: for k, (usd, length) in enumerate(slopes if self.has_change else ()): | "
         "always: self.has_change",
     ),

@@ -44,10 +44,14 @@ def proven_by(certificate: Certificate, instance: Instance) -> Fraction:
         if side is None:
             continue
         total += y * side // row.over
-        for column, coefficient in row.entries:
-            activity[column] -= -y * coefficient // row.over
+        if row.over == 1:
+            for column, coefficient in row.entries:
+                activity[column] += y * coefficient
+        else:
+            for column, coefficient in row.entries:
+                activity[column] -= -y * coefficient // row.over
     for column, cost, most in columns:
-        reduced = cost - activity[column]
+        reduced = cost - activity.get(column, 0)
         if reduced < 0:
             total += reduced * most // 1
     return Fraction(total, SCALE)
