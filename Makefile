@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help gap certificate test test-all bench instances placement-study schemas notebooks lint format clean
+.PHONY: help gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +34,9 @@ instances: $(VENV)/run.stamp ## write the generated instances anew (the same byt
 
 placement-study: $(VENV)/run.stamp ## write docs/placement.md anew: CG-BPRR and PETALS, as published and here
 	$(BIN)/python benchmarks/placement_study.py
+
+reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's published results and ours (half an hour)
+	$(BIN)/python benchmarks/reproduction.py
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -132,7 +134,25 @@ def page(results: Results) -> str:
         _latency(results),
         THEORY,
     ]
-    return "\n\n".join(parts) + "\n"
+    blocks = "\n\n".join(parts).split("\n\n")
+    return "\n\n".join(map(_wrapped, blocks)) + "\n"
+
+
+def _wrapped(block: str) -> str:
+    """A paragraph or list in lines of 100 characters; tables and headings as they are."""
+    if block.startswith(("|", "#")):
+        return block
+    items = re.split(r"\n(?=- )", block)
+    return "\n".join(
+        textwrap.fill(
+            " ".join(item.split()),
+            100,
+            subsequent_indent="  " if item.startswith("- ") else "",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for item in items
+    )
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -154,63 +174,73 @@ def _opening(results: Results, torta: str) -> str:
     counts = sorted({results.seeds("main", name, torta) for name in TOPOLOGIES})
     seeds = " to ".join(map(str, {counts[0], counts[-1]} if len(counts) > 1 else counts))
     what = (
-        "TORTA is `torta`, with the weights in `models/`"
+        "TORTA is `torta`, with the weights in `models/`."
         if torta == "torta"
-        else "TORTA is `torta_ot`: everything in the paper but the trained network, for which no "
-        "weights come with the project (models/README.md says why)"
+        else "TORTA is `torta_ot`: everything in the paper but the trained network, for which no\n"
+        "weights come with the project (`models/README.md` says why)."
     )
     return f"""# TORTA, reproduced
 
-*This page is written by `make reproduction`; no number in it is typed by hand but the published ones.*
+*This page is written by `make reproduction`; nothing in it is typed by hand but what the paper
+prints and the explanations.*
 
-TORTA (arXiv 2507.10259v2) routes requests over regions by optimal transport and a learned policy, and
-activates and matches servers in each. The paper gives no code, no demand, no service times, no
+TORTA (arXiv 2507.10259v2) routes requests over regions by optimal transport and a learned policy,
+and activates and matches servers in each. The paper gives no code, no demand, no service times, no
 weights. Here it runs on instances of the paper's setting (480 slots of 45 s, four topologies, its
 GPU mix and loading times; [instances.md](instances.md)), under the rules of
-[problem.md](problem.md), each schedule verified. {what}. Baselines are those of
-[policies.md](policies.md); all share one forecast and one activation rule, Eq. (6).
+[problem.md](problem.md), every schedule verified. {what}
+Baselines are those of [policies.md](policies.md); all share one forecast and one activation rule,
+Eq. (6).
 
 Seeds are those of `torta-opt generate paper/<topology> --seed`: everything random in an instance,
 its fleet included. Open values were chosen on **seed 0 of Abilene alone**, the same for all
-policies where they share them; the page shows seeds 1 and up, {seeds} a topology in the main
-tables. Brackets are 95 % intervals over seeds, Student's t."""
+policies where they share them. The page shows seeds 1 and up: {seeds} a topology in the main
+tables, fewer where a table says so. Brackets are 95 % intervals over seeds (Student's t)."""
 
 
 def _in_short(results: Results, torta: str) -> str:
-    inside, total, order = 0, 0, 0
+    inside = total = ends = order = 0
     for name in TOPOLOGIES:
         means = [results.mean("main", name, p, "response_mean_s") for p in (torta, *BASELINES)]
         order += means == sorted(means)
+        ends += means[0] == min(means) and means[-1] == max(means)
         for column, baseline in enumerate(BASELINES, 1):
             values = PUBLISHED["response"][name]
             found = results.ratio("main", name, torta, baseline, "response_mean_s")
             inside += abs(found.mean - values[0] / values[column]) <= CLOSE
             total += 1
-    gains = [
-        1 - results.ratio("main", name, torta, "skylb", "response_mean_s").mean
-        for name in TOPOLOGIES
-    ]
-    costs = [1 - results.ratio("main", name, torta, "skylb", "cost").mean for name in TOPOLOGIES]
-    smooth = results.ratio("ablation", "abilene", "torta:plan=smoothed", "torta_ot", "cost")
-    letter = {
-        name: results.ratio("ablation", name, "torta_ot:reach=able", "torta_ot", "cost").mean
-        for name in ("abilene", "cost2")
-    }
-    return f"""## In short
 
-- **Response.** {inside} of {total} ratios of mean response to a baseline lie within ±{CLOSE} of the
-  published ones, and the order TORTA < SkyLB < SDIB < RR holds on {order} of {len(TOPOLOGIES)}
-  topologies. TORTA is {100 * min(gains):.0f} to {100 * max(gains):.0f} % below SkyLB (published: 7 to 12 %).
-- **Cost.** All told TORTA is {100 * min(costs):.0f} to {100 * max(costs):.0f} % cheaper than SkyLB.
-- **Where it comes from.** Not from learning: no network is involved. Not from waiting, which is
-  short under every policy. Scores (8) prefer fast servers: the gain is inference time.
-- **Smoothing** A_t as reward (3) asks for changes the cost by a factor {_between(smooth)} on
-  Abilene.
-- **The plan to the letter** (a share of every class for every region) costs
-  {letter["abilene"]:.2f} times as much on Abilene and {letter["cost2"]:.2f} times on Cost2, where
-  regions have few servers: these switch models in every slot.
-- **Power.** The published 7 to 16 % below SkyLB is not there, and cannot come from the plan: with
-  both marginals given, electricity prices have no say in it."""
+    def less(metric: str, against: str = "skylb") -> str:
+        """By how many percent TORTA is below a baseline, over topologies."""
+        found = [results.ratio("main", n, torta, against, metric).mean for n in TOPOLOGIES]
+        return f"{100 * (1 - max(found)):.0f} to {100 * (1 - min(found)):.0f} %"
+
+    smooth = results.ratio("ablation", "abilene", "torta:plan=smoothed", "torta_ot", "cost")
+    lines = [
+        f"- **Response.** TORTA is below SkyLB by {less('response_mean_s')} (published: 7 to 12 %) "
+        f"and below RR by {less('response_mean_s', 'round_robin')} (17 to 24 %). {inside} of "
+        f"{total} ratios lie within ±{CLOSE} of the published ones.",
+        f"- **Order.** TORTA is first and RR last on {ends} of {len(TOPOLOGIES)} topologies; the "
+        f"whole published order (SkyLB before SDIB) holds on {order}.",
+        f"- **Overhead** is below SkyLB's by {less('overhead_usd')} (published: 32 to 72 %), "
+        f"**power** by {less('energy_usd')} (7 to 16 %), **cost** all told by {less('cost')}.",
+        "- **Where it comes from.** Waits are short under every policy. TORTA's scores (8) prefer "
+        "fast servers: the gain in response is inference time.",
+    ]
+    if torta == "torta_ot":
+        lines.append("- **Learning** has no part in any of it: no network is involved.")
+    lines.append(
+        "- **Smoothing** A_t, which reward (3) asks of the network, multiplies the cost by "
+        f"{_between(smooth)} on Abilene."
+    )
+    for name in ("abilene", "cost2"):
+        found = results.ratio("ablation", name, "torta_ot:reach=able", "torta_ot", "cost")
+        if found.count:
+            lines.append(
+                "- **The plan to the letter**, a share of every class for every region, costs "
+                f"{_between(found, 2)} times as much on {name.capitalize()}."
+            )
+    return "## In short\n\n" + "\n".join(lines)
 
 
 def _reading() -> str:
@@ -275,35 +305,43 @@ def _differences(results: Results, torta: str) -> str:
         found = [results.ratio("main", n, torta, against, metric).mean for n in TOPOLOGIES]
         return f"{min(found):.2f} to {max(found):.2f}"
 
-    waits = [
-        results.mean("main", n, p, "wait_mean_s") for n in TOPOLOGIES for p in (torta, *BASELINES)
-    ]
-    latency = [results.mean("main", n, "round_robin", "network_mean_s") for n in TOPOLOGIES]
-    balance = results.ratio("main", "abilene", torta, "skylb", "load_balance").mean
-    all_on = results.ratio("ablation", "abilene", "torta_ot:rule=all", "torta_ot", "energy_usd")
+    def means(metric: str, *policies: str, scale: float = 1.0, digits: int = 2) -> str:
+        found = [results.mean("main", n, p, metric) * scale for n in TOPOLOGIES for p in policies]
+        return f"{min(found):.{digits}f} to {max(found):.{digits}f}"
+
+    every = (torta, *BASELINES)
+    able = results.ratio("ablation", "abilene", "torta_ot:rule=all", "torta_ot", "energy_usd")
+    turn = "torta:plan=target:micro=round_robin"
+    by_turn = results.ratio("ablation", "abilene", turn, "skylb", "response_mean_s")
+    if not by_turn.count:
+        own = results.mean("ablation", "abilene", turn, "response_mean_s")
+        by_turn = interval([own / results.mean("main", "abilene", "skylb", "response_mean_s")])
     return f"""## Where they differ, and why
 
-- **Inference carries the whole gain here** ({ratio("inference_mean_s")} of SkyLB's); the paper puts
-  much of it into waiting and into 0.7 to 2.9 s that are neither wait, nor inference, nor latency
-  (response − wait − inference is 0.21 + 0.54 × overhead over its 16 points: loading seems to be in
-  it). Here response is wait + inference + network, and loading time is no part of a request's
-  response unless the request waits for it. All mean waits lie between {min(waits):.2f} and
-  {max(waits):.2f} s: activation keeps a margin for every policy alike, and the baselines look for
-  room while the plan does not.
-- **Latency** is {1000 * min(latency):.0f} to {1000 * max(latency):.0f} ms a request even for RR, a thousandth of the
-  response: where requests go hardly matters to response, which server type takes them does. So
-  topologies differ less here than in the paper, where response varies by 18 % between them although
-  latency differs by an eighth of a second at most.
-- **Power** ratios are {ratio("energy_usd")}: servers run on the same activation rule, so they are on for as
-  long. The transport's power term is a constant (tests/policies/test_theory.py, and
-  [formulations/transport.md](formulations/transport.md)). With every server always on TORTA's own
-  electricity grows by the factor {all_on.mean:.2f}: activation is what saves power, and a baseline without it
-  would show such a gap.
-- **Overhead** ratios are {ratio("overhead_usd")}, published 0.28 to 0.68. Starts follow demand and are the
-  same for all; only switches are TORTA's to avoid.
-- **Load balance**: TORTA / SkyLB is {balance:.2f} on Abilene, published 1.04. Scores that prefer fast
-  servers fill these first, which is the opposite of balance; (8) and (9) pull in opposite
-  directions, and their weights are not published."""
+- **Response** is inference here ({ratio("inference_mean_s")} of SkyLB's), much less so in the
+  paper. Its response − wait − inference is 0.21 + 0.54 × overhead over its 16 points, 0.7 to
+  2.9 s that are neither wait, nor inference, nor latency: loading seems to be in it. Here a
+  request's response has loading in it only if the request waits for it.
+- **Waits** are {means("wait_mean_s", *every)} s, published 0.12 to 2.18 s: activation keeps a
+  margin, the same for every policy, and its servers are ready when demand comes.
+- **Latency** is {means("network_mean_s", torta, scale=1000, digits=1)} ms a request under TORTA
+  and {means("network_mean_s", "round_robin", scale=1000, digits=1)} ms under RR, next to
+  inference of {means("inference_mean_s", *every, digits=0)} s. Where requests go hardly matters
+  to response; which server type takes them does. With servers taken by turn instead of by score
+  TORTA's response is {by_turn.mean:.2f} of SkyLB's on Abilene.
+- **SDIB before SkyLB**: the rule of the paper's SDIB is not published, and ours is another
+  reading. It keeps what it can in its region and balances the rest.
+- **Power** ratios to SkyLB are {ratio("energy_usd")}, of rent, which follows the time that
+  servers are on, {ratio("rent_usd")}. The plan has no part in it: with both marginals given,
+  prices have no say ([formulations/transport.md](formulations/transport.md)). Fast servers take
+  fewer kWh a request, and a share of busy time less is a share of power less. What else saves
+  power is activation, which all policies share here: with every server on, TORTA's power grows
+  by a factor of {able.mean:.2f}. What the paper's baselines switch off is not said.
+- **Overhead** ratios to SkyLB are {ratio("overhead_usd")}, published 0.28 to 0.68. Starts
+  follow demand and are much the same for all; only switches are TORTA's to avoid.
+- **Load balance** ratios to SkyLB are {ratio("load_balance")}, published 1.04: scores that
+  prefer fast servers fill these first, the opposite of balance. (8) and (9) pull in opposite
+  directions, and the paper does not give their weights."""
 
 
 def _accuracy(results: Results) -> str:
@@ -336,9 +374,9 @@ def _accuracy(results: Results) -> str:
         f"SkyLB's mean response on the same seeds, {level:.2f} s, is exceeded at accuracy "
         f"{', '.join(worse)}: there is a crossing, as published."
         if worse
-        else f"SkyLB's mean response on the same seeds is {level:.2f} s and is never reached: there "
-        "is no crossing. A wrong forecast starts too many servers or too few, and the requests that "
-        "come are seen before they are routed."
+        else f"SkyLB's mean response on the same seeds is {level:.2f} s and is never reached: no "
+        "crossing. A wrong forecast starts too many servers or too few; the requests themselves "
+        "are seen before they are routed."
     )
     return f"""## Prediction accuracy
 
@@ -352,9 +390,9 @@ as chosen (at 0.1, where s exceeds 1, always plus). The paper's Fig. 12 crosses 
 
 def _disturbed(results: Results, torta: str) -> str:
     parts = [
-        "## Surges and outages\n\nNot in the paper's evaluation. Abilene; surges: three of 40 slots, "
-        "demand × 3 in a fifth of the regions; outages: three regions lose all servers for 40 slots. "
-        "Response counts served requests only, so expired ones stand beside it."
+        "## Surges and outages\n\nNot in the paper's evaluation. Abilene. Three surges: demand × 3 "
+        "in a fifth of the regions for 40 slots. Three outages: a region loses all servers for 40 "
+        "slots. Response counts served requests only, so expired ones stand beside it."
     ]
     for study in ("surge", "outage"):
         lines = []
@@ -400,8 +438,8 @@ def _ablations(results: Results) -> str:
         head += [f"cost, {topology}", "response, s", "switches"]
     return f"""## Ablations, which the paper lacks
 
-Cost as a ratio to `torta_ot` on the same instance, {count} seed(s). Gains of reinforcement learning would
-have to show against the rows of smoothing.
+Cost as a ratio to `torta_ot` on the same instance, {count} seed(s) on Abilene. Gains of
+reinforcement learning would have to show against the rows of smoothing.
 
 {_table(head, lines)}"""
 
@@ -439,8 +477,8 @@ def _latency(results: Results) -> str:
                 lines.append([topology, policy, *(f"{value:.0f}" for value in middle)])
     return f"""## Decision latency
 
-Wall-clock ms of a decision for all requests of a slot, median over runs of each run's p50 and p99, on
-one core of a machine that others were using. `benchmarks/bench_policies.py` measures it alone.
+Wall-clock ms of a decision for all requests of a slot, on one core of a machine that others were
+using; median over runs of each run's p50 and p99. `benchmarks/bench_policies.py` measures it alone.
 
 {_table(("", "policy", "p50, ms", "p99, ms"), lines)}"""
 
@@ -449,9 +487,10 @@ THEORY = """## Theory
 
 `tests/policies/test_theory.py` checks on instances what the paper claims in its appendix:
 
-- Theorem 3: its condition (1 − 1/s)/ε > (L_R + βL_P)/(αK0) and the inequality it promises, with K0, s,
-  ε and the degradations measured on runs of OT and of smoothed OT. Where the condition holds, the
-  objective of smoothed OT is below that of OT; how large α must be for it is computed.
+- Theorem 3: its condition (1 − 1/s)/ε > (L_R + βL_P)/(αK0) and the inequality it promises, with K0,
+  s, ε and the degradation measured on runs of OT and of smoothed OT. Where the condition holds,
+  the objective of smoothed OT is below that of OT.
 - Theorem 2 calls K0 = E‖A_t − A_{t−1}‖² independent of the method for all methods without memory.
-  A ≡ I has no memory and K0 = 0: the bound of Corollary 1 does not hold for it.
+  A ≡ I has no memory and K0 = 0, and on Abilene it is cheaper than the plan besides, because
+  marginals force requests away from home: the bound of Corollary 1 does not hold for it.
 - The power term of the transport plan is the same for every plan with both marginals given."""

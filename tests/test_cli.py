@@ -531,7 +531,7 @@ class TestDoctorAndSchema:
 
     def test_schema(self, torta: Torta, tmp_path: Path) -> None:
         answer = torta("schema", "-o", tmp_path / "new", "--json")
-        assert [Path(file).exists() for file in answer.document["files"]] == [True] * 6
+        assert [Path(file).exists() for file in answer.document["files"]] == [True] * 7
         assert set(torta("schema").document) == {
             f"torta-opt/{path.stem}" for path in (tmp_path / "new").iterdir()
         }
