@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
+.PHONY: help models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -26,8 +26,8 @@ test: $(VENV)/test.stamp ## the fast tests
 test-all: $(VENV)/test.stamp ## every test
 	$(BIN)/python -m pytest $(TEST_OPTIONS)
 
-bench: $(VENV)/test.stamp ## every benchmark; each can also be run alone
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/test.stamp ## every benchmark, kept in docs/performance.md; each can also be run alone
+	$(BIN)/python benchmarks/performance.py
 
 instances: $(VENV)/run.stamp ## write the generated instances anew (the same bytes every time)
 	$(BIN)/torta-opt generate --all -o instances
@@ -40,6 +40,12 @@ reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's publ
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas
+
+models: $(VENV)/run.stamp ## train the networks in models/ anew (half an hour a topology)
+	@for name in abilene polska gabriel cost2; do $(BIN)/torta-opt train paper/$$name -o models/paper-$$name --reward paper \
+	  --seeds 1000:1016 --validation 2000:2003 --held-out 3000:3010 --smoothing 0.25 --every 20 \
+	  --micro reach=able --micro load_weight=0 --set updates=260 --set minibatches=4 --set rate=0.001 \
+	  --set drift_limit=0.2 --set discount=0.9 --set rollout_slots=40 || exit 1; done
 
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py

@@ -15,6 +15,7 @@ import dataclasses
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +38,14 @@ def certificates(
     instance: Instance, rng: np.random.Generator
 ) -> list[tuple[str, Certificate | None]]:
     """Noise, the best numbers, and these corrupted, of one of the two programs."""
-    merged = as_one(instance, int(rng.integers(1, len(instance.system.regions) + 1)))
-    is_apart = bool(rng.random() < 0.5)
-    program = apart(instance) if is_apart else merged.program
-
-    def of(dual: np.ndarray) -> Certificate | None:
-        return certificate_of(program, dual) if is_apart else merged_certificate(merged, dual)
-
-    name = "apart" if is_apart else "as one"
+    tiers = int(rng.integers(0, len(instance.system.regions) + 1))
+    if tiers == 0:
+        name, program = "apart", apart(instance)
+        of = partial(certificate_of, program)
+    else:
+        merged = as_one(instance, tiers)
+        name, program = "as one", merged.program
+        of = partial(merged_certificate, merged)
     found = [(f"{name}, noise", of(noise(rng, program)))]
     result = solve_lp(program.problem())
     if result.row_dual is not None:

@@ -28,7 +28,7 @@ ABLATIONS = {
     "torta:plan=target:micro=round_robin": "OT plan, servers of a region by turn",
     "torta_ot:split=sample": "requests sent by lot, as in Alg. 1",
     "torta_ot:target=capacity": "column sums up to capacity: prices count",
-    "torta_ot:rule=all": "no activation: every server is on",
+    "torta_ot:rule=all": "every server is on, and switched to whatever is asked for most",
     "greedy_forecast": "not in the paper: each request where it costs least",
 }
 LEARNED = {

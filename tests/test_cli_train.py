@@ -55,7 +55,7 @@ def test_writes_weights_card_curve_and_checkpoint(torta, instance, tmp_path):
     assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "3"]
     card = load_networks(net).card
     assert card["held_out"] == found["held_out"]
-    assert set(card["held_out"]["cost_usd"]) == {"learned", "smoothed", "target"}
+    assert set(card["held_out"]["cost_usd"]) == {"learned", "untrained", "smoothed", "target"}
     assert card["training"]["options"]["updates"] == 3
     assert (tmp_path / "net.checkpoint.safetensors").is_file()
 

@@ -274,6 +274,7 @@ def solve(
         raise InvalidInput(f"{method} takes no start and no constraints", field="method")
     if method == CLAIRVOYANT:
         return _solve_clairvoyant(instance, limits)
+    _check_policies([method], instance)
     outcome = _run(instance, method, seed, watch or _unwatched)
     verify(instance, outcome.schedule).raise_if_broken(method)
     evaluation = evaluate(instance, outcome.schedule)
@@ -757,6 +758,11 @@ def _unwatched(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
+def is_online(instance: Instance, method: str) -> bool:
+    """Whether a method decides slot by slot, with nothing that a limit could stop."""
+    return not is_placement(instance) and method not in OFFLINE
+
+
 def _check_policies(policies: Sequence[str], instance: Instance) -> None:
     """Refuse an unknown name before the first policy runs."""
     if is_placement(instance):
@@ -766,9 +772,14 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
             if name != OPTIMAL:
                 check_method(name)
         return
-    from torta_opt.policies.registry import create
+    from torta_opt.policies.registry import create, summaries
 
+    known = [*summaries(), *OFFLINE]
     for name in policies:
+        if name.partition(":")[0] not in known:
+            raise InvalidInput(
+                f"{name!r:.60} is not a policy; known: {', '.join(known)}", field="policy"
+            )
         if name not in OFFLINE:
             create(name)
 

@@ -267,6 +267,8 @@ def solve(
         raise InvalidInput(f"{method} takes no --gap and no --start", field="--method")
     limits = _limits(time_limit, work_limit, threads, seed, gap)
     problem = _cut(api.open_instance(instance), slots)
+    if (time_limit, work_limit) != (None, None) and api.is_online(problem, method):
+        raise InvalidInput(f"{method} takes no --time-limit and no --work-limit", field="--method")
     _warn(problem)
     known = None if start is None else api.load_schedule(start, problem)
     with _watching() as watch, _watching_solver(method, time_limit) as solver_watch:

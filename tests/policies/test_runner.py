@@ -59,13 +59,14 @@ def test_recorder_is_a_policy():
     assert isinstance(Recorder(), Policy)
 
 
-class TestObservation:
-    @pytest.fixture(scope="class")
-    def seen(self) -> list[Observation]:
-        policy = Recorder()
-        run(policy, INSTANCE)
-        return policy.seen
+@pytest.fixture(scope="module")
+def seen() -> list[Observation]:
+    policy = Recorder()
+    run(policy, INSTANCE)
+    return policy.seen
 
+
+class TestObservation:
     def test_one_per_slot(self, seen):
         assert [observation.slot for observation in seen] == [0, 1, 2]
 

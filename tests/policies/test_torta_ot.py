@@ -12,6 +12,7 @@ from support.plain import make_instance
 from support.tiny import random_tiny_instance, tiny_instances
 
 from torta_opt.instance.data import OFF, Instance
+from torta_opt.instance.generate import generate
 from torta_opt.io import InvalidInput
 from torta_opt.policies.activation import Activation
 from torta_opt.policies.micro import Desk, Tables
@@ -20,10 +21,13 @@ from torta_opt.policies.routing import apportion
 from torta_opt.policies.runner import run
 from torta_opt.policies.scores import Recent, hardware_score, load_score, match, similarity
 from torta_opt.policies.settings import Settings
-from torta_opt.policies.torta_ot import Parameters, TransportTarget
+from torta_opt.policies.torta_ot import Parameters, TransportTarget, fitted, restricted, spilled
 from torta_opt.schedule import evaluate, verify
 
-VARIANTS = ("torta_ot:split=sample", "torta_ot:target=capacity", "torta_ot:load_weight=0")
+VARIANTS = (
+    *("torta_ot:split=sample", "torta_ot:target=capacity", "torta_ot:load_weight=0"),
+    "torta_ot:reach=able",
+)
 
 
 def system_of(seed: int):
@@ -153,6 +157,89 @@ class TestTarget:
             assert shares.sum(axis=1) == pytest.approx(np.ones(len(shares)))
             assert (shares >= 0).all()
             assert not shares[~instance.system.allowed].any()
+
+
+@st.composite
+def plans(draw):
+    """A plan, where a class may go, its requests, and room for them."""
+    regions = draw(st.integers(1, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    share = rng.dirichlet(np.full(regions, 0.3), regions)
+    open_to = (rng.random((regions, regions)) < 0.6) | np.eye(regions, dtype=bool)
+    requests = rng.integers(0, 9, regions)
+    room = rng.integers(0, 9, regions) * (rng.random(regions) < 0.7)
+    return share, open_to, requests, room
+
+
+class TestFitted:
+    @settings(max_examples=200)
+    @given(plan=plans(), leak=st.sampled_from([0.0, 0.01, 1.0]))
+    def test_rows_are_shares_of_open_regions_with_room(self, plan, leak: float):
+        share, open_to, requests, room = plan
+        share = restricted(share, np.ones(share.shape), open_to)
+        found = fitted(share, open_to, requests, room, leak)
+        assert found.sum(axis=1) == pytest.approx(np.ones(len(found)))
+        assert not found[~open_to].any()
+        reaches = ((share + leak > 0) & open_to & (room > 0)).any(axis=1)
+        assert not found[reaches][:, room == 0].any()
+        assert np.array_equal(found[~reaches], share[~reaches])
+
+    def test_fills_regions_in_proportion_to_their_room(self):
+        rng = np.random.default_rng(3)
+        share, requests, room = rng.dirichlet(np.ones(6), 6), rng.integers(1, 50, 6), rng.random(6)
+        flow = fitted(share, np.ones((6, 6), bool), requests, room, 0.01) * requests[:, None]
+        assert flow.sum(axis=0) == pytest.approx(room / room.sum() * requests.sum(), rel=0.01)
+
+    def test_a_plan_that_fits_already_stays(self):
+        share, requests = np.array([[0.5, 0.5], [0.0, 1.0]]), np.array([20, 10])
+        found = fitted(share, np.ones((2, 2), bool), requests, np.array([1, 2]), 0.0)
+        assert found == pytest.approx(share, abs=1e-6)
+
+    def test_of_all_that_fit_it_is_the_nearest(self):
+        """Moving mass around a cycle keeps the marginals and raises the relative entropy."""
+        rng = np.random.default_rng(4)
+        share, requests, room = (
+            rng.dirichlet(np.ones(3), 3),
+            np.array([4, 5, 6]),
+            np.array([5, 5, 5]),
+        )
+        flow = fitted(share, np.ones((3, 3), bool), requests, room, 0.0) * requests[:, None]
+        prior = share * requests[:, None]
+
+        def entropy(mass: np.ndarray) -> float:
+            return float((mass * np.log(mass / prior)).sum())
+
+        for i, k, j, n in ((0, 1, 0, 1), (0, 2, 1, 2), (1, 2, 0, 2)):
+            for step in (-0.05, 0.05):
+                other = flow.copy()
+                other[[i, k], [j, n]] += step
+                other[[i, k], [n, j]] -= step
+                assert entropy(other) > entropy(flow)
+
+    @settings(max_examples=200)
+    @given(plan=plans())
+    def test_what_finds_no_room_is_spilled_where_there_is_some(self, plan):
+        share, open_to, requests, room = plan
+        flow = apportion(requests, restricted(share, np.ones(share.shape), open_to))
+        found = spilled(flow, room, open_to, np.ones(share.shape))
+        assert (found >= 0).all()
+        assert np.array_equal(found.sum(axis=1), requests)
+        assert not found[~open_to].any()
+        over = np.maximum(flow.sum(axis=0) - room, 0).sum()
+        assert np.maximum(found.sum(axis=0) - room, 0).sum() <= over
+        if open_to.all() and over:
+            left = np.maximum(room - found.sum(axis=0), 0).sum()
+            assert left == 0 or np.maximum(found.sum(axis=0) - room, 0).sum() == 0
+
+    def test_regions_with_fewer_servers_than_models_do_not_switch_all_the_time(self):
+        instance = generate("paper/gabriel", 0).cut(0, 40)
+        switches = {
+            reach: evaluate(
+                instance, run(create(f"torta_ot:reach={reach}"), instance).schedule
+            ).metrics["switches"]
+            for reach in ("held", "able")
+        }
+        assert switches["held"] < switches["able"] / 4
 
 
 class TestApportion:

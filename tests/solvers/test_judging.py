@@ -67,8 +67,15 @@ def test_wrong_duals_prove_no_less_than_none():
 
 
 def test_a_proof_counts_however_the_run_ended():
-    for word in ("kTimeLimit", "kUnknown", "kSolveError", "kInterrupt"):
+    for word in ("kTimeLimit", "kUnknown", "kSolveError"):
         assert judged(one(), Claim(word, BEST, PROOF)).status == Status.OPTIMAL
+
+
+def test_an_optimum_does_not_hide_that_ctrl_c_came():
+    found = judged(one(), Claim("kInterrupt", BEST, PROOF))
+    proved = judged(one(), Claim("kOptimal", BEST, PROOF))
+    assert found.status == Status.INTERRUPTED
+    assert (found.objective, found.bound) == (proved.objective, proved.bound)
 
 
 @pytest.mark.parametrize(

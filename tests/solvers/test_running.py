@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.random_problems import hard_knapsack
+from support.random_problems import hard_knapsack, solvable
 
-from torta_opt.solvers import SolverFailed
+from torta_opt.solvers import SolverFailed, Status, solve_lp
 from torta_opt.solvers.loading import load
 from torta_opt.solvers.running import Run
 
@@ -20,7 +20,7 @@ SUPPORT = Path(__file__).parents[1]
 
 MILP = """
 import json, os, signal
-from support.random_problems import hard_knapsack
+from support.random_problems import hard_knapsack, solvable
 from torta_opt.solvers import Limits, checks, solve_milp
 
 problem, sent = hard_knapsack(columns=60, rows=30), []
@@ -40,7 +40,7 @@ print(json.dumps({
 
 TWICE = """
 import json, os, signal
-from support.random_problems import hard_knapsack
+from support.random_problems import hard_knapsack, solvable
 from torta_opt.solvers import Limits, running, solve_milp
 
 def press(sample):
@@ -61,7 +61,7 @@ except KeyboardInterrupt:
 
 LEFT_BEHIND = """
 import json, os, signal
-from support.random_problems import hard_knapsack
+from support.random_problems import hard_knapsack, solvable
 from torta_opt.solvers import Limits, checks, highs, running, solve_milp
 
 running.PATIENCE = 0.3
@@ -145,3 +145,19 @@ def test_a_run_sees_every_improvement_in_unscaled_costs():
     assert not run.interrupted
     assert run.trace
     assert run.trace[-1].incumbent == pytest.approx(float(problem.cost @ run.incumbent))
+
+
+def test_ctrl_c_as_a_run_ends_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS no longer asks then; what it found is kept, and whoever called it knows."""
+    follow = Run._follow
+
+    def pressed(self: Run, on_progress: object) -> None:
+        follow(self, on_progress)
+        self._stop.set()
+
+    monkeypatch.setattr(Run, "_follow", pressed)
+    found = solve_lp(solvable(1))
+    assert found.status is Status.INTERRUPTED
+    assert found.x is not None
+    with pytest.raises(KeyboardInterrupt):
+        found.raise_if_interrupted()

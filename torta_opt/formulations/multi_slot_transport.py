@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torta_opt.formulations.transport import entropy
+from torta_opt.formulations.transport import PRECISE, entropy
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -85,6 +85,6 @@ def solve_multi_slot_program(
     import cvxpy as cp
 
     problem, plans = build_multi_slot_program(cost, supply, demand, epsilon, weight, switching)
-    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
+    problem.solve(solver=cp.CLARABEL, **PRECISE)
     allowed = np.isfinite(np.broadcast_to(cost, (len(plans), *plans[0].shape)))
     return np.where(allowed, np.maximum([plan.value for plan in plans], 0.0), 0.0)

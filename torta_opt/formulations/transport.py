@@ -27,6 +27,15 @@ from torta_opt.solvers.transport import checked
 if TYPE_CHECKING:
     import cvxpy as cp
 
+# For Clarabel. Of 275 random problems one stalls before 1e-9 with its own longest steps, 0.99 of the
+# way to the boundary of the cone; none does with 0.97.
+PRECISE = {
+    "tol_gap_abs": 1e-9,
+    "tol_gap_rel": 1e-9,
+    "tol_feas": 1e-9,
+    "max_step_fraction": 0.97,
+}
+
 
 def build_transport_program(
     cost: np.ndarray,
@@ -86,7 +95,7 @@ def solve_transport_program(
     problem, plan = build_transport_program(
         cost, supply, demand, columns, epsilon, row_penalty, column_penalty
     )
-    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
+    problem.solve(solver=cp.CLARABEL, **PRECISE)
     return np.where(np.isfinite(checked(cost, supply, demand)[0]), np.maximum(plan.value, 0.0), 0.0)
 
 

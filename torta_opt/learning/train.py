@@ -177,17 +177,18 @@ def judge(env: BatchedMacro, networks: Networks) -> float:
 def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     """Judge stored weights on ``instances``, and write what comes out into their card.
 
-    Beside the learned policy stand the transport target and its smoothing by λ1, the closed form of
-    reward (3), all under the micro layer it was trained for; where it learned reward (3), which has
+    Beside the learned policy stand the untrained one, the transport target, and its smoothing by
+    λ1, the closed form of reward (3), all under the micro layer it was trained for; where it learned reward (3), which has
     next to nothing to do with that, under ``torta``'s as it comes. Cost in $ and reward (3), means
     over instances; and the mean ratio of the learned policy's cost to theirs, with a 95 % interval.
     """
     networks = load_networks(stem)
-    policy, weight = networks.policy, task.smooth_weight
+    policy, weight, start = networks.policy, task.smooth_weight, networks.card["smoothing"]
     micro = task.micro if task.reward == "cost" else {}
     env = BatchedMacro(instances, dataclasses.replace(task, episode_slots=None, micro=micro), 0)
     acts: dict[str, Act] = {
         "learned": lambda state: policy.act(torch.from_numpy(state)).numpy(),
+        "untrained": lambda state: (env.target + start * env.last) / (1 + start),
         "smoothed": lambda state: (env.target + weight * env.last) / (1 + weight),
         "target": lambda state: env.target,
     }
@@ -200,7 +201,8 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
         "paper_reward": {name: float(found.mean()) for name, found in rewards.items()},
         "cost_ratio_to": {
             name: _finite(dataclasses.asdict(interval((costs["learned"] / costs[name]).tolist())))
-            for name in ("smoothed", "target")
+            for name in costs
+            if name != "learned"
         },
     }
     path = stem.with_name(stem.name + ".json")

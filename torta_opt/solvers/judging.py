@@ -72,10 +72,10 @@ def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, f
 
 
 def _status(claimed: str, feasible: bool, meets: bool) -> Status:
+    if claimed in INTERRUPTS:  # first: an optimum must not hide that Ctrl-C came
+        return Status.INTERRUPTED
     if feasible and meets:
         return Status.OPTIMAL
-    if claimed in INTERRUPTS:
-        return Status.INTERRUPTED
     if claimed in STOPPED or claimed in ("kOptimal", "kUnknown", "kObjectiveTarget"):
         return Status.FEASIBLE if feasible else Status.BOUND_ONLY
     return Status.ERROR

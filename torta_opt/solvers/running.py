@@ -91,6 +91,8 @@ class Run:
             callback.unsubscribe(action)
         if isinstance(answer[0], Exception):
             raise SolverFailed(f"HiGHS failed: {answer[0]}") from answer[0]
+        if self.interrupted and answer[0] == "kOptimal":
+            return "kInterrupt"  # it came when HiGHS no longer asked; whoever called must know
         return answer[0]
 
     def _solve(self, highs: highspy.Highs, answer: list[Any]) -> None:
