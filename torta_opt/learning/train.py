@@ -178,9 +178,10 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     """Judge stored weights on ``instances``, and write what comes out into their card.
 
     Beside the learned policy stand the untrained one, the transport target, and its smoothing by
-    λ1, the closed form of reward (3), all under the micro layer it was trained for; where it learned reward (3), which has
-    next to nothing to do with that, under ``torta``'s as it comes. Cost in $ and reward (3), means
-    over instances; and the mean ratio of the learned policy's cost to theirs, with a 95 % interval.
+    λ1, the closed form of reward (3). All run under the micro layer they were trained for; where
+    reward (3) was learned, which has next to nothing to do with that, under ``torta``'s as it
+    comes. Cost in $ and reward (3), means over instances; and the mean ratio of the learned
+    policy's cost to theirs, with a 95 % interval.
     """
     networks = load_networks(stem)
     policy, weight, start = networks.policy, task.smooth_weight, networks.card["smoothing"]
