@@ -83,6 +83,10 @@ HARMLESS = {
         "rows: if t > group.since[t]: | turned: t > group.since[t]",
         "rows: if loading is not None and t - loading.slots + 1 >= group.since[t]: | 1 + 1",
     ),
+    "the same sum, or lower by 2⁻⁸⁰ dollars": (
+        "check: if row.over == 1: | never: row.over == 1",
+        "check: reduced = cost - activity.get(column, 0) | 0 + 1",
+    ),
     "whole numbers on either side of the limit give the same": (
         "check: if reduced < 0: | turned: reduced < 0",
         "check: side = row.lower if y > 0 else row.upper | turned: y > 0",
