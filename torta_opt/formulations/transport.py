@@ -27,8 +27,8 @@ from torta_opt.solvers.transport import checked
 if TYPE_CHECKING:
     import cvxpy as cp
 
-# For Clarabel. Of 275 random problems one stalls before 1e-9 with its own longest steps, 0.99 of the
-# way to the boundary of the cone; none does with 0.97.
+# For Clarabel. Of 275 random problems one stalls before 1e-9 with its own longest steps, 0.99 of
+# the way to the boundary of the cone; none does with 0.97.
 PRECISE = {
     "tol_gap_abs": 1e-9,
     "tol_gap_rel": 1e-9,
