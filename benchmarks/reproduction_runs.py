@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +62,12 @@ def drawn(cell: Cell) -> Instance:
     return generate(f"paper/{cell.topology}", cell.seed, **cell.parameters)
 
 
-def learned() -> dict[str, str]:
-    """Policies with weights, if any come with the project that fit Abilene."""
+@functools.cache
+def learned(topology: str) -> dict[str, str]:
+    """Policies with weights, if any come with the project that fit a topology."""
     try:
         policy = create("torta")
-        policy.reset(generate("paper/abilene").system, 0)
+        policy.reset(generate(f"paper/{topology}").system, 0)
     except InvalidInput:
         return {}
     return LEARNED
@@ -73,9 +75,7 @@ def learned() -> dict[str, str]:
 
 def cells(seeds: int) -> Iterator[Cell]:
     """All of the study, the most telling first; after a kill nothing done is lost."""
-    extra = learned()
-    torta = ("torta_ot", *list(extra)[:1])
-    main = (*torta, *BASELINES)
+    main = ("torta_ot", *BASELINES)
     every = range(FIRST_SEED, FIRST_SEED + seeds)
 
     def published(some: range) -> Iterator[Cell]:
@@ -84,7 +84,7 @@ def cells(seeds: int) -> Iterator[Cell]:
     def studies(some: range) -> Iterator[Cell]:
         for seed in some:
             for name in ("abilene", "cost2"):
-                yield Cell("ablation", name, seed, (*ABLATIONS, *extra))
+                yield Cell("ablation", name, seed, (*ABLATIONS, *learned(name)))
             yield Cell("accuracy", "abilene", seed, tuple(map(corrupted, ACCURACIES)))
             for study, parameters in DISTURBANCES.items():
                 yield Cell(study, "abilene", seed, main, parameters)
