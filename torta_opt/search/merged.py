@@ -21,12 +21,13 @@ import scipy.sparse as sparse
 
 from torta_opt.bounds.merged import MergedBound, merged_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram
-from torta_opt.formulations.lower import lower
+from torta_opt.formulations.lower import lower, name_servers
 from torta_opt.formulations.merged import MergedProgram
 from torta_opt.formulations.pools import Pools
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
+from torta_opt.schedule.timeline import trace_servers
 from torta_opt.search.rounding import DISCOUNTS, round_servers, shortened, with_servers
 from torta_opt.solvers import Limits, Problem, Result, Status, solve_lp
 
@@ -96,10 +97,9 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     kept["q"] = np.maximum(values["q"] - _waiting(dropped, served)[:, None], 0.0)
     kept["x"] = served.arrivals[:, None].astype(float)
     usd = merged.pools.on_usd.mean(axis=0)[merged.pools.of_server]
-    plan = lower(served, kept, pools=Pools.of(served), rank=usd)
-    if dropped.any():
-        barred = _barred(instance, plan, dropped)
-        plan = lower(served, kept, pools=Pools.of(served), rank=usd, barred=barred)
+    pools = Pools.of(served)
+    room = _room(instance, *name_servers(pools, kept, usd))
+    plan = lower(served, kept, pools=pools, rank=usd, barred=_barred(instance, room, dropped))
     inflow = _inflow(instance, served, plan)
     inflow = _send_rest(instance, plan, inflow)
     routing = route(instance, inflow)
@@ -140,22 +140,33 @@ def _waiting(dropped: np.ndarray, merged: Instance) -> np.ndarray:
     return waiting
 
 
-def _barred(instance: Instance, plan: Schedule, dropped: np.ndarray) -> np.ndarray:
+def _room(instance: Instance, command: np.ndarray, command_model: np.ndarray) -> np.ndarray:
+    """(T, S, C) requests of each class that a server could process, were it to do nothing else."""
+    system = instance.system
+    routing = np.zeros((*instance.arrivals.shape[:2], *instance.arrivals.shape[1:]), np.int64)
+    nothing = np.zeros((*command.shape, len(system.classes)), np.int64)
+    servers = trace_servers(instance, Schedule(routing, command, command_model, nothing))
+    work_ms = system.server_ms[system.server_type]
+    able = (servers.model[:, :, None] == system.class_model) & (work_ms > 0)
+    return np.where(able, servers.usable_ms[:, :, None] // np.maximum(work_ms, 1), 0)
+
+
+def _barred(instance: Instance, room: np.ndarray, dropped: np.ndarray) -> np.ndarray:
     """(T, S, C) true where a region is to process none of a class, so that some of it can expire.
 
     First in, first out serves those first that are to expire, if they wait where their class is
-    processed: all others there would wait longer. So each class expires in one region, where
-    ``plan`` processes the least of it while that lasts.
+    processed: all others there would wait longer. So each class expires in one region, where there
+    is the least ``room`` (T, S, C) for it while that lasts.
     """
     system = instance.system
-    barred = np.zeros(plan.processing.shape, bool)
+    barred = np.zeros(room.shape, bool)
     for c in np.flatnonzero(dropped.any(axis=0)):
         reached = np.append(0, dropped[:, c].cumsum())
         slots = np.arange(len(dropped))
         oldest = np.maximum(slots - int(system.deadline_slots[c]), 0)
         expiring = reached[slots + 1] > reached[oldest]
-        work = plan.processing[expiring, :, c].sum(axis=0)
-        by_region = np.bincount(system.server_region, work, len(system.regions))
+        lost = room[expiring, :, c].sum(axis=0)
+        by_region = np.bincount(system.server_region, lost, len(system.regions))
         servers = system.server_region == int(np.argmin(by_region))
         barred[np.ix_(expiring, servers, [c])] = True
     return barred
