@@ -13,8 +13,9 @@ from support.tiny import random_tiny_instance
 from torta_opt.bounds.merged import merged_bound
 from torta_opt.instance.generate import generate
 from torta_opt.schedule import evaluate, verify
-from torta_opt.search import merged
-from torta_opt.search.merged import plan_merged, route
+from torta_opt.search import merged, routing
+from torta_opt.search.merged import plan_merged
+from torta_opt.search.routing import route
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 
@@ -61,10 +62,10 @@ def test_routing_delivers_what_was_planned() -> None:
             there = np.flatnonzero(allowed[i])
             share = rng.multinomial(instance.arrivals[t, i, c], np.full(len(there), 1 / len(there)))
             inflow[t, there, c] += share
-        routing = route(instance, inflow)
-        assert (routing.sum(axis=2) == instance.arrivals).all()
-        assert (routing.sum(axis=1) == inflow).all()
-        assert not routing[:, ~allowed].any()
+        routed = route(instance, inflow)
+        assert (routed.sum(axis=2) == instance.arrivals).all()
+        assert (routed.sum(axis=1) == inflow).all()
+        assert not routed[:, ~allowed].any()
 
 
 @pytest.mark.parametrize("answers_before", [0, 1])
@@ -99,7 +100,7 @@ def test_ctrl_c_while_requests_are_routed(monkeypatch: pytest.MonkeyPatch) -> No
             solve_lp(*arguments, **options), status=Status.INTERRUPTED, x=None
         )
 
-    monkeypatch.setattr(merged, "solve_lp", interrupted)
+    monkeypatch.setattr(routing, "solve_lp", interrupted)
     with pytest.raises(KeyboardInterrupt):
         route(instance, instance.arrivals)
 
