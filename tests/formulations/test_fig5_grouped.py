@@ -11,12 +11,8 @@ import pytest
 from support.tiny_fig5 import by_trying, random_instance
 
 from torta_opt.formulations.fig5 import build_fig5_program, tasks_of
-from torta_opt.formulations.fig5_grouped import (
-    build_grouped_program,
-    facets_of,
-    pools_of,
-    shared_out,
-)
+from torta_opt.formulations.fig5_grouped import build_grouped_program, pools_of
+from torta_opt.formulations.server_hull import facets_of, shared_out
 from torta_opt.instance.generate import generate
 from torta_opt.io import InvalidInput
 from torta_opt.schedule import evaluate, verify

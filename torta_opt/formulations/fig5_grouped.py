@@ -34,13 +34,11 @@ from torta_opt.formulations.fig5 import (
     server_load_ms,
     single_slot_schedule,
 )
+from torta_opt.formulations.server_hull import Facets, facets_of, shared_out
 from torta_opt.instance.data import Instance
 from torta_opt.io import InvalidInput
 from torta_opt.schedule import Schedule
 from torta_opt.solvers.problem import Problem
-
-# (α, β, γ): α·a + β·b ≤ γ
-Facets = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,29 +133,6 @@ def pools_of(instance: Instance) -> tuple[Pool, ...]:
 
 def _arrives(instance: Instance) -> np.ndarray:
     return instance.arrivals[0].any(axis=0)
-
-
-def facets_of(load_ms: tuple[int, ...], slot_ms: int) -> Facets:
-    """(F, 3) facets of conv{integers a, b ≥ 0 : load·(a, b) ≤ slot}, but a, b ≥ 0.
-
-    Walks along the upper hull: from each vertex to the farthest point in the steepest direction.
-    """
-    if not load_ms:
-        return np.zeros((0, 3), int)
-    if len(load_ms) == 1:
-        return np.array([(1, 0, slot_ms // load_ms[0])])
-    a = np.arange(slot_ms // load_ms[0] + 1)
-    b = (slot_ms - load_ms[0] * a) // load_ms[1]
-    facets, at = [], 0
-    while at < len(a) - 1:
-        slope = (b[at + 1 :] - b[at]) / (a[at + 1 :] - a[at])
-        to = at + len(slope) - int(np.argmax(slope[::-1]))  # the farthest of the best
-        alpha, beta = int(b[at] - b[to]), int(a[to] - a[at])
-        facets.append((alpha, beta, alpha * int(a[at]) + beta * int(b[at])))
-        at = to
-    if b[-1] > 0:
-        facets.append((1, 0, int(a[-1])))
-    return np.array(facets)
 
 
 class _Rows:
@@ -258,47 +233,3 @@ def grouped_schedule(program: GroupedProgram, x: np.ndarray) -> Schedule:
         shares = shared_out(total, pool.facets, len(pool.servers))
         processing[0, pool.servers[:, None], pool.classes[None, :]] = shares
     return single_slot_schedule(program.instance, routing, processing, "fig5_grouped")
-
-
-def shared_out(total: np.ndarray, facets: Facets, servers: int) -> np.ndarray:
-    """(servers, classes) points within the facets that add up to ``total``.
-
-    Server after server takes an integer point such that the rest stays within the facets of those
-    that are left; that there is one is the theorem.
-    """
-    pair = np.zeros(2, int)
-    pair[: len(total)] = total
-    shares = np.zeros((servers, 2), int)
-    if not len(facets):
-        return shares[:, : len(total)]
-    for n, left in enumerate(range(servers - 1, -1, -1)):
-        shares[n] = _one_share(pair, facets, left)
-        pair = pair - shares[n]
-    if pair.any():
-        raise AssertionError(f"{total} cannot be shared out to {servers} servers")
-    return shares[:, : len(total)]
-
-
-def _one_share(pair: np.ndarray, facets: Facets, left: int) -> np.ndarray:
-    """An integer point p within the facets, with pair − p within ``left`` times the facets."""
-    a = np.arange(pair[0] + 1)
-    most = np.minimum(_highest(a, facets, 1), pair[1])  # of p's second number
-    least = np.maximum(pair[1] - _highest(pair[0] - a, facets, left), 0)
-    fits = np.flatnonzero((least <= most) & (most >= 0))
-    if not len(fits):
-        raise AssertionError(f"{pair} cannot be shared out to {left + 1} servers")
-    best = fits[np.argmin(np.abs(fits * (left + 1) - pair[0]))]  # near the mean: servers alike
-    even = pair[1] // (left + 1)
-    return np.array([best, np.clip(even, least[best], most[best])])
-
-
-def _highest(a: np.ndarray, facets: Facets, times: int) -> np.ndarray:
-    """Largest b ≥ 0 with (a, b) within ``times`` the facets; −1 where there is none, and 0 at most
-    where no facet holds b: then there is no second class.
-    """
-    highest = np.full(len(a), np.iinfo(np.int64).max)
-    for alpha, beta, most in facets.tolist():
-        room = times * most - alpha * a
-        highest = np.minimum(highest, room // beta if beta else np.where(room < 0, -1, highest))
-    held = len(facets) and facets[:, 1].any()
-    return np.where(highest < 0, -1, highest) if held else np.minimum(highest, 0)

@@ -52,6 +52,9 @@ class Options:
     clip, discount, trace, epochs, minibatches, entropy_weight, gradient_norm    PPO
     persistence        how much of a slot's exploration is that of the slot before: correlation of
                        its normal scores; 0: none, as in plain PPO
+    concentration      a + b − 2 of Beta(a, b) at the start; normal logits start with the spread
+                       0.3·√(500/concentration). The wider, the more a policy that explores, and
+                       remembers what it explored in A_{t−1}, differs from the one that is kept
     drift_limit        KL divergence from the rollout's policy at which the policy's passes end
     rate, rate_decay, decay_episodes    Adam, of the policy
     value_rate         Adam, of the value network
@@ -75,6 +78,7 @@ class Options:
     entropy_weight: float = 0.0
     gradient_norm: float = 0.5
     persistence: float = 0.0
+    concentration: float = 500.0
     drift_limit: float = 0.05
     rate: float = 3e-4
     rate_decay: float = 0.995
@@ -102,6 +106,8 @@ class Options:
             value = getattr(self, field.name)
             if not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise InvalidInput("must be a number not below 0", field=field.name)
+        if self.concentration == 0:
+            raise InvalidInput("must be above 0", field="concentration")
         if self.persistence >= 1:
             raise InvalidInput("must be below 1", field="persistence")
 

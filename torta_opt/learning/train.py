@@ -93,6 +93,7 @@ def train(
     networks = new_networks(
         first.regions, envs[0].feature_count, head, smoothing, request_scale(first), seed
     )
+    networks.policy.explore(options.concentration)
     trainer = Trainer(envs, networks, options, seed, pick_device(device))
     networks.card["training"] = {
         "instances": [[each.name, instance_sha256(each)] for each in instances],

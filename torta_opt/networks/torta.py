@@ -37,8 +37,8 @@ from torch import Tensor, nn
 
 HEADS = ("beta", "softmax")
 FLOOR, FLOORS_OF_A_ROW = 0.03, 0.12  # f is the first, or the second over R where that is less
-CONCENTRATION = 500.0  # of Beta(1 + m·c, 1 + (1 − m)·c) at the start of training
-SPREAD = 0.3  # of normal logits at the start
+CONCENTRATION = 500.0  # at the start of training, unless told otherwise
+SPREAD = 0.3  # of normal logits that goes with it
 LEAST_SMOOTHING = 1e-3
 LEAST_UNIT = 0.05  # features that hardly vary are not blown up to more than 20 times
 MOST = 5.0  # standardised features are cut off here
@@ -84,8 +84,14 @@ class PolicyNetwork(nn.Module):
         for network in (self.body, self.region):
             nn.init.zeros_(network[-1].weight)
             nn.init.zeros_(network[-1].bias)
-        start = math.log(CONCENTRATION if head == "beta" else SPREAD)
-        self.log_spread = nn.Parameter(torch.full((), start))
+        self.log_spread = nn.Parameter(torch.zeros(()))
+        self.explore(CONCENTRATION)
+
+    @torch.no_grad()
+    def explore(self, concentration: float) -> None:
+        """Start with Beta(1 + m·c, 1 + (1 − m)·c), or logits as widely spread, for this c."""
+        spread = SPREAD * math.sqrt(CONCENTRATION / concentration)
+        self.log_spread.fill_(math.log(concentration if self.head == "beta" else spread))
 
     def anchor(self, state: Tensor, follow: Tensor | None = None) -> Tensor:
         """(N, R, R) B, given g as ``follow`` (N, R)."""

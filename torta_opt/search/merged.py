@@ -26,7 +26,7 @@ from torta_opt.formulations.pools import Pools
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import LimitReached
 from torta_opt.schedule.data import Schedule
-from torta_opt.schedule.timeline import trace_servers
+from torta_opt.schedule.timeline import served_by_region, trace_servers
 from torta_opt.search.rounding import DISCOUNTS, round_servers, shortened, with_servers
 from torta_opt.search.routing import inflow_of, route, send_rest, what_is_there
 from torta_opt.solvers import Limits, Result, Status, solve_lp
@@ -100,8 +100,10 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     pools = Pools.of(served)
     room = _room(instance, *name_servers(pools, kept, usd))
     plan = lower(served, kept, pools=pools, rank=usd, barred=_barred(instance, room, dropped))
-    inflow = inflow_of(instance, served, plan)
-    inflow = send_rest(instance, plan, inflow)
+    work = served_by_region(instance, plan.processing)
+    waiting, deadlines = served.initial.backlog[0], served.system.deadline_slots
+    inflow = inflow_of(served.arrivals[:, 0], waiting, work, deadlines)
+    inflow = send_rest(instance, work, inflow)
     routing = route(instance, inflow)
     processing = what_is_there(instance, routing, plan.processing)
     return dataclasses.replace(plan, routing=routing, processing=processing, method=METHOD)

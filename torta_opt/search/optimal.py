@@ -1,11 +1,12 @@
 """``solve --method optimal``: a verified schedule and how far it can be from the best.
 
-The merged program gives a first bound and first schedules, whatever the horizon. Where the
-allocation program has more than ``WHOLE_COLUMNS`` columns, windows give a better bound, pass after
-pass. Where it has no more, its linear relaxation gives one, and by rounding a better schedule.
-Branch and bound with whole servers goes on from there; where the program is small enough it is
-solved once more with every server named and every request whole, which leaves no room between
-program and schedules but for the choice of what expires and for squares.
+The merged program gives a first bound and first schedules, whatever the horizon; their work is then
+shared among regions anew (``balance.py``). Where the allocation program has more than
+``WHOLE_COLUMNS`` columns, windows give a better bound, pass after pass. Where it has no more, its
+linear relaxation gives one, and by rounding a better schedule. Branch and bound with whole servers
+goes on from there; where the program is small enough it is solved once more with every server named
+and every request whole, which leaves no room between program and schedules but for the choice of
+what expires and for squares.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from torta_opt.io.errors import LimitReached, VerificationFailed
 from torta_opt.schedule.data import Schedule
 from torta_opt.schedule.evaluate import evaluate
 from torta_opt.schedule.verify import verify
+from torta_opt.search.balance import balanced
 from torta_opt.search.merged import PlanInterrupted, plan_merged
 from torta_opt.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.solvers import Limits, Progress, solve_lp
@@ -83,10 +85,12 @@ def solve_optimal(
     try:
         search.merge()
         if program_columns(instance) > WHOLE_COLUMNS:
+            search.balance()
             search.price_windows()
         else:
             if not search.is_done:
                 search.relax_and_round()
+                search.balance()
             for options in ({}, {"integer": True, "named": True}):
                 if not search.is_done:
                     search.branch(**options)
@@ -146,6 +150,12 @@ class _Search:
             except PlanInterrupted as error:
                 schedule, self.interrupted = error.schedule, True
             self.offer(schedule and dataclasses.replace(schedule, method=METHOD))
+
+    def balance(self) -> None:
+        """The best schedule with its work shared among regions anew."""
+        if self.is_done or self.schedule is None or len(self.instance.system.regions) == 1:
+            return
+        self.offer(balanced(self.instance, self.schedule, self._left))
 
     def price_windows(self) -> None:
         """A better bound of a program that is too large to be solved whole."""

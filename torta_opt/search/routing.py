@@ -11,15 +11,15 @@ import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.instance.data import Instance
-from torta_opt.schedule.data import Schedule
 from torta_opt.solvers import Problem, solve_lp
 
 
-def send_rest(instance: Instance, plan: Schedule, inflow: np.ndarray) -> np.ndarray:
-    """Arrivals that no region is to serve go where the class is not processed until they expire."""
+def send_rest(instance: Instance, work: np.ndarray, inflow: np.ndarray) -> np.ndarray:
+    """Arrivals that no region is to serve go where the class is not processed until they expire.
+
+    work, inflow   (T, R, C) requests processed, and arrivals that each region is to get
+    """
     system = instance.system
-    region = np.arange(len(system.regions))[:, None] == system.server_region
-    work = np.einsum("js,tsc->tjc", region.astype(np.int64), plan.processing)
     rest = instance.arrivals.sum(axis=1) - inflow.sum(axis=1)
     total = inflow.copy()
     for t, c in zip(*np.nonzero(rest), strict=True):
@@ -55,23 +55,23 @@ def what_is_there(instance: Instance, routing: np.ndarray, processing: np.ndarra
     return done
 
 
-def inflow_of(instance: Instance, merged: Instance, plan: Schedule) -> np.ndarray:
+def inflow_of(
+    arrivals: np.ndarray, backlog: np.ndarray, work: np.ndarray, deadline_slots: np.ndarray
+) -> np.ndarray:
     """(T, R, C) arrivals of each slot that each region serves, first in, first out.
 
     The k-th request of a class that is served is the k-th that arrived of those served; within a
     slot regions take theirs in turn.
+
+    arrivals, work   (T, C) of those served, (T, R, C) processed
+    backlog          (C, A) what waits before slot 0, by age
     """
-    system = instance.system
-    regions = len(system.regions)
-    region = (np.arange(regions)[:, None] == system.server_region).astype(np.int64)
-    work = np.einsum("js,tsc->tjc", region, plan.processing)
-    inflow = np.zeros((instance.slots, regions, len(system.classes)), np.int64)
-    for c, deadline in enumerate(system.deadline_slots.tolist()):
+    inflow = np.zeros(work.shape, np.int64)
+    for c, deadline in enumerate(deadline_slots.tolist()):
         waiting = np.zeros(deadline + 1, np.int64)  # by age
-        backlog = merged.initial.backlog[0, c]
-        waiting[1 : len(backlog) + 1] = backlog[:deadline]
-        for t in range(instance.slots):
-            waiting[0] = merged.arrivals[t, 0, c]
+        waiting[1 : backlog.shape[1] + 1] = backlog[c, :deadline]
+        for t in range(len(work)):
+            waiting[0] = arrivals[t, c]
             for j in np.flatnonzero(work[t, :, c]):
                 older = waiting[::-1].cumsum()[::-1] - waiting
                 taken = np.clip(work[t, j, c] - older, 0, waiting)
@@ -164,23 +164,30 @@ class Router:
     def _with_rerouting(
         self, need: np.ndarray, arrivals: np.ndarray, before: np.ndarray
     ) -> Problem:
-        """moved[i,j] ≥ f·(Σ_c x[i,j,c]/D[i] − before[i,j]/D'[i]), f = min(D[i], D'[i])."""
         flows = self.rows.shape[1]
         if self.reroute_usd == 0:
             return self._problem(self.rows, need, need, self.cost)
+        share, known = self.rerouting(arrivals.sum(axis=1), before)
+        wider = sparse.hstack([share, sparse.csr_array((len(known), flows - share.shape[1]))])
+        matrix = sparse.block_array([[self.rows, None], [wider, -sparse.eye_array(len(known))]])
+        lower = np.concatenate([need, np.full(len(known), -np.inf)])
+        upper = np.concatenate([need, known])
+        return self._problem(sparse.csr_array(matrix), lower, upper, self.cost)
+
+    def rerouting(self, now: np.ndarray, before: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:
+        """Rows over x and right-hand sides of moved[i,j] ≥ row·x − side, all (i, j) allowed.
+
+        moved[i,j] ≥ f·(Σ_c x[i,j,c]/D[i] − before[i,j]/D'[i]), f = min(D[i], D'[i]); ``now`` (R,)
+        is D.
+        """
         i, j = self.cells.T
-        now, past = arrivals.sum(axis=1), before.sum(axis=1)
+        past = before.sum(axis=1)
         fewer = np.minimum(now, past)
         scale = (fewer / np.maximum(now, 1))[i]
         known = (fewer / np.maximum(past, 1))[i] * before[i, j]
         row = np.repeat(np.arange(len(i)), self.classes)
-        share = sparse.csr_array(
-            (np.repeat(scale, self.classes), (row, np.arange(len(row)))), shape=(len(i), flows)
-        )
-        matrix = sparse.block_array([[self.rows, None], [share, -sparse.eye_array(len(i))]])
-        lower = np.concatenate([need, np.full(len(i), -np.inf)])
-        upper = np.concatenate([need, known])
-        return self._problem(sparse.csr_array(matrix), lower, upper, self.cost)
+        entries = np.repeat(scale, self.classes), (row, np.arange(len(row)))
+        return sparse.csr_array(entries, shape=(len(i), len(row))), known
 
     def _problem(
         self, matrix: sparse.csr_array, lower: np.ndarray, upper: np.ndarray, cost: np.ndarray
