@@ -41,11 +41,11 @@ reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's publ
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas
 
-models: $(VENV)/run.stamp ## train the networks in models/ anew (half an hour a topology)
+models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten minutes a topology)
 	@for name in abilene polska gabriel cost2; do $(BIN)/torta-opt train paper/$$name -o models/paper-$$name --reward paper \
-	  --seeds 1000:1016 --validation 2000:2003 --held-out 3000:3010 --smoothing 0.25 --every 20 \
-	  --micro reach=able --micro load_weight=0 --set updates=260 --set minibatches=4 --set rate=0.001 \
-	  --set drift_limit=0.2 --set discount=0.9 --set rollout_slots=40 || exit 1; done
+	  --seeds 1000:1016 --validation 2000:2003 --held-out 3000:3010 --smoothing 1 --every 20 \
+	  --micro reach=able --micro load_weight=0 --set updates=200 --set minibatches=4 --set rate=0.0003 \
+	  --set drift_limit=0.2 --set discount=0.9 --set rollout_slots=40 --set concentration=6000 || exit 1; done
 
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py

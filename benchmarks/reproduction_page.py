@@ -194,8 +194,9 @@ weights. Here it runs on instances of the paper's setting (480 slots of 45 s, fo
 GPU mix and loading times; [instances.md](instances.md)), under the rules of
 [problem.md](problem.md), every schedule verified. TORTA is `torta_ot` here: everything in the
 paper but the trained
-network. Weights come with the project for Abilene alone; what they add stands in the table of
-ablations, and how they were trained in [learning.md](learning.md).
+network. Weights come with the project; what they add to the cost stands in the table of ablations,
+what they add to reward (3) in [models/README.md](../models/README.md), and how they were trained in
+[learning.md](learning.md).
 Baselines are those of [policies.md](policies.md); all share one forecast and one activation rule,
 Eq. (6).
 
