@@ -23,6 +23,7 @@ PRESETS = ("paper/abilene", "paper/cost2")
 SOLVING = ("rhc", "afhc")  # a program in every slot
 SLOTS_OF_PROGRAMS = 8
 PEER = "round_robin"
+LEARNED = "torta"  # with the weights that fit the topology
 HEAD = ("policy", "slots", "seconds", "ratio", "mean ms", "p99 ms", "peak MB", "cost $")
 
 
@@ -41,7 +42,7 @@ def measure(preset: str, policy: str, slots: int | None) -> tuple[float, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("policies", nargs="*", default=[*policy_names(), *SOLVING])
+    parser.add_argument("policies", nargs="*", default=[*policy_names(), LEARNED, *SOLVING])
     parser.add_argument("--slots", type=int, help="first slots only")
     given = parser.parse_args()
     for preset in PRESETS:

@@ -62,10 +62,20 @@ def test_routing_delivers_what_was_planned() -> None:
             there = np.flatnonzero(allowed[i])
             share = rng.multinomial(instance.arrivals[t, i, c], np.full(len(there), 1 / len(there)))
             inflow[t, there, c] += share
-        routed = route(instance, inflow)
-        assert (routed.sum(axis=2) == instance.arrivals).all()
-        assert (routed.sum(axis=1) == inflow).all()
-        assert not routed[:, ~allowed].any()
+        for branch in (False, True):
+            routed = route(instance, inflow, branch=branch)
+            assert (routed.sum(axis=2) == instance.arrivals).all()
+            assert (routed.sum(axis=1) == inflow).all()
+            assert not routed[:, ~allowed].any()
+
+
+def test_branching_reroutes_less() -> None:
+    instance = generate("paper/polska", seed=4, slots=8)
+    schedule = plan_merged(instance)
+    assert schedule is not None
+    inflow = schedule.routing.sum(axis=1)
+    branched = dataclasses.replace(schedule, routing=route(instance, inflow, branch=True))
+    assert evaluate(instance, branched).cost < evaluate(instance, schedule).cost
 
 
 @pytest.mark.parametrize("answers_before", [0, 1])

@@ -69,7 +69,7 @@ def balanced(instance: Instance, schedule: Schedule, limits: Limits | None = Non
     work = served_by_region(instance, processing)
     served, waiting = (instance.arrivals - lost).sum(axis=1), instance.initial.backlog.sum(axis=0)
     inflow = lost + inflow_of(served, waiting, work, instance.system.deadline_slots)
-    routing = route(instance, send_rest(instance, work, inflow))
+    routing = route(instance, send_rest(instance, work, inflow), branch=True)
     processing = what_is_there(instance, routing, processing)
     return dataclasses.replace(schedule, routing=routing, processing=processing)
 

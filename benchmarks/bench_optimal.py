@@ -1,0 +1,74 @@
+"""How close `optimal` comes, and what each step towards it is worth: whole instances of the paper.
+
+    python benchmarks/bench_optimal.py [--gap 0.01] [--threads 1] [NAME ...]
+
+For each topology (all four unless named): the cost of the merged plan, of the same with its work
+shared among regions anew, and of the best; bounds merged and by windows; gap and avoidable gap
+(cost − bound)/(cost − floor); seconds of the processor, children included, and the most memory.
+Two threads take about half as long by the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from pathlib import Path
+
+from torta_opt.bounds.floor import floor
+from torta_opt.bounds.merged import merged_bound
+from torta_opt.instance import load_instance
+from torta_opt.schedule import evaluate
+from torta_opt.search.balance import balanced
+from torta_opt.search.merged import plan_merged
+from torta_opt.search.optimal import solve_optimal
+from torta_opt.solvers import Limits
+
+PAPER = Path(__file__).parents[1] / "instances" / "paper"
+TOPOLOGIES = ("abilene", "polska", "gabriel", "cost2")
+HEAD = (
+    "topology   merged     plan  s   balanced    s   windows     best  gap %  avoidable %"
+    "  whole run s  MB"
+)
+
+
+def spent() -> float:
+    each = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in each)
+
+
+def measure(name: str, gap: float, threads: int) -> str:
+    instance = load_instance(PAPER / f"{name}.json.gz")
+    limits = Limits(gap=gap, threads=threads)
+    clock = [spent()]
+    merged = merged_bound(instance, limits)
+    plan = plan_merged(instance, merged, limits)
+    assert plan is not None
+    clock.append(spent())
+    shared = balanced(instance, plan, limits)
+    clock.append(spent())
+    found = solve_optimal(instance, limits, start=shared)
+    clock.append(spent())
+    costs = [evaluate(instance, schedule).cost for schedule in (plan, shared)]
+    avoidable = (found.cost - found.bound) / (found.cost - floor(instance).value)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    planning, sharing, whole = (clock[1] - clock[0], clock[2] - clock[1], clock[3] - clock[0])
+    return (
+        f"{name:8s} {merged.value:8.2f} {costs[0]:8.2f} {planning:3.0f} {costs[1]:9.2f}"
+        f" {sharing:4.0f} {found.bound:9.2f} {found.cost:8.2f} {100 * (found.gap or 0):6.2f}"
+        f" {100 * avoidable:12.2f} {whole:12.0f} {memory:4.0f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=TOPOLOGIES, metavar="NAME")
+    parser.add_argument("--gap", type=float, default=0.01)
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args()
+    print(HEAD)
+    for name in chosen.names:
+        print(measure(name, chosen.gap, chosen.threads), flush=True)
+
+
+if __name__ == "__main__":
+    main()
