@@ -32,7 +32,8 @@ from torta_opt.solvers.pdlp import run_pdlp
 from torta_opt.solvers.problem import Limits, Problem, Progress, Result, SolverFailed, Status
 from torta_opt.solvers.running import Run
 
-METHODS = ("auto", "simplex", "ipm", "hipo", "pdlp")
+METHODS = ("auto", "simplex", "ipm", "hipo", "pdlp", "hipdlp")
+_FIRST_ORDER = ("pdlp", "hipdlp")
 # HiGHS's "ipm" is HiPO where HiPO is installed: IPX has to be asked for by its own name.
 _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
@@ -54,9 +55,9 @@ def solve_lp(
 ) -> Result:
     """Solve a linear program, or the linear relaxation of an integer one.
 
-    method     simplex | ipm (IPX) | hipo | pdlp; auto takes simplex for small programs and warm
-               starts, and ipm otherwise: on allocation programs it is ten times faster from 12
-               slots on, and two to three times faster than hipo
+    method     simplex | ipm (IPX) | hipo | pdlp (cuPDLP-C) | hipdlp; auto takes simplex for small
+               programs and warm starts, and ipm otherwise: on allocation programs it is ten times
+               faster from 12 slots on, and two to three times faster than hipo
     warm       ``basis`` of an earlier result; for simplex
     crossover  after ipm and hipo, move to a basic solution; bounds do not need one
     """
@@ -135,8 +136,8 @@ class LinearSolver:
         warm = self._open.getBasis().valid
         method = _chosen(method, self.problem, warm)
         found = without_solver(self.problem)
-        if found is None and method == "pdlp":
-            found = self._solve_by_pdlp(limits)
+        if found is None and method in _FIRST_ORDER:
+            found = self._solve_by_pdlp(method, limits)
         elif found is None:
             found = self._solve_here(method, limits, crossover)
         return replace(found, method=method, seconds=time.perf_counter() - began)
@@ -155,8 +156,8 @@ class LinearSolver:
         except (SolverFailed, TypeError):
             raise InvalidInput("is no basis of a program of this size", "warm") from None
 
-    def _solve_by_pdlp(self, limits: Limits) -> Result:
-        answer = run_pdlp(self.problem, self._scale, limits)
+    def _solve_by_pdlp(self, method: str, limits: Limits) -> Result:
+        answer = run_pdlp(self.problem, self._scale, limits, method)
         if answer is None:
             return judged(self.problem, Claim("kInterrupt"))
         claim = Claim(
@@ -283,8 +284,8 @@ def solve_milp(
     run = Run(scale=cost_scale(problem))
     highs = load(problem, run.scale)
     method = _chosen(relaxation, problem, warm=False)
-    if method == "pdlp":
-        raise InvalidInput("pdlp gives no basis to branch from", "relaxation")
+    if method in _FIRST_ORDER:
+        raise InvalidInput(f"{method} gives no basis to branch from", "relaxation")
     set_option(highs, "mip_lp_solver", _NAMES[method])
     set_option(highs, "mip_rel_gap", limits.gap)
     set_option(highs, "time_limit", limits.seconds)

@@ -1,5 +1,9 @@
 """PDLP in a process of its own: it prints to standard output and never asks whether to stop.
 
+HiGHS has two of them: ``pdlp`` is cuPDLP-C, ``hipdlp`` HiGHS's own, with Halpern restarts only.
+Stopped at a limit, hipdlp hands back no vector; cuPDLP-C hands back its own if the program was not
+presolved, so under a limit it is not.
+
 Run as a module, it reads one problem (.npz) from standard input and writes vectors to standard
 output. Stopped by killing it.
 """
@@ -20,7 +24,9 @@ from torta_opt.solvers.problem import Limits, Problem, SolverFailed
 _VECTORS = ("row_lower", "row_upper", "col_lower", "col_upper", "cost")
 
 
-def run_pdlp(problem: Problem, scale: float, limits: Limits) -> dict[str, Any] | None:
+def run_pdlp(
+    problem: Problem, scale: float, limits: Limits, solver: str = "pdlp"
+) -> dict[str, Any] | None:
     """``status``, ``iterations``, ``x`` and ``row_dual`` (of scaled costs); None after Ctrl-C."""
     matrix = problem.matrix.tocsc()
     request = io.BytesIO()
@@ -34,6 +40,7 @@ def run_pdlp(problem: Problem, scale: float, limits: Limits) -> dict[str, Any] |
         seconds=limits.seconds,
         work=-1 if limits.work is None else limits.work,
         threads=limits.threads,
+        solver=solver,
         **{name: getattr(problem, name) for name in _VECTORS},
     )
     process = subprocess.Popen(
@@ -68,7 +75,10 @@ def _solve(request: Any) -> dict[str, Any]:
     )
     problem = Problem(matrix, **{name: request[name] for name in _VECTORS})
     highs = load(problem, float(request["scale"]))
-    set_option(highs, "solver", "pdlp")
+    solver = str(request["solver"])
+    is_limited = request["work"] >= 0 or np.isfinite(request["seconds"])
+    set_option(highs, "solver", solver)
+    set_option(highs, "presolve", "off" if solver == "pdlp" and is_limited else "choose")
     set_option(highs, "run_crossover", "off")
     set_option(highs, "time_limit", float(request["seconds"]))
     set_option(highs, "threads", int(request["threads"]))
