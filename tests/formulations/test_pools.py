@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given
-from support.tiny import random_tiny_instance, tiny_instances
+from support.tiny import random_neighbour, random_tiny_instance, tiny_instances
 
 from torta_opt.formulations.pools import Pools, loading_slots
 from torta_opt.instance import OFF, Instance
@@ -29,6 +29,19 @@ def test_servers_of_a_pool_differ_only_before_slot_0(instance: Instance) -> None
         assert pools.size[p] == len(members)
         loading = sum(entry.servers for entry in pools.loading if entry.pool == p)
         assert pools.off[p] + pools.ready[p].sum() + loading == pools.size[p]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_pools_before_another_instance_are_grouped_as_if_anew(named: bool) -> None:
+    rng = np.random.default_rng(31)
+    for _ in range(60):
+        instance = random_tiny_instance(rng)
+        other = random_neighbour(instance, rng)
+        kept, anew = Pools.of(instance, named=named).before(other), Pools.of(other, named=named)
+        for field in dataclasses.fields(Pools):
+            np.testing.assert_array_equal(getattr(kept, field.name), getattr(anew, field.name))
+        for name in ("holds", "switches", "work_ms", "rounds", "on_usd", "up_until"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(anew, name))
 
 
 @given(tiny_instances())

@@ -65,15 +65,16 @@ def _calls(tree: ast.Module) -> list[tuple[str, ast.Expr]]:
 
 # Function → how one value of the dictionaries by family in it is spoiled.
 _SPOILED: dict[str, Callable[[ast.expr], ast.expr]] = {
-    "_upper_bounds": lambda value: _called("np.zeros_like", value),
-    "_row_masks": lambda value: _called("np.zeros_like", value),
-    "_costs": lambda value: ast.Constant(0.0),
-    "_routing_rows": lambda value: _moved(value),
-    "_queue_rows": lambda value: _moved(value),
-    "_state_rows": lambda value: _moved(value),
-    "_capacity_rows": lambda value: _moved(value),
-    "_hot_rows": lambda value: _moved(value),
-    "_change_rows": lambda value: _moved(value),
+    "server_bounds": lambda value: _called("np.zeros_like", value),
+    "request_bounds": lambda value: _called("np.zeros_like", value),
+    "server_rows": lambda value: _called("np.zeros_like", value),
+    "request_rows": lambda value: _called("np.zeros_like", value),
+    "fixed_costs": lambda value: ast.Constant(0.0),
+    "costs_by_price": lambda value: ast.Constant(0.0),
+    "_request_sides": lambda value: _moved(value),
+    "_state_sides": lambda value: _moved(value),
+    "_capacity_sides": lambda value: _moved(value),
+    "_change_sides": lambda value: _moved(value),
 }
 
 

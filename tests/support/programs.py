@@ -3,6 +3,7 @@
 ``of_model``     a Pyomo model through Pyomo's own standard form
 ``of_program``   the matrix text
 ``optimum``      least objective of either, integers or not
+``same_to_the_bit``   whether two programs of the matrix text are one
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import scipy.sparse as sparse
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from torta_opt.formulations.allocation_matrix import AllocationProgram
+from torta_opt.formulations.allocation_matrix import AllocationProgram, Family
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +132,33 @@ def at_most(low: float, high: float) -> bool:
 
 def equal(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6)
+
+
+def same_to_the_bit(one: AllocationProgram, other: AllocationProgram) -> bool:
+    """Same columns, rows and numbers, kinds of arrays included."""
+    vectors = ("cost", "upper", "integer", "row_lower", "row_upper")
+    parts = ("data", "indices", "indptr")
+    return (
+        all(_same_array(getattr(one, name), getattr(other, name)) for name in vectors)
+        and all(_same_array(getattr(one.matrix, n), getattr(other.matrix, n)) for n in parts)
+        and one.matrix.shape == other.matrix.shape
+        and one.matrix.has_canonical_format == other.matrix.has_canonical_format
+        and (one.constant, one.tangents) == (other.constant, other.tangents)
+        and one.pools.loading == other.pools.loading
+        and _same_families(one.columns, other.columns)
+        and _same_families(one.rows, other.rows)
+    )
+
+
+def _same_array(one: np.ndarray, other: np.ndarray) -> bool:
+    same = one.dtype == other.dtype and one.shape == other.shape
+    return same and one.tobytes() == other.tobytes()
+
+
+def _same_families(one: dict[str, Family], other: dict[str, Family]) -> bool:
+    return list(one) == list(other) and all(
+        mine.first == yours.first
+        and _same_array(mine.index, yours.index)
+        and _same_array(mine.number, yours.number)
+        for mine, yours in zip(one.values(), other.values(), strict=True)
+    )

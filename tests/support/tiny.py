@@ -1,6 +1,7 @@
 """Tiny instances with every rule in play, random legal schedules of them, and their exact optimum.
 
 ``random_tiny_instance(rng, limits)``          one instance from a seeded generator
+``random_neighbour(instance, rng)``            the same servers and outages, all else drawn anew
 ``tiny_instances(limits)``                     the same as a hypothesis strategy: the sizes are
                                                drawn (and shrink), the contents come from a seed
 ``random_feasible_schedule(instance, rng)``    legal decisions, biased to useful ones
@@ -10,6 +11,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,6 +98,20 @@ def random_tiny_instance(rng: np.random.Generator, limits: Limits = TINY, **size
         arrivals=arrivals,
         price_usd_per_kwh=price,
         up=up,
+    )
+
+
+def random_neighbour(
+    instance: Instance, rng: np.random.Generator, limits: Limits = TINY
+) -> Instance:
+    """The same system and outages; arrivals, prices and initial state drawn anew."""
+    arrivals = rng.integers(0, limits.requests + 1, instance.arrivals.shape)
+    arrivals *= rng.random(arrivals.shape) < rng.choice([0.0, 0.4, 1.0])
+    return dataclasses.replace(
+        instance,
+        initial=_random_initial(rng, limits, instance.system),
+        arrivals=arrivals,
+        price_usd_per_kwh=_some(rng, (-0.05, 0.3), instance.price_usd_per_kwh.shape),
     )
 
 

@@ -6,6 +6,9 @@ list of cells that have a column or row, and ``number``, a dense array that hold
 every cell, −1 where there is none. A block of coefficients is then one call of ``Entries.add``:
 numbers of rows and of columns and a coefficient, broadcast against each other.
 
+Which cells there are, the coefficients, costs and sides are told apart, so that ``rolling.py`` can
+lay the coefficients once and ask for the rest in every slot.
+
 The tests hold this text to the Pyomo text: same columns, rows, coefficients and bounds, by name.
 """
 
@@ -68,6 +71,24 @@ AXES = {
 }
 REQUESTS = ("x", "inflow", "q", "expired", "z", "hot")
 SERVERS = ("off", "ready", "start", "stop", "leave", "enter")
+# Families of the matrix, in its order.
+COLUMNS = (*REQUESTS, *SERVERS, "moved", "rise", "fall")
+ROWS = (
+    "route",
+    "gather",
+    "queue",
+    "deadline",
+    "aging",
+    "off_flow",
+    "ready_flow",
+    "switch_flow",
+    "capacity",
+    "fit",
+    "hot_served",
+    "reuse",
+    "reroute",
+    "change",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +96,27 @@ class Family:
     """Columns or rows of one kind.
 
     first    number of the first
-    index    (n, axes) cells, in the order of their numbers
-    number   dense over the sets, −1 where there is none
+    mask     dense over the sets: which cells have a column or row
     """
 
     name: str
     first: int
-    index: np.ndarray
-    number: np.ndarray
+    mask: np.ndarray
 
-    @classmethod
-    def of(cls, name: str, first: int, mask: np.ndarray) -> Family:
-        number = np.full(mask.shape, -1, np.int64)
-        number[mask] = np.arange(first, first + np.count_nonzero(mask))
-        return cls(name, first, np.argwhere(mask), number)
+    @cached_property
+    def index(self) -> np.ndarray:
+        """(n, axes) cells, in the order of their numbers."""
+        return np.argwhere(self.mask)
+
+    @cached_property
+    def number(self) -> np.ndarray:
+        """Dense over the sets, −1 where there is none."""
+        number = np.full(self.mask.shape, -1, np.int64)
+        number[self.mask] = np.arange(self.first, self.first + len(self))
+        return number
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(np.count_nonzero(self.mask))
 
     @property
     def numbers(self) -> slice:
@@ -146,7 +171,7 @@ class AllocationProgram:
     def vector(self, values: dict[str, np.ndarray]) -> np.ndarray:
         """Dense values by family (as ``lift`` gives them) in the order of the columns."""
         parts = [
-            np.asarray(values[name])[tuple(family.index.T)] if len(family) else np.zeros(0)
+            np.asarray(values[name])[family.mask] if len(family) else np.zeros(0)
             for name, family in self.columns.items()
         ]
         return np.concatenate(parts).astype(float)
@@ -155,8 +180,8 @@ class AllocationProgram:
         """Dense values by family of a vector in the order of the columns; 0 without a column."""
         dense = {}
         for name, family in self.columns.items():
-            dense[name] = np.zeros(family.number.shape)
-            dense[name][tuple(family.index.T)] = vector[family.numbers]
+            dense[name] = np.zeros(family.mask.shape)
+            dense[name][family.mask] = vector[family.numbers]
         return dense
 
     def objective(self, vector: np.ndarray) -> float:
@@ -216,11 +241,14 @@ def build_allocation_program(
     """The program of ``build_allocation_model``, with the same options."""
     pools = Pools.of(instance, named=named)
     limits = Limits.of(pools)
-    upper = _upper_bounds(pools, limits, tangents)
-    columns = _families({name: most > 0 for name, most in upper.items()})
-    costs, constant = _costs(pools, columns, tangents)
-    rows, matrix, row_lower, row_upper = _rows(pools, limits, columns)
-    whole = {*SERVERS, *(REQUESTS if integer else ())}
+    upper = server_bounds(pools) | request_bounds(pools, limits, tangents)
+    there = {name: upper[name] > 0 for name in COLUMNS}
+    columns = families(there)
+    masks = server_rows(pools) | request_rows(pools, limits, there)
+    rows = families({name: masks[name] for name in ROWS})
+    costs = fixed_costs(pools, tangents) | costs_by_price(pools)
+    shares = change_shares(limits)
+    sides = row_sides(pools, limits, shares)
     return AllocationProgram(
         instance=instance,
         pools=pools,
@@ -228,28 +256,42 @@ def build_allocation_program(
         tangents=tuple(tangents),
         columns=columns,
         rows=rows,
-        cost=_stacked(columns, costs),
-        constant=constant,
+        cost=_stacked(columns, dict.fromkeys(COLUMNS, 0.0) | costs),
+        constant=loading_cost(pools),
         upper=_stacked(columns, upper),
-        integer=np.concatenate([np.full(len(f), name in whole) for name, f in columns.items()]),
-        matrix=matrix,
-        row_lower=row_lower,
-        row_upper=row_upper,
+        integer=integer_columns(columns, integer),
+        matrix=_matrix(pools, limits.reuse, shares, columns, rows),
+        row_lower=_stacked(rows, {name: low for name, (low, _) in sides.items()}),
+        row_upper=_stacked(rows, {name: high for name, (_, high) in sides.items()}),
     )
 
 
 # --- columns ------------------------------------------------------------------------------------
 
 
-def _upper_bounds(pools: Pools, limits: Limits, tangents: Sequence[float]) -> dict[str, np.ndarray]:
-    """Upper bound of every cell of every column family; 0 where there is no column."""
-    instance, system, weights = pools.instance, pools.instance.system, pools.instance.system.weights
+def server_bounds(pools: Pools) -> dict[str, np.ndarray]:
+    """Upper bound of every cell of the columns of servers; 0 where there is no column."""
     servers = pools.up * pools.size
     held = servers[:, :, None] * pools.holds
     switching = held * pools.switches[:, None]
-    compared, fewer = compared_shares(instance)
+    return {
+        "off": servers,
+        "ready": held,
+        "start": held,
+        "stop": held,
+        "leave": switching,
+        "enter": switching,
+    }
+
+
+def request_bounds(
+    pools: Pools, limits: Limits, tangents: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """Upper bound of every cell of the other columns; 0 where there is no column."""
+    instance, system, weights = pools.instance, pools.instance.system, pools.instance.system.weights
     lengths = np.array([length for _, length in segments(tangents)])
-    pieces = (compared * (weights.frobenius_usd > 0))[..., None] * lengths
+    pieces = (limits.compared * (weights.frobenius_usd > 0))[..., None] * lengths
+    reroutes = weights.reroute_usd > 0
     return {
         "x": instance.arrivals[:, :, None, :] * system.allowed[None, :, :, None],
         "inflow": limits.inflow,
@@ -257,70 +299,56 @@ def _upper_bounds(pools: Pools, limits: Limits, tangents: Sequence[float]) -> di
         "expired": limits.expired,
         "z": limits.processing,
         "hot": limits.hot,
-        "off": servers,
-        "ready": held,
-        "start": held,
-        "stop": held,
-        "leave": switching,
-        "enter": switching,
-        "moved": compared * fewer[:, :, None] * (weights.reroute_usd > 0),
+        "moved": limits.compared * (limits.fewer * reroutes)[:, :, None],
         "rise": pieces,
         "fall": pieces,
     }
 
 
-def compared_shares(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
-    """(T, R, R) bool: A_t[i,j] is compared with the slot before; (T, R) min(D_t, D_{t−1})."""
-    allowed = instance.system.allowed
-    total = _arrivals_from_before(instance)
-    fewer = np.minimum(total[1:], total[:-1])
-    return (fewer > 0)[:, :, None] & allowed & (allowed.sum(axis=1) > 1)[:, None], fewer
-
-
-def _arrivals_from_before(instance: Instance) -> np.ndarray:
-    """(T+1, R) arrivals of all classes, slot −1 first."""
-    before = instance.initial.routing.sum(axis=1)
-    return np.concatenate([before[None], instance.arrivals.sum(axis=2)])
-
-
-def _costs(
-    pools: Pools, columns: dict[str, Family], tangents: Sequence[float]
-) -> tuple[dict[str, np.ndarray], float]:
-    """(objective) Dollars of every cell, and of servers that load before slot 0."""
-    instance, system, weights = pools.instance, pools.instance.system, pools.instance.system.weights
+def fixed_costs(pools: Pools, tangents: Sequence[float]) -> dict[str, ArrayLike]:
+    """(objective) Dollars of columns whose cost does not depend on prices; 0 where not named."""
+    system, weights = pools.instance.system, pools.instance.system.weights
     v, kind = weights.time_usd_per_s, pools.type
     latency_s = np.where(system.allowed, system.latency_s, 0.0)
-    route = v * latency_s[:, :, None] + weights.transfer_factor * system.transfer_usd
-    service_s = np.nan_to_num(system.service_s)[kind]
-    saved_s = service_s - np.nan_to_num(system.hot_service_s)[kind]
-    busy_kwh = (system.peak_kw - system.idle_kw)[kind][:, None] * pools.work_ms / 3.6e6
-    price = weights.energy_factor * instance.price_usd_per_kwh[:, pools.region]
-    start = weights.loading_factor * system.start_usd[kind]
-    switch = weights.loading_factor * system.switch_usd[kind]
+    saved_s = np.nan_to_num(system.service_s)[kind] - np.nan_to_num(system.hot_service_s)[kind]
     slope = np.array([slope for slope, _ in segments(tangents)])
-    costs: dict[str, ArrayLike] = {
-        "x": route,
+    return {
+        "x": v * latency_s[:, :, None] + weights.transfer_factor * system.transfer_usd,
         "q": v * system.slot_s,
         "expired": weights.expiry_usd,
-        "z": v * service_s + price[:, :, None] * busy_kwh,
         "hot": -v * saved_s,
-        "ready": pools.on_usd[:, :, None],
-        "start": start + _on_while_loading(pools, pools.start_slots),
-        "enter": switch + _on_while_loading(pools, pools.switch_slots),
         "moved": weights.reroute_usd,
         "rise": weights.frobenius_usd * slope,
         "fall": weights.frobenius_usd * slope,
     }
-    constant = sum(
-        entry.servers
-        * pools.on_usd[: min(entry.slots, pools.down_from[entry.pool]), entry.pool].sum()
-        for entry in pools.loading
-    )
-    dense = {
-        name: np.broadcast_to(costs.get(name, 0.0), family.number.shape)
-        for name, family in columns.items()
+
+
+def costs_by_price(pools: Pools) -> dict[str, np.ndarray]:
+    """(objective) Dollars of columns whose cost depends on prices of electricity."""
+    instance, system, weights = pools.instance, pools.instance.system, pools.instance.system.weights
+    kind = pools.type
+    service_s = np.nan_to_num(system.service_s)[kind]
+    busy_kwh = (system.peak_kw - system.idle_kw)[kind][:, None] * pools.work_ms / 3.6e6
+    price = weights.energy_factor * instance.price_usd_per_kwh[:, pools.region]
+    start = weights.loading_factor * system.start_usd[kind]
+    switch = weights.loading_factor * system.switch_usd[kind]
+    return {
+        "z": weights.time_usd_per_s * service_s + price[:, :, None] * busy_kwh,
+        "ready": pools.on_usd[:, :, None],
+        "start": start + _on_while_loading(pools, pools.start_slots),
+        "enter": switch + _on_while_loading(pools, pools.switch_slots),
     }
-    return dense, float(constant)
+
+
+def loading_cost(pools: Pools) -> float:
+    """(objective) Dollars of servers that load before slot 0, for being on until they have."""
+    return float(
+        sum(
+            entry.servers
+            * pools.on_usd[: min(entry.slots, pools.down_from[entry.pool]), entry.pool].sum()
+            for entry in pools.loading
+        )
+    )
 
 
 def _on_while_loading(pools: Pools, slots: np.ndarray) -> np.ndarray:
@@ -349,87 +377,104 @@ class Entries:
         there = (row >= 0) & (column >= 0) & (value != 0)
         self.parts.append((row[there], column[there], value[there].astype(float)))
 
+    def joined(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and values of all blocks."""
+        row, column, value = zip(*self.parts, strict=True)
+        numbers = np.concatenate(row, dtype=np.int32), np.concatenate(column, dtype=np.int32)
+        return *numbers, np.concatenate(value)
+
     def matrix(self, rows: int, columns: int) -> sparse.csr_array:
-        row, column, value = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        row, column, value = self.joined()
         return sparse.csr_array((value, (row, column)), shape=(rows, columns))
 
 
-def _rows(
-    pools: Pools, limits: Limits, columns: dict[str, Family]
-) -> tuple[dict[str, Family], sparse.csr_array, np.ndarray, np.ndarray]:
-    """All row families, the matrix, and lower and upper bounds of the rows."""
-    rows = _families(_row_masks(pools, limits, columns))
+def _matrix(
+    pools: Pools,
+    reuse: np.ndarray,
+    shares: np.ndarray,
+    columns: dict[str, Family],
+    rows: dict[str, Family],
+) -> sparse.csr_array:
     number = {name: family.number for name, family in (columns | rows).items()}
     entries = Entries()
-    bounds = {
-        **_routing_rows(pools, entries, number),
-        **_queue_rows(pools, limits, entries, number),
-        **_state_rows(pools, entries, number),
-        **_capacity_rows(pools, entries, number),
-        **_hot_rows(limits, entries, number),
-        **_change_rows(pools, entries, number),
+    lay_fixed(pools, reuse, entries, number)
+    lay_shares(shares, entries, number)
+    return entries.matrix(sum(map(len, rows.values())), sum(map(len, columns.values())))
+
+
+def lay_fixed(
+    pools: Pools, reuse: np.ndarray, entries: Entries, number: dict[str, np.ndarray]
+) -> None:
+    """All coefficients that depend on the system and the pools only."""
+    _routing_rows(entries, number)
+    _queue_rows(pools, entries, number)
+    _state_rows(pools, entries, number)
+    _capacity_rows(pools, entries, number)
+    _hot_rows(reuse, entries, number)
+    _change_rows(entries, number)
+
+
+_Sides = dict[str, tuple["ArrayLike", "ArrayLike"]]
+
+
+def row_sides(pools: Pools, limits: Limits, shares: np.ndarray) -> _Sides:
+    """Lower and upper sides of every cell of every row family."""
+    return {
+        **_request_sides(pools, limits),
+        **_state_sides(pools),
+        **_capacity_sides(pools),
+        **_change_sides(pools.instance, shares),
     }
-    size = sum(map(len, rows.values())), sum(map(len, columns.values()))
-    lower = _stacked(rows, {name: low for name, (low, _) in bounds.items()})
-    upper = _stacked(rows, {name: high for name, (_, high) in bounds.items()})
-    return rows, entries.matrix(*size), lower, upper
 
 
-_Bounds = dict[str, tuple["ArrayLike", "ArrayLike"]]
+def server_rows(pools: Pools) -> dict[str, np.ndarray]:
+    """Which cells of the row families of server states have a row."""
+    return {
+        "off_flow": pools.up,
+        "ready_flow": pools.up[:, :, None] & pools.holds,
+        "switch_flow": pools.up & pools.switches,
+    }
 
 
-def _row_masks(pools: Pools, limits: Limits, columns: dict[str, Family]) -> dict[str, np.ndarray]:
-    """Which cells of every row family have a row."""
+def request_rows(
+    pools: Pools, limits: Limits, columns: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Which cells of the other row families have a row; ``columns`` says which have a column."""
     instance, weights = pools.instance, pools.instance.system.weights
-    waiting, inflow, expired = limits.waiting > 0, limits.inflow > 0, limits.expired > 0
-    deadlines, slots = instance.system.deadline_slots, np.arange(instance.slots)[:, None, None]
-    backlog = instance.initial.backlog.sum(axis=2) > 0
-    has_z, has_hot = limits.processing > 0, limits.hot > 0
+    waiting, inflow, has_z, has_hot = (columns[name] for name in ("q", "inflow", "z", "hot"))
+    slots = np.arange(instance.slots)[:, None, None]
+    present = inflow.copy()
+    present[0] |= instance.initial.backlog.any(axis=2)
+    present[1:] |= waiting[:-1]
     rounds = _rounds(pools)
-    held = pools.up[:, :, None] & pools.holds
-    compared, _ = compared_shares(instance)
     return {
         "route": instance.arrivals > 0,
         "gather": inflow,
-        "queue": inflow | np.concatenate([backlog[None], waiting[:-1]]),
+        "queue": present,
         "deadline": waiting & (limits.waiting > limits.fresh_backlog),
-        "aging": waiting & _expires_soon(expired, deadlines),
-        "off_flow": pools.up,
-        "ready_flow": held,
-        "switch_flow": pools.up & pools.switches,
+        "aging": waiting & _expires_soon(columns["expired"], instance.system.deadline_slots),
         "capacity": _shared(pools, has_z, rounds),
         "fit": has_z & rounds,
         "hot_served": has_hot,
         "reuse": has_hot & (slots > 0),
-        "reroute": compared & (weights.reroute_usd > 0),
-        "change": compared & (weights.frobenius_usd > 0),
+        "reroute": limits.compared & (weights.reroute_usd > 0),
+        "change": limits.compared & (weights.frobenius_usd > 0),
     }
 
 
 def _expires_soon(expired: np.ndarray, deadlines: np.ndarray) -> np.ndarray:
     """(T, R, C) something can expire in the ℓ slots after t, slot T−1 left out."""
-    soon = np.zeros_like(expired)
-    slots = len(expired)
-    for c, deadline in enumerate(deadlines):
-        for after in range(1, min(deadline, slots - 2) + 1):
-            soon[: slots - 1 - after, :, c] |= expired[after : slots - 1, :, c]
-    return soon
+    slots = np.arange(len(expired))
+    until = np.minimum(slots[:, None] + deadlines, len(expired) - 2)  # (T, C) the last of them
+    times = expired.cumsum(axis=0)
+    by_then = times[np.maximum(until, 0), :, np.arange(expired.shape[2])].swapaxes(1, 2)
+    return (by_then > times) & (until > slots[:, None])[:, None]
 
 
 def _rounds(pools: Pools) -> np.ndarray:
     """(T, P, C) bool: some server's usable time is no whole number of requests of the class."""
+    rounds = pools.rounds.copy()
     model, work = pools.instance.system.class_model, np.maximum(pools.work_ms, 1)
-    rounds = np.broadcast_to(
-        pools.instance.system.slot_ms % work > 0, (*pools.up.shape, len(model))
-    )
-    rounds = rounds.copy()
-    for slots, usable, possible in (
-        (pools.start_slots, pools.start_usable_ms, pools.holds),
-        (pools.switch_slots, pools.switch_usable_ms, pools.holds & pools.switches[:, None]),
-    ):
-        begun = np.arange(len(pools.up))[:, None, None] - slots[:, model] + 1
-        uncut = (begun >= pools.up_since[:, :, None]) & pools.up[:, :, None]
-        rounds |= uncut & (possible[:, model] & (usable[:, model] % work > 0))
     for entry in pools.loading:
         if entry.slots - 1 < pools.down_from[entry.pool]:
             strict = (model == entry.model) & (entry.usable_ms % work[entry.pool] > 0)
@@ -445,20 +490,16 @@ def _shared(pools: Pools, has_z: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     return (competing > 1) | (exact > 0)
 
 
-def _routing_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _routing_rows(entries: Entries, number: dict[str, np.ndarray]) -> None:
     """(route), (gather)"""
     x, inflow = number["x"], number["inflow"]
     route, gather = number["route"], number["gather"]
     entries.add(route[:, :, None, :], x, 1)
     entries.add(gather, inflow, 1)
     entries.add(gather[:, None], x, -1)
-    arrivals = pools.instance.arrivals
-    return {"route": (arrivals, arrivals), "gather": (0.0, 0.0)}
 
 
-def _queue_rows(
-    pools: Pools, limits: Limits, entries: Entries, number: dict[str, np.ndarray]
-) -> _Bounds:
+def _queue_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> None:
     """(queue), (deadline), (aging)"""
     inflow, q, expired = number["inflow"], number["q"], number["expired"]
     queue, deadline = number["queue"], number["deadline"]
@@ -477,12 +518,21 @@ def _queue_rows(
             entries.add(
                 aging[: slots - age - 1, :, c], expired[age + 1 :, :, c], _not_last(slots - age - 1)
             )
-    before = np.zeros(limits.inflow.shape)
+
+
+def _request_sides(pools: Pools, limits: Limits) -> _Sides:
+    """(route), (gather), (queue), (deadline), (aging), (hot_served), (reuse)"""
+    arrivals = pools.instance.arrivals
+    before = np.zeros(arrivals.shape)
     before[0] = pools.instance.initial.backlog.sum(axis=2)
     return {
+        "route": (arrivals, arrivals),
+        "gather": (0.0, 0.0),
         "queue": (before, before),
         "deadline": (-INFINITY, limits.fresh_backlog),
         "aging": (-INFINITY, 0.0),
+        "hot_served": (-INFINITY, 0.0),
+        "reuse": (-INFINITY, 0.0),
     }
 
 
@@ -491,7 +541,7 @@ def _not_last(slots: int) -> np.ndarray:
     return (np.arange(slots) < slots - 1).astype(float)[:, None]
 
 
-def _state_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _state_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> None:
     """(off_flow), (ready_flow), (switch_flow)"""
     off_flow, ready_flow = number["off_flow"], number["ready_flow"]
     switch_flow = number["switch_flow"]
@@ -511,9 +561,13 @@ def _state_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -
         entries.add(row, column[tuple(begun)], -1)
     entries.add(switch_flow[:, :, None], leave, 1)
     entries.add(switch_flow[:, :, None], enter, -1)
+
+
+def _state_sides(pools: Pools) -> _Sides:
+    """(off_flow), (ready_flow), (switch_flow)"""
     off_before = np.where(pools.up & ~_stayed_up(pools), pools.size, 0)
     off_before[0] = pools.off
-    ready_before = np.zeros(ready.shape)
+    ready_before = np.zeros((*pools.up.shape, pools.ready.shape[1]))
     ready_before[0] = pools.ready
     for entry in pools.loading:
         if entry.slots < pools.down_from[entry.pool]:
@@ -545,7 +599,7 @@ def later(
     return np.where(uncut, row[np.where(uncut, then, 0), p, other if last is None else last], -1)
 
 
-def _capacity_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _capacity_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> None:
     """(capacity), (fit)"""
     system = pools.instance.system
     model, work = system.class_model, pools.work_ms
@@ -566,7 +620,13 @@ def _capacity_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]
             row = later(pools, fit, begun, slots[p, m] - 1, np.full(len(p), c))
             most = usable[p, m] // np.maximum(work[p, c], 1)
             entries.add(row, column, np.where((m == of_model) & (work[p, c] > 0), -most, 0))
-    shared, alone = np.zeros(capacity.shape), np.zeros(fit.shape)
+
+
+def _capacity_sides(pools: Pools) -> _Sides:
+    """(capacity), (fit)"""
+    model, work = pools.instance.system.class_model, pools.work_ms
+    shared = np.zeros((*pools.up.shape, pools.holds.shape[1]))
+    alone = np.zeros((*pools.up.shape, len(model)))
     for entry in pools.loading:
         cell = entry.slots - 1, entry.pool
         if entry.slots - 1 < pools.down_from[entry.pool]:
@@ -576,56 +636,72 @@ def _capacity_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]
     return {"capacity": (-INFINITY, shared), "fit": (-INFINITY, alone)}
 
 
-def _hot_rows(limits: Limits, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
+def _hot_rows(reuse: np.ndarray, entries: Entries, number: dict[str, np.ndarray]) -> None:
     """(hot_served), (reuse)"""
     hot, z = number["hot"], number["z"]
-    most, of = limits.reuse[..., 0], limits.reuse[..., 1]
+    most, of = reuse[..., 0], reuse[..., 1]
     entries.add(number["hot_served"], hot, 1)
     entries.add(number["hot_served"], z, -1)
     entries.add(number["reuse"], hot, of)
     entries.add(number["reuse"][1:], z[:-1], -most)
-    return {"hot_served": (-INFINITY, 0.0), "reuse": (-INFINITY, 0.0)}
 
 
-def _change_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -> _Bounds:
-    """(reroute), (change)"""
-    instance = pools.instance
-    x, reroute, change = number["x"], number["reroute"][..., None], number["change"][..., None]
-    total = np.maximum(_arrivals_from_before(instance), 1)
-    _, fewer = compared_shares(instance)
-    routed = instance.initial.routing
-    bounds = {}
-    for name, row, scale in (("reroute", reroute, fewer), ("change", change, np.ones_like(fewer))):
-        now, before = (scale / total[1:])[..., None], (scale / total[:-1])[..., None]
-        entries.add(row, x, now[..., None])
-        entries.add(row[1:], x[:-1], -before[1:, ..., None])
-        known = np.zeros(row.shape[:-1])
-        known[0] = before[0] * routed
-        bounds[name] = known
+def _change_rows(entries: Entries, number: dict[str, np.ndarray]) -> None:
+    """(reroute), (change), all but the shares"""
+    change = number["change"][..., None]
     entries.add(number["reroute"], number["moved"], -1)
     entries.add(change, number["rise"], -1)
     entries.add(change, number["fall"], 1)
-    return {
-        "reroute": (-INFINITY, bounds["reroute"]),
-        "change": (bounds["change"], bounds["change"]),
-    }
+
+
+def change_shares(limits: Limits) -> np.ndarray:
+    """(2, 2, T, R) coefficients of x in (reroute) and (change): of slot t, of the slot before."""
+    total, fewer = np.maximum(limits.total, 1), limits.fewer
+    shares = np.empty((2, 2, *fewer.shape))
+    for n, scale in enumerate((fewer, 1)):
+        np.divide(scale, total[1:], out=shares[n, 0])
+        np.divide(scale, total[:-1], out=shares[n, 1])
+    np.negative(shares[:, 1], out=shares[:, 1])
+    return shares
+
+
+def lay_shares(shares: np.ndarray, entries: Entries, number: dict[str, np.ndarray]) -> None:
+    """(reroute), (change): the coefficients of x, one of ``shares`` each"""
+    x = number["x"]
+    for name, (now, before) in zip(("reroute", "change"), shares, strict=True):
+        row = number[name][..., None]
+        entries.add(row, x, now[..., None, None])
+        entries.add(row[1:], x[:-1], before[1:, :, None, None])
+
+
+def _change_sides(instance: Instance, shares: np.ndarray) -> _Sides:
+    """(reroute), (change)"""
+    known = np.zeros((2, *shares.shape[2:], shares.shape[3]))
+    known[:, 0] = -shares[:, 1, 0, :, None] * instance.initial.routing
+    return {"reroute": (-INFINITY, known[0]), "change": (known[1], known[1])}
 
 
 # --- small helpers ------------------------------------------------------------------------------
 
 
-def _families(masks: dict[str, np.ndarray]) -> dict[str, Family]:
-    families, first = {}, 0
+def families(masks: dict[str, np.ndarray]) -> dict[str, Family]:
+    found, first = {}, 0
     for name, mask in masks.items():
-        families[name] = Family.of(name, first, mask)
-        first += len(families[name])
-    return families
+        found[name] = Family(name, first, mask)
+        first += len(found[name])
+    return found
+
+
+def integer_columns(columns: dict[str, Family], requests: bool) -> np.ndarray:
+    """(n,) bool: servers are whole, and requests too if asked for."""
+    whole = {*SERVERS, *(REQUESTS if requests else ())}
+    return np.concatenate([np.full(len(f), name in whole) for name, f in columns.items()])
 
 
 def _stacked(families: dict[str, Family], cells: dict[str, ArrayLike]) -> np.ndarray:
     """Values of cells (dense, or one for all) in the order of the families."""
     parts = [
-        np.broadcast_to(np.asarray(cells[name], float), family.number.shape)[tuple(family.index.T)]
+        np.broadcast_to(np.asarray(cells[name], float), family.mask.shape)[family.mask]
         for name, family in families.items()
     ]
     return np.concatenate(parts)

@@ -17,41 +17,30 @@ inequalities for (mixed) integer programming, Annals of Operations Research 139,
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, pairwise
 
 import numpy as np
+import scipy.sparse as sparse
 
 from torta_opt.formulations.allocation_matrix import AllocationProgram, Entries, Family, later
+from torta_opt.formulations.pools import Pools
 
 MIN_CUT = 1e-3  # share of a slot: facets that cut off less than this are left out
 
 
 def with_knapsack_rows(program: AllocationProgram) -> AllocationProgram:
     """The program with a family of rows ``hull`` (t, p, m, k) below its own, k the facet."""
-    facets = _facets_by_pool(program)
-    most = max((len(each) for each in facets.values()), default=0)
-    z = program.columns["z"].number
-    model = program.instance.system.class_model
-    mask = np.zeros((*z.shape[:2], len(program.instance.system.models), most), bool)
-    for (p, m), each in facets.items():
-        for k, facet in enumerate(each):
-            mask[:, p, m, k] = (z[:, p, list(facet.classes)] >= 0).all(axis=1)
-            assert (model[list(facet.classes)] == m).all()
-    first = len(program.row_lower)
-    hull = Family.of("hull", first, mask)
+    facets = Facets.of(program.pools)
+    hull = Family("hull", len(program.row_lower), facets.rows(program.columns["z"].mask))
     if len(hull) == 0:
         return program
-    entries, upper = Entries(), np.zeros(mask.shape)
-    for (p, m), each in facets.items():
-        for k, facet in enumerate(each):
-            _add_facet(program, entries, upper, hull.number[:, p, m, k] - first, (p, m, k), facet)
-    block = entries.matrix(len(hull), len(program.cost))
-    return program.with_rows(hull, block, upper[tuple(hull.index.T)])
+    block = facets.block(program.pools, program.columns, hull)
+    return program.with_rows(hull, block, facets.sides(program.pools)[hull.mask])
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Facet:
     """Σ alpha[n]·z[classes[n]] ≤ β(L); ``work_ms`` are the u of the classes."""
 
@@ -61,12 +50,57 @@ class Facet:
 
     def beta(self, usable_ms: int) -> int:
         """max{α·z : u·z ≤ usable_ms}"""
-        points = maximal_points(self.work_ms, int(usable_ms))
-        return int((points @ np.array(self.alpha)).max(initial=0))
+        return _most_worth(self.work_ms, self.alpha, int(usable_ms))
 
 
-def _facets_by_pool(program: AllocationProgram) -> dict[tuple[int, int], list[Facet]]:
-    pools, system = program.pools, program.instance.system
+@dataclass(frozen=True, eq=False)
+class Facets:
+    """The facets of every pool and model; they depend on system and pools only.
+
+    by_pool   facets of every pool and model that has any
+    classes   (P, M, K, 2) the classes of facet k; −1 where there is none
+    """
+
+    by_pool: dict[tuple[int, int], list[Facet]]
+    classes: np.ndarray
+
+    @classmethod
+    def of(cls, pools: Pools) -> Facets:
+        by_pool = _facets_by_pool(pools)
+        most = max(map(len, by_pool.values()), default=0)
+        classes = np.full((*pools.holds.shape, most, 2), -1)
+        for cell, each in by_pool.items():
+            classes[cell][: len(each)] = [facet.classes for facet in each]
+        return cls(by_pool, classes)
+
+    def rows(self, has_z: np.ndarray) -> np.ndarray:
+        """(T, P, M, K) bool: both classes of the facet can be processed."""
+        pool = np.arange(has_z.shape[1])[:, None, None]
+        first, second = self.classes[..., 0], self.classes[..., 1]
+        return has_z[:, pool, first] & has_z[:, pool, second] & (first >= 0)
+
+    def sides(self, pools: Pools) -> np.ndarray:
+        """(T, P, M, K) right-hand sides: what servers can do that load before slot 0."""
+        upper = np.zeros((len(pools.up), *self.classes.shape[:3]))
+        for entry in pools.loading:
+            if entry.slots - 1 < pools.down_from[entry.pool]:
+                cell = entry.pool, entry.model
+                for k, facet in enumerate(self.by_pool.get(cell, ())):
+                    upper[entry.slots - 1, *cell, k] += facet.beta(entry.usable_ms) * entry.servers
+        return upper
+
+    def block(self, pools: Pools, columns: dict[str, Family], hull: Family) -> sparse.csr_array:
+        """Coefficients of the rows of ``hull``."""
+        entries = Entries()
+        for (p, m), each in self.by_pool.items():
+            for k, facet in enumerate(each):
+                row = hull.number[:, p, m, k] - hull.first
+                _add_facet(pools, columns, entries, row, (p, m), facet)
+        return entries.matrix(len(hull), sum(map(len, columns.values())))
+
+
+def _facets_by_pool(pools: Pools) -> dict[tuple[int, int], list[Facet]]:
+    system = pools.instance.system
     found: dict[tuple[int, int], list[Facet]] = {}
     for p in range(len(pools)):
         for m in np.flatnonzero(pools.holds[p]).tolist():
@@ -83,17 +117,15 @@ def _facets_by_pool(program: AllocationProgram) -> dict[tuple[int, int], list[Fa
 
 
 def _add_facet(
-    program: AllocationProgram,
+    pools: Pools,
+    columns: dict[str, Family],
     entries: Entries,
-    upper: np.ndarray,
     row: np.ndarray,
-    cell: tuple[int, int, int],
+    cell: tuple[int, int],
     facet: Facet,
 ) -> None:
     """Coefficients of one facet of one pool and model, in all slots."""
-    p, m, k = cell
-    pools = program.pools
-    columns = program.columns
+    p, m = cell
     for c, alpha in zip(facet.classes, facet.alpha, strict=True):
         entries.add(row, columns["z"].number[:, p, c], alpha)
     entries.add(row, columns["ready"].number[:, p, m], -facet.beta(pools.instance.system.slot_ms))
@@ -107,9 +139,6 @@ def _add_facet(
         t = np.flatnonzero(number >= 0)
         begun = np.stack([t, np.full(len(t), p), np.zeros(len(t), np.int64)])
         entries.add(later(pools, rows, begun, slots - 1), number[t], -facet.beta(usable))
-    for entry in pools.loading:
-        if (entry.pool, entry.model) == (p, m) and entry.slots - 1 < pools.down_from[p]:
-            upper[entry.slots - 1, p, m, k] += facet.beta(entry.usable_ms) * entry.servers
 
 
 # --- the hull of two classes --------------------------------------------------------------------
@@ -141,6 +170,12 @@ def maximal_points(work_ms: tuple[int, int], usable_ms: int) -> np.ndarray:
     """(n, 2) whole points of u·z ≤ usable_ms, the most of class 1 for each number of class 0."""
     first = np.arange(usable_ms // work_ms[0] + 1)
     return np.stack([first, (usable_ms - first * work_ms[0]) // work_ms[1]], axis=1)
+
+
+@lru_cache(maxsize=4096)
+def _most_worth(work_ms: tuple[int, ...], alpha: tuple[int, ...], usable_ms: int) -> int:
+    points = maximal_points(work_ms, usable_ms)
+    return int((points @ np.array(alpha)).max(initial=0))
 
 
 def _upper_hull(points: np.ndarray) -> list[tuple[int, int]]:

@@ -26,6 +26,8 @@ class Limits:
     processing     (T, P, C) requests a pool processes: what its servers can do and what is there
     hot            (T, P, C) requests of these that are hot; 0 where hot is no faster
     reuse          (P, C, 2) hot[t] ≤ reuse[0]/reuse[1]·z[t−1], see ``reuse_ratio``
+    total          (T+1, R) arrivals of all classes by origin, slot −1 first
+    compared       (T, R, R) bool: A_t[i,j] is compared with the slot before
     """
 
     inflow: np.ndarray
@@ -35,43 +37,59 @@ class Limits:
     processing: np.ndarray
     hot: np.ndarray
     reuse: np.ndarray
+    total: np.ndarray
+    compared: np.ndarray
+
+    @property
+    def fewer(self) -> np.ndarray:
+        """(T, R) min(D_t, D_{t−1}), of which a share may be re-routed."""
+        return np.minimum(self.total[1:], self.total[:-1])
 
     @classmethod
-    def of(cls, pools: Pools) -> Limits:
+    def of(cls, pools: Pools, reuse: np.ndarray | None = None) -> Limits:
+        """``reuse`` depends on the system and the pools only and may be handed in."""
         instance, system = pools.instance, pools.instance.system
-        inflow = np.einsum("tic,ij->tjc", instance.arrivals, system.allowed.astype(np.int64))
-        fresh, due, backlog = _backlog(pools)
-        waiting, expired = np.zeros_like(inflow), np.zeros_like(inflow)
-        reached = np.concatenate([np.zeros_like(inflow[:1]), inflow.cumsum(axis=0)])
-        slots = np.arange(instance.slots)
-        for c, deadline in enumerate(system.deadline_slots):
-            oldest = np.maximum(slots - deadline + 1, 0)
-            waiting[:, :, c] = reached[slots + 1, :, c] - reached[oldest, :, c] + fresh[:, :, c]
-            expired[:deadline, :, c] = due[:deadline, :, c]
-            expired[deadline:, :, c] = inflow[: max(instance.slots - deadline, 0), :, c]
+        inflow = system.allowed.T.astype(np.int64) @ instance.arrivals
+        backlog = instance.initial.backlog
+        waiting, expired, fresh = _stays(inflow, backlog, system.deadline_slots)
         waiting[-1] = 0
-        present = inflow + np.concatenate([backlog[None], waiting[:-1]])
+        present = inflow.copy()
+        present[0] += backlog.sum(axis=2)
+        present[1:] += waiting[:-1]
         expired[-1] = present[-1]
-        processing = np.minimum(pools.size[:, None] * pools.per_slot, present[:, pools.region])
-        processing *= pools.up[:, :, None]
-        reuse = reuse_ratio(system.hot_permille, pools.per_slot)
-        before = processing[:-1] * reuse[..., 0] // reuse[..., 1]
-        hot = np.minimum(processing, np.concatenate([pools.hot_before[None], before]))
+        most = pools.size[:, None] * pools.per_slot
+        processing = np.minimum(most, present[:, pools.region]) * pools.up[:, :, None]
+        if reuse is None:
+            reuse = reuse_ratio(system.hot_permille, pools.per_slot)
+        hot = np.empty_like(processing)
+        hot[0] = pools.hot_before
+        hot[1:] = processing[:-1] * reuse[..., 0] // reuse[..., 1]
+        hot = np.minimum(processing, hot)
         hot *= (system.hot_service_s < system.service_s)[pools.type]
-        return cls(inflow, waiting, expired, fresh, processing, hot, reuse)
+        total = np.empty((instance.slots + 1, len(system.regions)), np.int64)
+        total[0] = instance.initial.routing.sum(axis=1)
+        total[1:] = instance.arrivals.sum(axis=2)
+        choice = system.allowed & (system.allowed.sum(axis=1) > 1)[:, None]
+        compared = ((total[1:] > 0) & (total[:-1] > 0))[:, :, None] & choice
+        return cls(inflow, waiting, expired, fresh, processing, hot, reuse, total, compared)
 
 
-def _backlog(pools: Pools) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Initial backlog not due by the end of slot t (T, R, C), due in t (T, R, C), all (R, C)."""
-    instance, deadlines = pools.instance, pools.instance.system.deadline_slots
-    backlog = instance.initial.backlog
-    due = np.zeros(instance.arrivals.shape, np.int64)
-    for age in range(backlog.shape[2]):  # arrived in slot −(age+1): due in slot ℓ−age−1
-        slot = deadlines - age - 1
-        for c in np.flatnonzero((slot >= 0) & (slot < instance.slots)):
-            due[slot[c], :, c] += backlog[:, c, age]
-    total = backlog.sum(axis=2)
-    return total - due.cumsum(axis=0), due, total
+def _stays(
+    inflow: np.ndarray, backlog: np.ndarray, deadlines: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of what came to a region, the backlog counted in: the most that can wait at the end of slot
+    t, what is due then, and how much of the backlog is not due by then; all (T, R, C)."""
+    ages = max(int(deadlines.max(initial=0)), backlog.shape[2])  # slots before slot 0 to look at
+    came = np.zeros((ages + len(inflow), *inflow.shape[1:]), np.int64)
+    came[ages - backlog.shape[2] : ages] = backlog.transpose(2, 0, 1)[::-1]
+    came[ages:] = inflow
+    so_far = np.zeros((len(came) + 1, *inflow.shape[1:]), np.int64)
+    came.cumsum(axis=0, out=so_far[1:])
+    born, every = np.arange(len(inflow))[:, None] - deadlines + ages, np.arange(len(deadlines))
+    # Indices of slot and class around a slice bring the regions to the end.
+    due = came[born, :, every].swapaxes(1, 2)
+    gone = so_far[born + 1, :, every].swapaxes(1, 2)
+    return so_far[ages + 1 :] - gone, due, np.maximum(so_far[ages] - gone, 0)
 
 
 def reuse_ratio(hot_permille: int, most: np.ndarray) -> np.ndarray:

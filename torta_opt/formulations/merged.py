@@ -245,8 +245,8 @@ def _spread_rows(program: AllocationProgram, pools: Pools, order: np.ndarray) ->
     there[:, :, 0] = False
     there &= (above > 0).any(axis=2, keepdims=True)
     columns, rows = len(program.cost), len(program.row_lower)
-    excess = Family.of("excess", columns, there)
-    spread = Family.of("spread", rows, there.any(axis=2))
+    excess = Family("excess", columns, there)
+    spread = Family("spread", rows, there.any(axis=2))
     entries = [
         _block(spread.number[:, :, None], excess.number, rows),
         _block(spread.number, program.columns["off"].number, rows),

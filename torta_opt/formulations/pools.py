@@ -13,9 +13,11 @@ in the slot after. A loading of 0 ms is one slot long as well, all of it usable.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -74,18 +76,13 @@ class Pools:
     @classmethod
     def of(cls, instance: Instance, *, named: bool = False) -> Pools:
         """Group the servers of an instance; ``named`` keeps every server apart."""
-        system, initial = instance.system, instance.initial
+        system = instance.system
         of_server, first = _group(instance, named)
         region, kind = system.server_region[first], system.server_type[first]
         start_slots, start_usable = loading_slots(system.start_ms[kind], system.slot_ms)
         switch_slots, switch_usable = loading_slots(system.switch_ms[kind], system.slot_ms)
         work_ms = system.server_ms[kind]
         per_slot = np.where(work_ms > 0, system.slot_ms // np.maximum(work_ms, 1), 0)
-        ready = np.zeros((len(first), len(system.models)), np.int64)
-        is_ready = (initial.model != OFF) & (initial.loading_ms == 0)
-        np.add.at(ready, (of_server[is_ready], initial.model[is_ready]), 1)
-        hot_before = np.zeros((len(first), len(system.classes)), np.int64)
-        np.add.at(hot_before, of_server, system.hot_permille * initial.processing // 1000)
         return cls(
             instance=instance,
             named=named,
@@ -95,16 +92,23 @@ class Pools:
             region=region,
             type=kind,
             up=instance.up[:, first],
-            off=np.bincount(of_server, initial.model == OFF).astype(np.int64),
-            ready=ready,
-            loading=_initial_loading(instance, of_server),
             start_slots=start_slots,
             switch_slots=switch_slots,
             start_usable_ms=start_usable,
             switch_usable_ms=switch_usable,
             per_slot=per_slot,
-            hot_before=hot_before,
+            **_state(instance, of_server, len(first)),
         )
+
+    def before(self, instance: Instance) -> Pools:
+        """The same pools before slot 0 of an instance of the same system and outages.
+
+        What does not depend on state or prices is kept, not computed again.
+        """
+        state = _state(instance, self.of_server, len(self))
+        pools = dataclasses.replace(self, instance=instance, **state)
+        vars(pools).update((name, getattr(self, name)) for name in _LASTING)
+        return pools
 
     def __len__(self) -> int:
         return len(self.names)
@@ -139,6 +143,22 @@ class Pools:
         return system.slot_hours * (price * system.idle_kw[self.type] + rent)
 
     @cached_property
+    def rounds(self) -> np.ndarray:
+        """(T, P, C) bool: a server ready in slot t, or at the end of a loading begun within the
+        horizon, has usable time that is no whole number of requests of the class."""
+        system, work = self.instance.system, np.maximum(self.work_ms, 1)
+        model = system.class_model
+        rounds = np.broadcast_to(system.slot_ms % work > 0, (*self.up.shape, len(model))).copy()
+        for slots, usable, possible in (
+            (self.start_slots, self.start_usable_ms, self.holds),
+            (self.switch_slots, self.switch_usable_ms, self.holds & self.switches[:, None]),
+        ):
+            begun = np.arange(len(self.up))[:, None, None] - slots[:, model] + 1
+            uncut = (begun >= self.up_since[:, :, None]) & self.up[:, :, None]
+            rounds |= uncut & (possible[:, model] & (usable[:, model] % work > 0))
+        return rounds
+
+    @cached_property
     def up_since(self) -> np.ndarray:
         """(T, P) first slot of the run of slots without an outage that holds t; t+1 if down."""
         since = np.empty(self.up.shape, np.int64)
@@ -169,6 +189,26 @@ def loading_slots(loading_ms: np.ndarray, slot_ms: int) -> tuple[np.ndarray, np.
     """Slots a loading takes and usable ms of the last of them; both 0 where loading_ms is −1."""
     slots = np.where(loading_ms >= 0, np.maximum(-(-loading_ms // slot_ms), 1), 0)
     return slots, np.where(slots > 0, slots * slot_ms - loading_ms, 0)
+
+
+# Properties that hold as long as servers and outages are the same.
+_LASTING = ("holds", "switches", "work_ms", "rounds", "up_until")
+
+
+def _state(instance: Instance, of_server: np.ndarray, pools: int) -> dict[str, Any]:
+    """The fields of ``Pools`` that say how its servers are before slot 0."""
+    system, initial = instance.system, instance.initial
+    models, classes = len(system.models), len(system.classes)
+    is_off, is_ready = initial.model == OFF, (initial.model != OFF) & (initial.loading_ms == 0)
+    ready = np.bincount((of_server * models + initial.model)[is_ready], minlength=pools * models)
+    hot_before = np.zeros((pools, classes), np.int64)
+    np.add.at(hot_before, of_server, system.hot_permille * initial.processing // 1000)
+    return {
+        "off": np.bincount(of_server[is_off], minlength=pools),
+        "ready": ready.reshape(pools, models),
+        "loading": _initial_loading(instance, of_server),
+        "hot_before": hot_before,
+    }
 
 
 def _group(instance: Instance, named: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -203,12 +243,15 @@ def _names(instance: Instance, first: np.ndarray, named: bool) -> tuple[str, ...
 
 
 def _initial_loading(instance: Instance, of_server: np.ndarray) -> tuple[InitialLoading, ...]:
-    initial, slot_ms = instance.initial, instance.system.slot_ms
+    initial = instance.initial
     loading = np.flatnonzero(initial.loading_ms > 0)
+    if len(loading) == 0:
+        return ()
     left = (of_server[loading], initial.model[loading], initial.loading_ms[loading])
-    counts = Counter(zip(*(part.tolist() for part in left), strict=True))
-    found = []
-    for (pool, model, ms), servers in sorted(counts.items()):
-        slots, usable_ms = loading_slots(np.array(ms), slot_ms)
-        found.append(InitialLoading(pool, model, servers, int(slots), int(usable_ms)))
-    return tuple(found)
+    counts = sorted(Counter(zip(*(part.tolist() for part in left), strict=True)).items())
+    left_ms = np.array([ms for (_, _, ms), _ in counts])
+    slots, usable_ms = (part.tolist() for part in loading_slots(left_ms, instance.system.slot_ms))
+    return tuple(
+        InitialLoading(pool, model, servers, slots[n], usable_ms[n])
+        for n, ((pool, model, _), servers) in enumerate(counts)
+    )

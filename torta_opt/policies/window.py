@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
+from torta_opt.formulations.allocation_matrix import AllocationProgram
+from torta_opt.formulations.rolling import RollingProgram
 from torta_opt.instance.data import Initial, Instance, System
 from torta_opt.io import InvalidInput
 from torta_opt.policies.base import Observation
@@ -61,6 +62,7 @@ class WindowPolicy(GreedyForecast):
     def reset(self, system: System, seed: int) -> None:
         super().reset(system, seed)
         self.kinds = Kinds(self.tables)
+        self._rolling = RollingProgram()
 
     @abstractmethod
     def plan_now(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +87,7 @@ class WindowPolicy(GreedyForecast):
         instance = window_instance(
             self.tables.system, observation, self.wanted(), self.window, self.name
         )
-        program = build_allocation_program(instance)
+        program = self._rolling.advance(instance)
         result = solve_lp(program.problem()).raise_if_interrupted()
         if result.x is None:
             raise RuntimeError(f"slot {observation.slot}: the program of the window is not solved")
