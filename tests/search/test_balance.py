@@ -54,7 +54,7 @@ def test_processes_do_not_matter(planned: tuple[Instance, Schedule]) -> None:
 
 
 def test_legal_whatever_the_instance() -> None:
-    """Outages, residency, backlogs, three classes a model: legal, and never below the optimum."""
+    """Outages, residency, backlogs, loading servers: legal, and never below the optimum."""
     for instance, best in tiniest(seed=41, count=60):
         schedule = plan_merged(instance)
         assert schedule is not None
@@ -93,6 +93,19 @@ def test_expiring_requests_keep_their_place() -> None:
     assert now.costs["expiry"] == pytest.approx(was.costs["expiry"])
     assert now.costs["waiting"] == pytest.approx(was.costs["waiting"])
     assert now.cost < was.cost
+
+
+def test_three_classes_of_a_model_keep_their_work() -> None:
+    """What they can process is no hull of pairs: a slot that does not fit stays as it is."""
+    rng = np.random.default_rng(43)
+    for _ in range(30):
+        instance = random_tiny_instance(rng, models=1, classes=3, regions=2, servers=4)
+        before = plan_merged(instance)
+        assert before is not None
+        after = balanced(instance, before)
+        verify(instance, after).raise_if_broken("balanced")
+        if not instance.initial.backlog.any() and instance.system.allowed.all():
+            assert (after.processing.sum(axis=1) == before.processing.sum(axis=1)).all()
 
 
 @pytest.mark.parametrize(("name", "solver"), [("solve_lp", solve_lp), ("solve_milp", solve_milp)])

@@ -13,9 +13,8 @@ from support.tiny import random_tiny_instance
 from torta_opt.bounds.merged import merged_bound
 from torta_opt.instance.generate import generate
 from torta_opt.schedule import evaluate, verify
-from torta_opt.search import merged, routing
+from torta_opt.search import merged
 from torta_opt.search.merged import plan_merged
-from torta_opt.search.routing import route
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 
@@ -51,33 +50,6 @@ def test_a_long_horizon_is_planned_well(preset: str) -> None:
     assert evaluate(instance, schedule).cost < 1.12 * found.value
 
 
-def test_routing_delivers_what_was_planned() -> None:
-    """Rows add up to arrivals, columns to what each region is to get; whole and where allowed."""
-    rng = np.random.default_rng(33)
-    for _ in range(60):
-        instance = random_tiny_instance(rng)
-        allowed = instance.system.allowed
-        inflow = np.zeros_like(instance.arrivals)
-        for t, i, c in np.argwhere(instance.arrivals):
-            there = np.flatnonzero(allowed[i])
-            share = rng.multinomial(instance.arrivals[t, i, c], np.full(len(there), 1 / len(there)))
-            inflow[t, there, c] += share
-        for branch in (False, True):
-            routed = route(instance, inflow, branch=branch)
-            assert (routed.sum(axis=2) == instance.arrivals).all()
-            assert (routed.sum(axis=1) == inflow).all()
-            assert not routed[:, ~allowed].any()
-
-
-def test_branching_reroutes_less() -> None:
-    instance = generate("paper/polska", seed=4, slots=8)
-    schedule = plan_merged(instance)
-    assert schedule is not None
-    inflow = schedule.routing.sum(axis=1)
-    branched = dataclasses.replace(schedule, routing=route(instance, inflow, branch=True))
-    assert evaluate(instance, branched).cost < evaluate(instance, schedule).cost
-
-
 @pytest.mark.parametrize("answers_before", [0, 1])
 def test_ctrl_c_leaves_the_best_plan_so_far(
     answers_before: int, monkeypatch: pytest.MonkeyPatch
@@ -100,19 +72,6 @@ def test_ctrl_c_leaves_the_best_plan_so_far(
     assert (stopped.value.schedule is not None) == (answers_before > 0)
     if stopped.value.schedule is not None:
         verify(instance, stopped.value.schedule).raise_if_broken("merged")
-
-
-def test_ctrl_c_while_requests_are_routed(monkeypatch: pytest.MonkeyPatch) -> None:
-    instance = generate("paper/polska", slots=12)
-
-    def interrupted(*arguments: Any, **options: Any) -> Result:
-        return dataclasses.replace(
-            solve_lp(*arguments, **options), status=Status.INTERRUPTED, x=None
-        )
-
-    monkeypatch.setattr(routing, "solve_lp", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        route(instance, instance.arrivals)
 
 
 def test_ctrl_c_in_the_bound_leaves_no_plan() -> None:

@@ -104,7 +104,8 @@ class Options:
                 raise InvalidInput("must be a whole number of at least 1", field=name)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < math.inf:
                 raise InvalidInput("must be a number not below 0", field=field.name)
         if self.concentration == 0:
             raise InvalidInput("must be above 0", field="concentration")

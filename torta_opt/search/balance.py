@@ -40,6 +40,7 @@ from torta_opt.schedule.timeline import served_by_region, trace_servers
 from torta_opt.search.routing import Router, inflow_of, route, send_rest, what_is_there
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
+RELAXING, ROUNDING = 0.3, 0.7  # of the time, when they end; the rest is for routing
 NODES = 50  # of branch and bound, for a slot
 NEAR = 0.2  # relative gap at which it stops
 EXACT = 0.5  # requests by which a region's total may differ for nothing
@@ -50,26 +51,27 @@ CELL = 0.1  # what a difference there costs, in differences of a region's total
 def balanced(instance: Instance, schedule: Schedule, limits: Limits | None = None) -> Schedule:
     """A schedule with the same servers and the same work, shared among regions anew.
 
-    It is legal if ``schedule`` is, but not always cheaper: where requests waited before slot 0 or
-    may not leave their region, some may wait longer. ``limits.threads`` processes, 0 for one per
-    core. Raises KeyboardInterrupt.
+    It is legal if ``schedule`` is, but not always cheaper: where time is short and only some slots
+    change, or where requests waited before slot 0 or may not leave their region, and then wait
+    longer. ``limits.threads`` processes, 0 for one per core. Raises KeyboardInterrupt.
     """
     limits = limits or Limits()
-    ends = time.time() + limits.seconds
+    began = time.time()
+    ends = began + limits.seconds
     lost = _expiring(instance, schedule)
     pools = Pools.of(instance)
     slots = _Slots(instance, pools, schedule, lost)
     rounding = []
     for t in range(instance.slots):
-        if time.time() >= ends:
+        if time.time() >= began + RELAXING * limits.seconds:
             break
         rounding.append(slots.relax(t))
-    found = _rounded(rounding, ends, limits.threads)
+    found = _rounded(rounding, began + ROUNDING * limits.seconds, limits.threads)
     processing = slots.processing(found)
     work = served_by_region(instance, processing)
     served, waiting = (instance.arrivals - lost).sum(axis=1), instance.initial.backlog.sum(axis=0)
     inflow = lost + inflow_of(served, waiting, work, instance.system.deadline_slots)
-    routing = route(instance, send_rest(instance, work, inflow), branch=True)
+    routing = route(instance, send_rest(instance, work, inflow), branch_until=ends)
     processing = what_is_there(instance, routing, processing)
     return dataclasses.replace(schedule, routing=routing, processing=processing)
 
@@ -303,10 +305,12 @@ class _Slots:
     # --- what came of it ------------------------------------------------------------------------
 
     def processing(self, found: list[tuple[_Rounding, np.ndarray]]) -> np.ndarray:
-        """(T, S, C) by server; that of the schedule in slots where nothing was found."""
+        """(T, S, C) by server; that of the schedule in slots where nothing was found, or does not
+        fit: with three classes of a model.
+        """
         whole = self.schedule.processing.copy()
-        by_slot = {rounding.slot: (rounding.cells, z) for rounding, z in found}
-        for t, (cells, z) in sorted(by_slot.items()):
+        for rounding, z in found:
+            t, cells, now = rounding.slot, rounding.cells, np.zeros_like(whole[0])
             before = whole[t - 1] if t else self.instance.initial.processing
             hot = self.instance.system.hot_permille * before // 1000
             ends = np.searchsorted(cells.column[:, 0], np.arange(len(cells.cell) + 1))
@@ -316,7 +320,9 @@ class _Slots:
                 at = np.ix_(cells.members[n], classes)
                 work_ms = self.instance.system.server_ms[self.pools.type[pool], classes]
                 gain = self.saved_usd[pool, classes] / work_ms
-                whole[t][at] = _shared(z[first:after], work_ms, usable_ms, hot[at], gain)
+                now[at] = _shared(z[first:after], work_ms, usable_ms, hot[at], gain)
+            if (now.sum(axis=0) == whole[t].sum(axis=0)).all():
+                whole[t] = now
         return whole
 
 

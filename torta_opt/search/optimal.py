@@ -44,6 +44,7 @@ NAMED_COLUMNS = 20_000
 # Columns up to which the allocation program is solved whole: some 60 slots of 12 regions.
 WHOLE_COLUMNS = 150_000
 METHOD = "optimal"
+BALANCING = 0.4  # of the time that is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,8 @@ class _Search:
         """The best schedule with its work shared among regions anew."""
         if self.is_done or self.schedule is None or len(self.instance.system.regions) == 1:
             return
-        self.offer(balanced(self.instance, self.schedule, self._left))
+        left = dataclasses.replace(self._left, seconds=BALANCING * self._left.seconds)
+        self.offer(balanced(self.instance, self.schedule, left))
 
     def price_windows(self) -> None:
         """A better bound of a program that is too large to be solved whole."""

@@ -8,6 +8,7 @@ answer is then made whole.
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import scipy.sparse as sparse
@@ -86,18 +87,20 @@ def inflow_of(
     return inflow
 
 
-def route(instance: Instance, inflow: np.ndarray, *, branch: bool = False) -> np.ndarray:
+def route(instance: Instance, inflow: np.ndarray, *, branch_until: float = 0.0) -> np.ndarray:
     """(T, R, R, C) whole requests from origins to regions that receive ``inflow`` (T, R, C).
 
     Slot by slot at the least cost of network, transfer and re-routing since the slot before. Where
     data residency forbids what a region is to receive, requests go elsewhere at a penalty.
 
-    branch   make flows whole with re-routing in mind: less of it, in twice the time
+    branch_until   until this time (``time.time()``) flows are made whole with re-routing in mind:
+                   less of it, in twice the time
     """
     routing = np.zeros((*instance.arrivals.shape[:2], *inflow.shape[1:]), np.int64)
     router = Router(instance)
     before = instance.initial.routing
     for t in range(instance.slots):
+        branch = time.time() < branch_until
         routing[t] = router.slot(instance.arrivals[t], inflow[t], before, branch)
         before = routing[t].sum(axis=2)
     return routing
@@ -117,7 +120,8 @@ class Router:
         i, j = self.cells.T
         route = weights.time_usd_per_s * system.latency_s[i, j, None]
         route = route + weights.transfer_factor * system.transfer_usd[i, j]
-        missed = 10 * (route.max() + weights.reroute_usd + weights.expiry_usd.max())
+        dearest = route.max() + weights.reroute_usd + weights.expiry_usd.max()
+        missed = max(10, self.regions) * dearest or 1.0  # more than any detour saves
         self.reroute_usd = weights.reroute_usd
         self.cost = np.concatenate(
             [
