@@ -248,7 +248,7 @@ def _fitting(regions: tuple[str, ...]) -> Path:
         if fits:
             return card.with_suffix("")
     raise InvalidInput(
-        f"no weights fit this topology in {models_folder()}: make them with torta-opt train, or use "
-        "torta_ot, which needs none",
+        f"no weights fit this topology in {models_folder()}: make them with torta-opt train, or "
+        "use torta_ot, which needs none",
         field="policy",
     )
