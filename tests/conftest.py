@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -16,3 +17,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("torta")
+
+# A shell that starts tests in its background leaves Ctrl-C ignored, and tests that press it would
+# wait for ever; processes they start inherit this too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
