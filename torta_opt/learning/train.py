@@ -347,7 +347,7 @@ def _resume(stem: Path, trainer: Trainer) -> tuple[float, float, list[dict[str, 
         plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
-    except Exception:
+    except Exception:  # of whatever kind, depending on how the file is damaged
         raise InvalidInput("is not a checkpoint of train", file=str(path)) from None
     if plain["made"] != _made(trainer):
         raise InvalidInput("is a checkpoint of another training", file=str(path))

@@ -24,7 +24,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -36,7 +35,7 @@ from torta_opt.formulations.pools import Pools
 from torta_opt.formulations.server_hull import facets_of, shared_out
 from torta_opt.instance.data import Instance
 from torta_opt.schedule.data import Schedule
-from torta_opt.schedule.timeline import served_by_region, trace_servers
+from torta_opt.schedule.timeline import served_by_region, trace_queues, trace_servers
 from torta_opt.search.routing import Router, inflow_of, route, send_rest, what_is_there
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
@@ -77,36 +76,19 @@ def balanced(instance: Instance, schedule: Schedule, limits: Limits | None = Non
 
 
 def _expiring(instance: Instance, schedule: Schedule) -> np.ndarray:
-    """(T, R, C) arrivals of each slot that expire in the region they are routed to."""
-    inflow, work = schedule.routing.sum(axis=1), served_by_region(instance, schedule.processing)
-    lost = np.zeros(inflow.shape, np.int64)
-    for t, ages in _queues(instance, inflow, work):
-        gone = ages if t == instance.slots - 1 else ages * ~_stays(instance, ages)
-        for age in range(min(t + 1, ages.shape[2])):
-            lost[t - age] += gone[:, :, age]
+    """(T, R, C) arrivals of each slot that expire in the region they are routed to.
+
+    First in, first out: those that expire have waited just as long as they may, and what is left
+    after the last slot came last.
+    """
+    queues, last = trace_queues(instance, schedule), instance.slots - 1
+    lost, left = np.zeros_like(queues.expired), queues.expired[last].copy()
+    for c, deadline in enumerate(instance.system.deadline_slots.tolist()):
+        lost[: max(last - deadline, 0), :, c] = queues.expired[deadline:last, :, c]
+        for t in range(last, max(last - deadline, 0) - 1, -1):
+            lost[t, :, c] = np.minimum(left[:, c], queues.inflow[t, :, c])
+            left[:, c] -= lost[t, :, c]
     return lost
-
-
-def _queues(
-    instance: Instance, inflow: np.ndarray, work: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Slot by slot, what waits (R, C, A) by age once the slot's work is done."""
-    system, backlog = instance.system, instance.initial.backlog
-    most = max(int(system.deadline_slots.max(initial=0)), backlog.shape[2])
-    ages = np.zeros((*backlog.shape[:2], most + 1), np.int64)
-    ages[:, :, 1 : backlog.shape[2] + 1] = backlog
-    for t in range(instance.slots):
-        ages[:, :, 0] = inflow[t]
-        older = ages[:, :, ::-1].cumsum(axis=2)[:, :, ::-1] - ages
-        ages = ages - np.clip(work[t][:, :, None] - older, 0, ages)
-        yield t, ages
-        ages = np.where(_stays(instance, ages), ages, 0)
-        ages[:, :, 1:] = ages[:, :, :-1].copy()
-
-
-def _stays(instance: Instance, ages: np.ndarray) -> np.ndarray:
-    """(C, A) requests of these ages do not expire at the end of the slot."""
-    return np.arange(ages.shape[2]) < instance.system.deadline_slots[:, None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,7 +193,7 @@ def exists(rows: Rows, name: str, cell: tuple[int, ...]) -> bool:
 def is_noticed(mutant: Mutant, most: int) -> bool:
     try:
         changed = mutant.load()
-    except Exception:
+    except Exception:  # a mutant may fail in any way: that is being noticed
         return True
     return (
         any(differs(changed, *case) for case in cases(most))
@@ -210,7 +210,7 @@ def differs(
     """Its bound is not the one that is proven."""
     try:
         return not abs(module.certified_bound(certificate, instance) - value) <= near(value)
-    except Exception:
+    except Exception:  # a mutant may fail in any way: that is being noticed
         return True
 
 
@@ -220,7 +220,7 @@ def believes(module: types.ModuleType, instance: Instance, certificate: Certific
         module.certified_bound(certificate, instance)
     except InvalidInput:
         return False
-    except Exception:
+    except Exception:  # a mutant may fail in any way: that is being noticed
         return True
     return True
 
@@ -230,7 +230,7 @@ def rounds_up(module: types.ModuleType) -> bool:
     third, most = Fraction(1, 3), Fraction(2**2000)
     try:
         found = [module.rounded_down(x) for x in (third, -third, Fraction(1, 2), most, -most)]
-    except Exception:
+    except Exception:  # a mutant may fail in any way: that is being noticed
         return True
     down = [third - Fraction(found[0]), -third - Fraction(found[1])]
     steps = [Fraction(math.ulp(1 / 3))] * 2
