@@ -81,14 +81,14 @@ INGREDIENTS: dict[str, Maker] = {
     "PETALS, rebalanced": _rebalanced,
     "Opt Number: CG-BP's number of blocks": _named("opt_number"),
     "Opt Order: CG-BP's joining order": _named("opt_order"),
-    "Opt RR: the best way for each request": _named("opt_rr"),
+    "Opt RR: the cheapest route for each request": _named("opt_rr"),
     "CG-BP's placement, PETALS's routing": _own_placement_their_way,
     "CG-BP and WS-RR (proposed)": _named("proposed"),
 }
 LOADED: dict[str, Maker] = {
     "PETALS": _named("petals"),
-    "PETALS, all memory as cache": _whole_memory,
-    "the same with WS-RR": _whole_memory_ws_rr,
+    "PETALS, all free memory as cache": _whole_memory,
+    "the same, with WS-RR": _whole_memory_ws_rr,
     "Opt Order": _named("opt_order"),
     "Opt Number": _named("opt_number"),
     "CG-BP's placement, PETALS's routing": _own_placement_their_way,
@@ -193,17 +193,17 @@ def comparison_table(found: Comparison, memory: str) -> str:
     return table(
         (
             "network",
-            "rate /s",
+            "requests/s",
             "tokens",
             "published: PETALS",
             "proposed",
-            "less",
+            "reduction",
             "ours, published delays: PETALS",
             "proposed",
-            "less",
+            "reduction",
             "ours, zero delays: PETALS",
             "proposed",
-            "less",
+            "reduction",
         ),
         rows,
     )
@@ -246,9 +246,9 @@ def offline_instances(seeds: int) -> dict[str, list[PlacementInstance]]:
         ]
 
     return {
-        "clustered, client with nobody": [clustered(0)],
-        "clustered, client with the A100": [clustered(1)],
-        "clustered, client with the MIG": [clustered(2)],
+        "clustered, client apart": [clustered(0)],
+        "clustered, client near the A100s": [clustered(1)],
+        "clustered, client near the MIG slices": [clustered(2)],
         "AboveNet, 10 requests": many("abovenet", 10),
         "AboveNet, 60 requests": many("abovenet", 60),
         "AboveNet, 140 requests": many("abovenet", 140),
@@ -350,7 +350,7 @@ def relaying(seeds: int) -> str:
                 saved.append(1 - direct / evaluate(instance, schedule).cost)
             cells.append(f"{np.mean(saved):.1%}")
         rows.append(cells)
-    return table(("saved by server to server", "PETALS", "CG-BPRR"), rows)
+    return table(("time saved by direct transfer", "PETALS", "CG-BPRR"), rows)
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -366,15 +366,18 @@ def page(seeds: int) -> str:
 
     return f"""# Block placement and request routing
 
-*This page is written by `make placement-study`; nothing in it is typed by hand.*
+*`make placement-study` writes this page and computes all its figures except the published ones.*
 
-A model of L blocks is spread over servers far apart: PETALS lets anyone host a few consecutive
-blocks. CG-BPRR (Sun et al., Performance 2025) decides which server hosts which blocks and which
-servers a request passes, and reports 60 to 80 % less time per token than PETALS. This page runs
-both again, next to what the paper prints, and asks how much of that is left without a constant in
-the authors' simulation scripts: they add **250 s to every request of PETALS and of everything
-derived from it, and 60 s to every request of their own method**. Delay setting `published` adds
-these, delay setting `zero` does not; whether they were measured is not stated.
+The blocks of a large language model are distributed over servers that are far apart. In PETALS
+anyone may host a few consecutive blocks. CG-BPRR (Sun et al., Performance 2025) consists of a
+placement method, CG-BP, which decides which server hosts which blocks, and a routing method,
+WS-RR, which decides which servers a request passes. The paper reports 60 to 80 % less time per
+token than PETALS. The authors' simulation scripts add **250 s to every request of PETALS and of
+all methods derived from it, and 60 s to every request of their own method**. The paper does not
+say whether these delays were measured. This page runs both methods again, compares the results
+with the published ones, and shows how much of the reduction remains without the delays. The delay
+setting `published` includes them; the delay setting `zero` does not. Terms are in the
+[glossary](glossary.md#block-placement).
 
 ```
 torta-opt generate placement/abovenet -o abovenet.json.gz
@@ -387,80 +390,90 @@ torta-opt bound abovenet.json.gz --method tree -o bound.json
 torta-opt simulate abovenet.json.gz --method ws_rr --requests 1000 --rate 0.5
 ```
 
-`torta-opt methods` lists methods, bounds and presets; files are described in
+`torta-opt methods` lists methods, bounds and presets. The file formats are in
 [formats.md](formats.md#block-placement).
 
 ## In short
 
-- With the published delays our simulator gives {span("abovenet", "published")} less time per token
-  on AboveNet and {span("bellcanada", "published")} on BellCanada: the paper's 60 to 80 %.
-- With zero delays it is {span("abovenet", "zero")} less on AboveNet and
+- With the published delays, our simulator gives {span("abovenet", "published")} less time per
+  token on AboveNet and {span("bellcanada", "published")} less on BellCanada. The paper reports 60
+  to 80 %.
+- With zero delays, the reduction is {span("abovenet", "zero")} on AboveNet and
   {span("bellcanada", "zero")} on BellCanada.
-- The order in which servers join (fast ones first) alone brings
-  {shares["Opt Order: CG-BP's joining order"]:.0%} of what is left, CG-BP's number of blocks alone
-  {shares["Opt Number: CG-BP's number of blocks"]:.0%}, better routing alone
-  {shares["Opt RR: the best way for each request"]:.0%}; PETALS's own rebalancing
-  {shares["PETALS, rebalanced"]:.0%}. Less than nothing means slower than PETALS as it is.
+- Of the reduction with zero delays, the order in which servers join (fast ones first) alone
+  explains {shares["Opt Order: CG-BP's joining order"]:.0%}. CG-BP's number of blocks alone
+  explains {shares["Opt Number: CG-BP's number of blocks"]:.0%}, better routing alone
+  {shares["Opt RR: the cheapest route for each request"]:.0%}, and PETALS's own rebalancing
+  {shares["PETALS, rebalanced"]:.0%}. A negative share means slower than plain PETALS.
 
 ## Published numbers beside ours
 
-Mean seconds per token over all tokens; {REQUESTS} requests a run, Poisson arrivals, BLOOM-176B,
-20 tokens in, {SERVERS["abovenet"]} servers on AboveNet and {SERVERS["bellcanada"]} on BellCanada, a
-fifth of them A100, the others MIG slices; {seeds} seeds, mean ± standard deviation. A seed draws
-client, servers, arrivals and the order in which PETALS's servers join; the published figures are of
-one draw that is not known. Memory as in the authors' test script (79.13 and 8.2 GB):
+The tables show mean seconds per token over all tokens (mean ± standard deviation over {seeds}
+seeds). A run has {REQUESTS} requests of BLOOM-176B with 20 input tokens and Poisson arrivals.
+There are {SERVERS["abovenet"]} servers on AboveNet and {SERVERS["bellcanada"]} on BellCanada; a
+fifth of them are A100s, the others MIG slices. A seed draws the client, the servers, the arrivals
+and the order in which PETALS's servers join. The published figures are of a single draw, which
+the paper does not specify. The first table uses the server memory of the authors' test script
+(79.13 and 8.2 GB):
 
 {comparison_table(found, "test")}
 
-Memory as in their sweeps (86.13 and 9.1 GB):
+The second table uses the server memory of their sweeps (86.13 and 9.1 GB):
 
 {comparison_table(found, "sweeps")}
 
 ## Which ingredient carries it
 
-All with zero delays, memory of the test script, 128 tokens. The last column is the mean share of
-the way from PETALS to the proposed method. The number of requests CG-BP plans for follows from the
-arrival rate. *Opt Number* here is PETALS with CG-BP's number of blocks; a script of the authors
-overwrites these numbers before it uses them.
+All runs use zero delays, the memory of the test script and 128 tokens. The last column is the
+mean share of the difference between PETALS and the proposed method. The number of requests for
+which CG-BP plans follows from the arrival rate. *Opt Number* here is PETALS with CG-BP's number
+of blocks; a script of the authors overwrites these numbers before it uses them.
 
 {ingredient_table}
 
 ## How far from the best possible
 
-All requests at the same time, zero delays, {seeds} draws where servers are drawn. The gap is to
-the bound that `torta-opt bound --method tree` proves, (cost − bound)/cost: at most so far is a
-schedule from the best one. *Proven* counts the schedules that meet the bound and are therefore
-optimal. A method is infeasible where it finds no room for all requests at once. On the published
-settings CG-BPRR is optimal. Where memory binds (the lines with the most requests, the mixes, and
-the one with a single A100) it is not always: how much of its gap is its own, and how much the
-bound's, the column `optimal` says: the best schedule found against the same bound
-([how](formulations/placement.md)).
+All requests are present at the same time, delays are zero, and there are {seeds} draws if servers
+are drawn. The gap is (cost − bound)/cost with the bound that `torta-opt bound --method tree`
+proves. It is the largest possible distance of a schedule from the optimum. *Proven* counts the
+schedules whose cost equals the bound and which are therefore optimal. *Infeasible* means that the
+method finds no room for all requests at once. In the clustered instances the A100s and the MIG
+slices are two clusters, and the client is apart from both or near one of them.
+
+On the published settings CG-BPRR is optimal. If memory is scarce (the rows with the most
+requests, the mixes, and the row with a single A100), it is not always optimal. The column
+`optimal` gives the gap of the best schedule found, to the same bound
+([method](formulations/placement.md)). That part of a method's gap may be due to the bound; the
+rest is due to the method.
 
 {gaps(seeds)}
 
-There is no worst-case ratio: with L² servers and L² requests, where each server could host
-everything for one request, CG-BPRR makes room for all requests on every server, hosts one block on
-each and relays every token L times:
+CG-BPRR has no worst-case ratio. Take L² servers and L² requests, where each server could host all
+blocks for one request. CG-BPRR makes room for all requests on every server. It therefore hosts
+one block on each server and relays every token L times:
 
 {worst_cases()}
 
 ## Under load
 
-The event-driven simulator on AboveNet, 500 requests, {seeds // 2} draws: a request that finds no
-room tries again after 1, 2, 4, … 60 s and takes nothing meanwhile. Here the number of blocks
-counts: it leaves memory for caches, and more so than PETALS's fixed pool per block.
+The event-driven simulator runs 500 requests on AboveNet, with {seeds // 2} draws. A request that
+finds no room tries again after 1, 2, 4, … 60 s and uses no resources in the meantime. In this
+setting the number of blocks matters: CG-BP's number leaves memory for caches, and more than
+PETALS's fixed pool per block leaves.
 
 {load(seeds // 2, "zero")}
 
-With the published delays, which hold the caches too. CG-BP's rule for the number of requests to
-plan for does not know them, so it plans for too few at low rates, worst where the 250 s apply:
+With the published delays, requests hold their caches during the delay as well. CG-BP's rule for
+the number of requests ignores these delays, so at low rates CG-BP plans for too few requests. The
+effect is largest for the methods with a delay of 250 s:
 
 {load(seeds // 2, "published")}
 
 ## Server to server
 
-The paper's timing lets the client relay between servers; PETALS itself lets a server hand on to the
-next. The same schedules, priced so:
+In the paper's timing the client relays every token between servers. In PETALS itself a server
+sends its result directly to the next one. The table shows how much time the same schedules save
+with direct transfer:
 
 {relaying(seeds)}
 """

@@ -85,6 +85,6 @@ def test_the_command_writes_the_page(study):
     text, kept = study.page(2), PAGE.read_text()
     headings = [line for line in kept.splitlines() if line.startswith("#")]
     assert [line for line in text.splitlines() if line.startswith("#")] == headings
-    for label in ("clustered, client with nobody", "measured layers", "16 |"):
+    for label in ("clustered, client apart", "measured layers", "16 |"):
         assert [row[:3] for row in _rows(text, label)] == [row[:3] for row in _rows(kept, label)]
     assert study.page(2) == text
