@@ -71,8 +71,8 @@ METRICS = {
     "response": ("response_mean_s", "Mean response, s", 2),
     "wait": ("wait_mean_s", "Mean wait, s", 2),
     "inference": ("inference_mean_s", "Mean inference, s", 2),
-    "power": ("energy_usd", "Power: thousands of $ published, $ of electricity here", 1),
-    "overhead": ("overhead_usd", "Overhead: units of its own published, $ of loading here", 1),
+    "power": ("energy_usd", "Power: published in thousands of $, ours in $ of electricity", 1),
+    "overhead": ("overhead_usd", "Overhead: published in its own units, ours in $ of loading", 1),
     "balance": ("load_balance", "Load balance, 1/(1+CV)", 3),
 }
 
@@ -185,25 +185,24 @@ def _opening(results: Results, torta: str) -> str:
     seeds = " to ".join(map(str, {counts[0], counts[-1]} if len(counts) > 1 else counts))
     return f"""# TORTA, reproduced
 
-*This page is written by `make reproduction`; nothing in it is typed by hand but what the paper
-prints and the explanations.*
+*`make reproduction` writes this page and computes all its figures except the published ones.*
 
-TORTA (arXiv 2507.10259v2) routes requests over regions by optimal transport and a learned policy,
-and activates and matches servers in each. The paper gives no code, no demand, no service times, no
-weights. Here it runs on instances of the paper's setting (480 slots of 45 s, four topologies, its
-GPU mix and loading times; [instances.md](instances.md)), under the rules of
-[problem.md](problem.md), every schedule verified. TORTA is `torta_ot` here: everything in the
-paper but the trained
-network. Weights come with the project; what they add to the cost stands in the table of ablations,
-what they add to reward (3) in [models/README.md](../models/README.md), and how they were trained in
-[learning.md](learning.md).
-Baselines are those of [policies.md](policies.md); all share one forecast and one activation rule,
-Eq. (6).
+TORTA (arXiv 2507.10259v2) routes requests over regions by optimal transport and a learned policy.
+In each region it then activates servers and matches requests to them. The paper publishes no code,
+demand, service times or weights. Here TORTA runs on instances of the paper's setting (480 slots of
+45 s, four topologies, its GPU mix and loading times; [instances.md](instances.md)), under the rules
+of [problem.md](problem.md), and every schedule is verified. On this page TORTA means `torta_ot`:
+everything in the paper except the trained network. Trained weights come with the project. Their
+effect on the cost is in the table of ablations, their effect on reward (3) in
+[models/README.md](../models/README.md), and their training in [learning.md](learning.md). The
+baselines are described in [policies.md](policies.md). All policies share one forecast and one
+activation rule, Eq. (6). Terms are in the [glossary](glossary.md).
 
-Seeds are those of `torta-opt generate paper/<topology> --seed`: everything random in an instance,
-its fleet included. Open values were chosen on **seed 0 of Abilene alone**, the same for all
-policies where they share them. The page shows seeds 1 and up: {seeds} a topology in the main
-tables, fewer where a table says so. Brackets are 95 % intervals over seeds (Student's t)."""
+A seed is that of `torta-opt generate paper/<topology> --seed`. It determines everything random in
+an instance, including the fleet. Values that the paper leaves open were chosen on **seed 0 of
+Abilene alone**, and policies that share such a value use the same one. The page shows seeds 1 and
+up: {seeds} per topology in the main tables, fewer where a table says so. Brackets are 95 %
+intervals over seeds (Student's t)."""
 
 
 def _in_short(results: Results, torta: str) -> str:
@@ -225,23 +224,25 @@ def _in_short(results: Results, torta: str) -> str:
 
     smooth = results.ratio("ablation", "abilene", "torta:plan=smoothed", "torta_ot", "cost")
     lines = [
-        f"- **Response.** TORTA is below SkyLB by {less('response_mean_s')} (published: 7 to 12 %) "
-        f"and below RR by {less('response_mean_s', 'round_robin')} (17 to 24 %). {inside} of "
-        f"{total} ratios lie within ±{CLOSE} of the published ones.",
-        f"- **Order.** TORTA is first and RR last on {ends} of {len(TOPOLOGIES)} topologies; the "
-        f"whole published order (SkyLB before SDIB) holds on {order}.",
+        f"- **Response.** TORTA's mean response is below SkyLB's by {less('response_mean_s')} "
+        "(published: 7 to 12 %) and below RR's by "
+        f"{less('response_mean_s', 'round_robin')} (published: 17 to 24 %). {inside} of "
+        f"{total} ratios are within ±{CLOSE} of the published ones.",
+        f"- **Order.** TORTA is first and RR last on {ends} of {len(TOPOLOGIES)} topologies. The "
+        f"whole published order, with SkyLB before SDIB, holds on {order}.",
         f"- **Overhead** is below SkyLB's by {less('overhead_usd')} (published: 32 to 72 %), "
-        f"**power** by {less('energy_usd')} (7 to 16 %), **cost** all told by {less('cost')}.",
-        "- **Where it comes from.** Waits are short under every policy. TORTA's scores (8) prefer "
-        "fast servers: the gain in response is inference time.",
+        f"**power** by {less('energy_usd')} (published: 7 to 16 %), and the total **cost** by "
+        f"{less('cost')}.",
+        "- **Cause.** Waits are short under every policy. TORTA's scores (8) prefer fast servers, "
+        "so the reduction in response is a reduction in inference time.",
     ]
     learned = results.ratio("ablation", "abilene", "torta", "torta_ot", "cost")
     lines.append(
-        "- **Learning** has no part in the tables. On Abilene the trained network multiplies the "
-        f"cost of `torta_ot` by {_between(learned)}."
+        "- **Learning** plays no part in the main tables. On Abilene the trained network "
+        f"multiplies the cost of `torta_ot` by {_between(learned)}."
     )
     lines.append(
-        "- **Smoothing** A_t, which reward (3) asks of the network, multiplies the cost by "
+        "- **Smoothing** A_t, which reward (3) encourages, multiplies the cost by "
         f"{_between(smooth)} on Abilene."
     )
     letter = [
@@ -252,37 +253,42 @@ def _in_short(results: Results, torta: str) -> str:
         ).count
     ]
     lines.append(
-        "- **The plan to the letter**, a share of every class for every region, costs "
-        f"{' and '.join(letter)}, where small regions switch models in every slot."
+        "- **The plan followed directly**, which sends a share of every class to every region, "
+        f"costs {' and '.join(letter)}, where small regions switch models in every slot."
     )
     greedy = [
         results.ratio("ablation", name, "greedy_forecast", "torta_ot", "cost").mean
         for name in ("abilene", "cost2")
     ]
     lines.append(
-        "- **A simpler rule does better**: `greedy_forecast`, which sends each request where it "
-        f"costs least, costs {greedy[0]:.2f} (Abilene) and {greedy[1]:.2f} (Cost2) of TORTA."
+        "- **A simpler rule does better**: the cost of `greedy_forecast`, which sends each request "
+        f"where it costs least, is {greedy[0]:.2f} (Abilene) and {greedy[1]:.2f} (Cost2) times "
+        "that of TORTA."
     )
     count = results.seeds("ablation", "abilene", "torta_ot")
-    lines.append(f"- The last four lines rest on {count} seed(s), the others on all.")
+    lines.append(f"- The last four results rest on {count} seed(s), the others on all seeds.")
     return "## In short\n\n" + "\n".join(lines)
 
 
 def _reading() -> str:
     return """## What had to be decided
 
-The paper's A_t is one matrix for all requests. With several models that leaves open who serves a
-request whose model a region has not loaded. Sent by A_t alone, regions with fewer servers than
-models switch back and forth in every slot. `torta_ot` fits A_t to each class: the flow nearest to
-A_t in relative entropy whose row sums are the class's requests and whose column sums are in
-proportion to what servers with the model can still take (`reach=held`; `reach=able` is the plan to
-the letter, in the table of ablations). Everything else open, with the value taken, is in
-[policies.md](policies.md#torta-without-learning) and `torta_opt/policies/torta_ot.py`; the table of
-sensitivities moves each. Requests past their deadline expire here; the paper has no such thing."""
+The paper's A_t is one matrix for all requests. With several models, it does not say who serves a
+request if its region has not loaded the model. If requests follow A_t directly, regions with fewer
+servers than models switch models in every slot. `torta_ot` therefore fits A_t to each class. Of all
+flows whose row sums are the class's requests and whose column sums are proportional to what servers
+with the model can still take, it uses the one nearest to A_t in relative entropy (`reach=held`).
+With `reach=able` requests follow the plan directly; the table of ablations shows the result. All
+other open values, with our choices, are in [policies.md](policies.md#torta-without-learning) and
+`torta_opt/policies/torta_ot.py`. The table of sensitivities varies them. Here requests expire after
+their deadline; in the paper they do not."""
 
 
 def _published(results: Results, torta: str) -> str:
-    parts = ["## Published beside ours\n\nColumns: TORTA, SkyLB, SDIB, RR as published; then ours."]
+    parts = [
+        "## Published beside ours\n\nThe first four columns are the published values, the last "
+        "four are ours."
+    ]
     policies = (torta, *BASELINES)
     for name, (metric, title, digits) in METRICS.items():
         lines = []
@@ -301,7 +307,7 @@ def _published(results: Results, torta: str) -> str:
         lines.append([topology, *costs, *lost])
     heads = [NAMES[policy] for policy in policies]
     head = ["", *(f"{name}, $" for name in heads), *(f"{name}, % expired" for name in heads)]
-    parts.append(f"**Cost and expired requests, ours alone**\n\n{_table(head, lines)}")
+    parts.append(f"**Cost and expired requests (ours only)**\n\n{_table(head, lines)}")
     return "\n\n".join(parts)
 
 
@@ -321,7 +327,7 @@ def _ratios(results: Results, torta: str) -> str:
             lines.append(cells)
         head = ["", *(text for b in BASELINES for text in (f"{NAMES[b]} (paper)", NAMES[b]))]
         parts.append(f"**{title.split(':')[0].split(',')[0]}**\n\n{_table(head, lines)}")
-    parts.append(f"\\* further than {CLOSE} from the published ratio.")
+    parts.append(f"An asterisk marks ratios that differ from the published one by over {CLOSE}.")
     return "\n\n".join(parts)
 
 
@@ -343,30 +349,31 @@ def _differences(results: Results, torta: str) -> str:
         by_turn = interval([own / results.mean("main", "abilene", "skylb", "response_mean_s")])
     return f"""## Where they differ, and why
 
-- **Response** is inference here ({ratio("inference_mean_s")} of SkyLB's), much less so in the
-  paper. Its response − wait − inference is 0.21 + 0.54 × overhead over its 16 points, 0.7 to
-  2.9 s that are neither wait, nor inference, nor latency: loading seems to be in it. Here a
-  request's response has loading in it only if the request waits for it.
-- **Waits** are {means("wait_mean_s", *every)} s, published 0.12 to 2.18 s: activation keeps a
-  margin, the same for every policy, and its servers are ready when demand comes.
-- **Latency** is {means("network_mean_s", torta, scale=1000, digits=1)} ms a request under TORTA
-  and {means("network_mean_s", "round_robin", scale=1000, digits=1)} ms under RR, next to
-  inference of {means("inference_mean_s", *every, digits=0)} s. Where requests go hardly matters
-  to response; which server type takes them does. With servers taken by turn instead of by score
-  TORTA's response is {by_turn.mean:.2f} of SkyLB's on Abilene.
-- **SDIB before SkyLB**: the rule of the paper's SDIB is not published, and ours is another
-  reading. It keeps what it can in its region and balances the rest.
-- **Power** ratios to SkyLB are {ratio("energy_usd")}, of rent, which follows the time that
-  servers are on, {ratio("rent_usd")}. The plan has no part in it: with both marginals given,
-  prices have no say ([formulations/transport.md](formulations/transport.md)). Fast servers take
-  fewer kWh a request, and a share of busy time less is a share of power less. What else saves
-  power is activation, which all policies share here: with every server on, TORTA's power grows
-  by a factor of {able.mean:.2f}. What the paper's baselines switch off is not said.
-- **Overhead** ratios to SkyLB are {ratio("overhead_usd")}, published 0.28 to 0.68. Starts
-  follow demand and are much the same for all; only switches are TORTA's to avoid.
-- **Load balance** ratios to SkyLB are {ratio("load_balance")}, published 1.04: scores that
-  prefer fast servers fill these first, the opposite of balance. (8) and (9) pull in opposite
-  directions, and the paper does not give their weights."""
+- **Response.** Here responses differ because inference differs ({ratio("inference_mean_s")} times
+  SkyLB's). In the paper inference differs much less. Over the paper's 16 points,
+  response − wait − inference is 0.21 + 0.54 × overhead: 0.7 to 2.9 s that are not wait, inference
+  or latency. Its response therefore seems to include loading. Here the response of a request
+  includes loading only if the request waits for it.
+- **Waits** are {means("wait_mean_s", *every)} s; the published ones are 0.12 to 2.18 s. Activation
+  keeps a margin, the same for every policy, so servers are ready when demand arrives.
+- **Latency** is {means("network_mean_s", torta, scale=1000, digits=1)} ms per request under TORTA
+  and {means("network_mean_s", "round_robin", scale=1000, digits=1)} ms under RR, compared with
+  inference of {means("inference_mean_s", *every, digits=0)} s. The region hardly affects the
+  response of a request; the server type does. If servers take turns instead of being chosen by
+  score, TORTA's response is {by_turn.mean:.2f} times SkyLB's on Abilene.
+- **SDIB before SkyLB.** The paper does not publish the rule of its SDIB, and ours may differ. Ours
+  keeps requests in their own region if possible and balances the others.
+- **Power** ratios to SkyLB are {ratio("energy_usd")}. Those of rent, which follows the time that
+  servers are on, are {ratio("rent_usd")}. The plan does not contribute: with both marginals given,
+  prices have no effect ([formulations/transport.md](formulations/transport.md)). Fast servers use
+  fewer kWh per request, and less busy time means less power. Activation also saves power, but here
+  all policies share it: with every server on, TORTA's power grows by a factor of {able.mean:.2f}.
+  The paper does not say which servers its baselines switch off.
+- **Overhead** ratios to SkyLB are {ratio("overhead_usd")}; the published ones are 0.28 to 0.68.
+  Starts follow demand and are similar under all policies. TORTA can avoid only switches.
+- **Load balance** ratios to SkyLB are {ratio("load_balance")}; the published one is 1.04. Scores
+  that prefer fast servers fill these first, which is the opposite of balance. (8) and (9) pull in
+  opposite directions, and the paper does not give their weights."""
 
 
 def _accuracy(results: Results) -> str:
@@ -396,17 +403,18 @@ def _accuracy(results: Results) -> str:
     head = ("accuracy (12)", "response, s", "wait, s", "inference, s", "expired, %", "cost, $")
     worse = [f"{a:g}" for a, over in zip(ACCURACIES, crossing, strict=True) if over]
     verdict = (
-        f"SkyLB's mean response on the same seeds, {level:.2f} s, is exceeded at accuracy "
-        f"{', '.join(worse)}: there is a crossing, as published."
+        f"TORTA's response exceeds SkyLB's mean response on the same seeds, {level:.2f} s, at "
+        f"accuracies of {', '.join(worse)}. So the curves cross, as published."
         if worse
-        else f"SkyLB's mean response on the same seeds is {level:.2f} s and is never reached: no "
-        "crossing. A wrong forecast starts too many servers or too few; the requests themselves "
-        "are seen before they are routed."
+        else f"SkyLB's mean response on the same seeds is {level:.2f} s. TORTA's response is never "
+        "above it, so the curves do not cross. A wrong forecast starts too many servers or too "
+        "few; the requests themselves are known before they are routed."
     )
     return f"""## Prediction accuracy
 
-Abilene, {len(seeds)} seed(s), the true arrivals of the next slot times 1 ± s such that Eq. (12) is
-as chosen (at 0.1, where s exceeds 1, always plus). The paper's Fig. 12 crosses SkyLB below 0.5.
+The table is for Abilene, {len(seeds)} seed(s). The forecast is the true arrivals of the next slot
+times 1 ± s. s is such that Eq. (12) gives the chosen accuracy; at 0.1 it exceeds 1, and the sign is
+always plus. In the paper's Fig. 12 the curve of TORTA crosses that of SkyLB below 0.5.
 
 {_table(head, lines)}
 
@@ -415,9 +423,10 @@ as chosen (at 0.1, where s exceeds 1, always plus). The paper's Fig. 12 crosses 
 
 def _disturbed(results: Results, torta: str) -> str:
     parts = [
-        "## Surges and outages\n\nNot in the paper's evaluation. Abilene. Three surges: demand × 3 "
-        "in a fifth of the regions for 40 slots. Three outages: a region loses all servers for 40 "
-        "slots. Response counts served requests only, so expired ones stand beside it."
+        "## Surges and outages\n\nThe paper does not evaluate these. On Abilene, each of three "
+        "surges triples the demand in a fifth of the regions for 40 slots. In each of three "
+        "outages a region loses all its servers for 40 slots. Response counts served requests "
+        "only, so the table also shows the share of expired requests."
     ]
     for study in ("surge", "outage"):
         lines = []
@@ -444,8 +453,8 @@ def _disturbed(results: Results, torta: str) -> str:
         parts.append(_table(head, lines))
     wait = results.ratio("surge", "abilene", torta, "skylb", "wait_mean_s").mean
     parts.append(
-        f"TORTA's mean wait under surges is {wait:.1f} times SkyLB's: its plan splits requests by "
-        "shares and does not ask which region has room left."
+        f"TORTA's mean wait under surges is {wait:.1f} times SkyLB's, because its plan splits "
+        "requests by shares and ignores which region has room left."
     )
     return "\n\n".join(parts)
 
@@ -468,8 +477,8 @@ def _ablations(results: Results) -> str:
         head += [f"cost, {topology}", "response, s", "switches"]
     return f"""## Ablations, which the paper lacks
 
-Cost as a ratio to `torta_ot` on the same instance, {count} seed(s) on Abilene. Gains of
-reinforcement learning would have to show against the rows of smoothing.
+Costs are ratios to the cost of `torta_ot` on the same instance, with {count} seed(s) on Abilene. A
+gain from reinforcement learning would have to show in comparison with the rows of smoothing.
 
 {_table(head, lines)}"""
 
@@ -491,7 +500,8 @@ def _sensitivity(results: Results) -> str:
     head = ("changed", "cost", "response", "power", "overhead", "load balance")
     return f"""## Sensitivity to what was chosen
 
-`torta_ot` on Abilene, {count} seed(s), one value changed at a time, as a ratio to the default.
+The table shows `torta_ot` on Abilene, {count} seed(s). In each row one value is changed. All
+columns are ratios to the default.
 
 {_table(head, lines)}"""
 
@@ -507,20 +517,21 @@ def _latency(results: Results) -> str:
                 lines.append([topology, policy, *(f"{value:.0f}" for value in middle)])
     return f"""## Decision latency
 
-Wall-clock ms of a decision for all requests of a slot, on one core of a machine that others were
-using; median over runs of each run's p50 and p99. `benchmarks/bench_policies.py` measures it alone.
+The table shows wall-clock ms of a decision for all requests of a slot, on one core of a machine
+with other load. Values are medians over runs of the p50 and p99 of each run.
+`benchmarks/bench_policies.py` measures the same without other load.
 
 {_table(("", "policy", "p50, ms", "p99, ms"), lines)}"""
 
 
 THEORY = """## Theory
 
-`tests/policies/test_theory.py` checks on instances what the paper claims in its appendix:
+`tests/policies/test_theory.py` checks claims of the paper's appendix on instances:
 
-- Theorem 3: its condition (1 − 1/s)/ε > (L_R + βL_P)/(αK0) and the inequality it promises, with K0,
-  s, ε and the degradation measured on runs of OT and of smoothed OT. Where the condition holds,
-  the objective of smoothed OT is below that of OT.
-- Theorem 2 calls K0 = E‖A_t − A_{t−1}‖² independent of the method for all methods without memory.
-  A ≡ I has no memory and K0 = 0, and on Abilene it is cheaper than the plan besides, because
-  marginals force requests away from home: the bound of Corollary 1 does not hold for it.
+- Theorem 3 has the condition (1 − 1/s)/ε > (L_R + βL_P)/(αK0) and promises an inequality. K0, s, ε
+  and the degradation are measured on runs of OT and of smoothed OT. If the condition holds, the
+  objective of smoothed OT is below that of OT.
+- Theorem 2 says that K0 = E‖A_t − A_{t−1}‖² is the same for all methods without memory. But A ≡ I
+  has no memory and K0 = 0, so the bound of Corollary 1 does not hold for it. On Abilene it also
+  costs less than the plan, because the marginals force requests out of their own region.
 - The power term of the transport plan is the same for every plan with both marginals given."""

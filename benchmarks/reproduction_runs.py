@@ -19,22 +19,22 @@ FIRST_SEED = 1  # seed 0 of abilene is what open values were chosen on
 BASELINES = ("skylb", "sdib", "round_robin")
 ACCURACIES = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 ABLATIONS = {
-    "torta_ot": "OT plan, fitted to loaded models; smoothed forecast; scores",
-    "torta_ot:reach=able": "the plan to the letter: every region gets its share of every class",
-    "torta:plan=smoothed": "OT smoothed, A = (P + λA₋)/(1 + λ), λ = 1",
-    "torta:plan=smoothed:shrink=9": "the same, λ = 9",
-    "torta:plan=target:forecaster=none": "no forecaster: F = 0",
-    "torta:plan=target:forecaster=last": "forecast: the last slot again",
+    "torta_ot": "OT plan fitted to loaded models; smoothed forecast; scores",
+    "torta_ot:reach=able": "the plan followed directly: every region gets its share of every class",
+    "torta:plan=smoothed": "smoothed OT, A = (P + λA₋)/(1 + λ), λ = 1",
+    "torta:plan=smoothed:shrink=9": "smoothed OT, λ = 9",
+    "torta:plan=target:forecaster=none": "no forecast: F = 0",
+    "torta:plan=target:forecaster=last": "forecast: the arrivals of the last slot",
     "torta:plan=target:forecaster=perfect": "perfect forecast",
-    "torta:plan=target:micro=round_robin": "OT plan, servers of a region by turn",
-    "torta_ot:split=sample": "requests sent by lot, as in Alg. 1",
-    "torta_ot:target=capacity": "column sums up to capacity: prices count",
-    "torta_ot:rule=all": "every server is on, and switched to whatever is asked for most",
+    "torta:plan=target:micro=round_robin": "OT plan; the servers of a region take turns",
+    "torta_ot:split=sample": "region of each request drawn at random, as in Alg. 1",
+    "torta_ot:target=capacity": "column sums at most the capacity: prices affect the plan",
+    "torta_ot:rule=all": "every server is on and switches to the model most in demand",
     "greedy_forecast": "not in the paper: each request where it costs least",
 }
 LEARNED = {
     "torta": "learned routing",
-    "torta:micro=round_robin": "learned routing, servers of a region by turn",
+    "torta:micro=round_robin": "learned routing; the servers of a region take turns",
 }
 OPEN = (
     *("leak=0.001", "leak=0.1", "safety=0", "safety=2", "smoothing=0.2", "smoothing=0.8"),
