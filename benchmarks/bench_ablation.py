@@ -1,12 +1,14 @@
-"""What each device of a strong bound is worth: the first slots of paper/abilene without it.
+"""What each part of a strong bound contributes, on the first slots of paper/abilene.
 
     python benchmarks/bench_ablation.py [--slots 12] [--load 1.0] [--seconds 20] [--threads 1]
 
-First linear relaxations: families of rows are left out, then regions are merged, then windows are
-priced. Printed: rows, processor seconds, the proven bound, and how much of the distance between the
-program without any of these rows and the best schedule it closes. Then branch and bound on the
-merged program with and without knapsack rows, stopped after ``--seconds``: nodes and bound.
-``--load`` multiplies arrivals: devices matter most where servers are short.
+The first table solves linear relaxations: without some families of rows, with regions merged, and
+by windows. It shows the number of rows, processor seconds, the proven bound, the gap of the best
+schedule, and the closed share of the distance between the program without any of these rows and
+that schedule. The second table runs branch and bound on the merged program, with and without
+knapsack rows (hull), and stops after ``--seconds``.
+
+``--load`` multiplies arrivals: the rows matter most if servers are scarce.
 """
 
 from __future__ import annotations
@@ -64,16 +66,16 @@ def linear(instance: Instance, limits: Limits) -> list[tuple[str, Callable[[], t
     program = with_knapsack_rows(build_allocation_program(instance))
     regions = len(instance.system.regions)
     return [
-        ("none of them", lambda: relaxed(without(program, DEVICES), limits)),
+        ("without any of these", lambda: relaxed(without(program, DEVICES), limits)),
         *[
-            (f"all but {name}", lambda name=name: relaxed(without(program, (name,)), limits))
+            (f"without {name}", lambda name=name: relaxed(without(program, (name,)), limits))
             for name in DEVICES
         ],
-        ("all of them", lambda: relaxed(program, limits)),
-        ("regions as one, no hull", lambda: merged(instance, limits, 1, False)),
-        ("regions as one", lambda: merged(instance, limits, 1, True)),
-        ("requests as one, servers apart", lambda: merged(instance, limits, regions, True)),
-        ("windows, first prices", lambda: windows(instance, limits, 0)),
+        ("with all of them", lambda: relaxed(program, limits)),
+        ("merged, without hull", lambda: merged(instance, limits, 1, False)),
+        ("merged, with hull", lambda: merged(instance, limits, 1, True)),
+        ("requests merged, servers not", lambda: merged(instance, limits, regions, True)),
+        ("windows, initial duals", lambda: windows(instance, limits, 0)),
         ("windows, 2 passes", lambda: windows(instance, limits, 2)),
     ]
 
@@ -98,9 +100,9 @@ def print_relaxations(instance: Instance, limits: Limits) -> None:
 
 
 def print_branching(instance: Instance, limits: Limits) -> None:
-    print(f"\nbranch and bound, regions as one, at most {limits.seconds:g} s")
+    print(f"\nbranch and bound, merged program, at most {limits.seconds:g} s")
     print(f"{'rows':32s} {'nodes':>8s} {'s':>8s} {'bound':>11s} {'best':>11s} {'status':>10s}")
-    for name, hull in (("capacity alone", False), ("with hull", True)):
+    for name, hull in (("without hull", False), ("with hull", True)):
         program = build_merged_program(instance, tiers=1).program
         program = with_knapsack_rows(program) if hull else program
         program = dataclasses.replace(program, integer=_servers(program))

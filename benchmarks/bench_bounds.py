@@ -2,10 +2,10 @@
 
     python benchmarks/bench_bounds.py [--slots 12 24] [--threads 1] [--instance FILE]
 
-Prints for every cut: slots, rows, columns, seconds to build the program, seconds of the linear
-relaxation, its bound, that of the merged program, the floor, cost and seconds of the best schedule
-of rounding and of merged plans, its gap and its avoidable gap (cost − bound)/(cost − floor).
-Seconds are those of the processor: the table can be read on a busy machine.
+Columns: slots; rows and columns of the program; seconds to build it; seconds and bound of the
+linear relaxation; seconds and bound of the merged program; the floor; cost and seconds of the best
+schedule from rounding and from the merged plan; its gap and avoidable gap. Seconds are processor
+seconds, so other load hardly affects the table.
 """
 
 from __future__ import annotations

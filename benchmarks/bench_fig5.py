@@ -1,13 +1,15 @@
-"""The paper's Fig. 5: one binary a task and server against identical tasks and servers counted.
+"""The paper's Fig. 5: the naive program against the counted one.
 
     python benchmarks/bench_fig5.py [--cap 60] [--naive 200 500 ...] [--threads 1]
                                     [--tasks 200 500 1000 2000 5000 100000 1000000] [--repeat 3]
 
-Per N: binaries of the naive program; its processor seconds, cost and gap when it ends or is stopped
-after ``--cap`` seconds (> marks a run that was stopped: its optimum is not proven); processor
-seconds of the grouped program from the instance to the verified schedule's counts (best of
-``--repeat``), its cost, its gap (0: proven) and the ratio of the seconds. The figure's seconds, on
-the authors' machine, stand beside. Then tasks that all differ: what is left between cost and bound.
+The naive program has one binary variable for each task and server; the counted (grouped) one
+counts identical tasks and servers. Columns: tasks N; binaries of the naive program; seconds in the
+figure, on the authors' machine; processor seconds, cost and gap of the naive program when it ends
+or is stopped after ``--cap`` seconds (> marks a stopped run, whose optimum is not proven);
+processor seconds, cost and gap of the counted program, from the instance to the counts of a
+verified schedule (best of ``--repeat``); ratio of the seconds. The second table is for tasks that
+all differ.
 """
 
 from __future__ import annotations

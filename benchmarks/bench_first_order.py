@@ -1,33 +1,33 @@
-"""Dual vectors of first-order and interior-point methods, and what each of them proves.
+"""What the dual vectors of first-order and interior-point methods prove.
 
     python benchmarks/bench_first_order.py [--slots 12] [--work 1000 10000] [--threads 1]
 
-The linear relaxation of the first slots of paper/abilene with knapsack rows by IPX, HiPO (where
-highspy-extras is installed), simplex with a limit of seconds, PDLP (cuPDLP-C) stopped after a
-number of iterations, and HiPDLP run to its tolerance of 1e-7. Printed: wall seconds (both PDLP run
-in a process of its own), what the method claims, what its dual vector proves (``bounds/dual.py``),
-and how far that is below the best, in per cent. Only the proven number counts: a first-order dual
-vector is never exactly feasible.
+Each method solves the linear relaxation of the first slots of paper/abilene with knapsack rows:
+IPX (ipm), HiPO (if highspy-extras is installed) and simplex with a limit on seconds, PDLP
+(cuPDLP-C) stopped after a number of iterations, and HiPDLP at its tolerance of 1e-7. Columns: wall
+seconds; the value that the method reports; the bound that its dual vector proves
+(``bounds/dual.py``); how far this is below the best one, in per cent. Only the proven bound
+counts: a first-order dual vector is never exactly feasible.
 
-HiPDLP, as HiGHS 1.15.1 has it, runs and converges on a processor, though "performance may be
-disappointing", it says. Two slots (2692 rows, 4147 columns, optimum 3.842995), iterations:
+HiPDLP in HiGHS 1.15.1 runs and converges on a CPU, although it warns that "performance may be
+disappointing". Iterations for two slots (2692 rows, 4147 columns, optimum 3.842995):
 
-    as it is                                         133,520  proves 3.842941
+    default                                          133,520  proves 3.842941
     without presolve                                 237,680  proves 3.842994
     tolerance 1e-4                                    19,640  proves 3.767
     50 rounds of Ruiz scaling instead of 10          134,560  proves 3.842943
     all scalings (mode 7; Ruiz and PC are usual)     209,760  proves 3.842962
     Ruiz scaling alone (1)                           275,360  proves 3.842938
     PC scaling alone (4)                             455,760  proves 3.842908
-    L2 scaling alone (2), none (0)                   not through after 600,000
-    fixed steps                                      not through after 900,000
-    cuPDLP-C, as it is, twice the time of each       238,560  proves 3.842993
+    L2 scaling alone (2), none (0)                   not converged after 600,000
+    fixed steps                                      not converged after 900,000
+    cuPDLP-C, default, twice the time of each        238,560  proves 3.842993
 
-It knows Halpern restarts only and says that it ignores ``pdlp_restart_strategy``; of the step sizes
-it knows fixed and PID, and takes PID for the default. So nothing helps beyond what it does already.
-Twelve slots take it 554,920 iterations, and about twenty times the seconds of IPX.
-Stopped at a limit it hands back zeros, presolved or not, which prove no more than the boxes of the
-columns do: hence no row of it with a number of iterations.
+It supports only Halpern restarts and reports that it ignores ``pdlp_restart_strategy``. It
+supports fixed and PID step sizes, and PID is the default. So no option helps. Twelve slots take
+554,920 iterations, about twenty times the seconds of IPX. If HiPDLP stops at a limit, it returns
+zeros, presolved or not, which prove no more than the column bounds alone. Therefore no row shows
+HiPDLP with a number of iterations.
 """
 
 from __future__ import annotations

@@ -1,21 +1,19 @@
-"""Building a large program and handing it to HiGHS: the matrix text against Pyomo and linopy.
+"""Building a large program and loading it into HiGHS: the sparse matrix against Pyomo and linopy.
 
     python benchmarks/bench_handover.py [--slots 24 48 216] [--instance FILE] [--without-appsi]
 
-Every way runs in a process of its own, from the loaded instance to a HiGHS object that holds the
-program. Printed: rows, columns, entries; processor seconds of building and of handing over; what
-the process grew by at its largest, in MB; seconds as multiples of the first line.
+Each way runs in a process of its own, from the loaded instance to a HiGHS object that holds the
+program. Columns: rows, columns and entries of the matrix; processor seconds of building and of
+loading; peak growth of the process in MB; total seconds relative to the first row. The ways are
+``matrix`` (sparse blocks, one passModel), ``standard form`` (Pyomo, its
+LinearStandardFormCompiler, one passModel), ``appsi`` (Pyomo with its own interface to HiGHS) and
+``linopy`` (optional; linopy with its own interface to HiGHS).
 
-    matrix          sparse blocks, then one passModel
-    standard form   Pyomo text, Pyomo's LinearStandardFormCompiler, then one passModel
-    appsi           Pyomo text, Pyomo's own interface to HiGHS (appsi_highs)
-    linopy          the same program in linopy's arrays, linopy's own interface to HiGHS
-
-linopy is given a head start: bounds, costs, right sides and the masks of its columns and rows come
-ready made from the matrix text, before its clock starts; coefficients and sums are its own. It is
-part of no install but ``pip install -c constraints.txt -e '.[bench]'``; without it the others run.
-The first lines hold the ways to each other: the optimum of two slots, relaxed, by each of them.
-216 slots of paper/abilene are 500,000 columns.
+linopy is given an advantage: column bounds, costs, right-hand sides and the masks of its columns
+and rows are taken from the matrix program before its clock starts; coefficients and sums are its
+own. It is installed only by ``pip install -c constraints.txt -e '.[bench]'``; without it the
+others run. The first line of output compares the ways: each must find the same optimum of the
+relaxation of two slots. 216 slots of paper/abilene are 500,000 columns.
 """
 
 from __future__ import annotations

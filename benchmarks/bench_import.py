@@ -1,10 +1,12 @@
 """How fast traces are read: a million rows of each kind, against pandas on the same file.
 
-Run alone: python benchmarks/bench_import.py [ROWS]. Each run is a process of its own, so that peak
-memory is that of one import; what a process takes that imports nothing but the packages is
-subtracted. Seconds are the processor's. "read" is the reader alone, "import" is from the file to
-the instance. The peer, pandas.read_csv of the whole file (read_json of its first rows for
-mooncake), checks nothing and counts nothing.
+    python benchmarks/bench_import.py [ROWS]
+
+"read" is the reader alone; "import" goes from the file to the instance. The peer is
+pandas.read_csv of the whole file (for mooncake, read_json of its first rows), which checks and
+counts nothing. Each run is a process of its own. Peak memory is that of the run, less that of a
+process that only imports the packages. Seconds are processor seconds. The last column is the speed
+relative to pandas.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""How close `optimal` comes, and what each step towards it is worth: whole instances of the paper.
+"""How close `optimal` comes, and what each of its steps gains: whole instances of the paper.
 
     python benchmarks/bench_optimal.py [--gap 0.01] [--threads 1] [NAME ...]
 
-For each topology (all four unless named): the cost of the merged plan, of the same with its work
-shared among regions anew, and of the best; bounds merged and by windows; gap and avoidable gap
-(cost − bound)/(cost − floor); the most memory. Seconds are those of the processor, in one process;
-``optimal`` takes every step once more. With --threads 2, windows and shares are solved in two
-processes, whose seconds are not counted: it takes about half as long by the clock.
+Columns: topology; merged bound; cost and seconds of the merged plan; cost and seconds after work
+is rebalanced among regions; bound by windows; cost, gap and avoidable gap of the best schedule;
+seconds of ``optimal``, which repeats all steps; peak memory. Seconds are processor seconds of one
+process.
+
+With --threads 2, windows and rebalancing run in two processes, whose seconds are not counted; the
+wall time is about half.
 """
 
 from __future__ import annotations

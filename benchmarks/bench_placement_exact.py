@@ -2,12 +2,12 @@
 
     python benchmarks/bench_placement_exact.py [--published 15] [--exact 30] [--only clustered ...]
 
-Prints for every instance: servers, requests, the floor and the combinatorial bound as shares of the
-bound reached, cost, gap and seconds of ``solve_exact``, the second at which it was within 1 %, what
-proved its bound, and the gap of the authors' program (``response``, HiGHS, no start) after
-``--published`` seconds, 0 to skip it.
-Mixes draw servers, memory and lengths at random, with little more memory than all blocks and caches
-need: there a request cannot have what it would take alone.
+Columns: servers J and requests R; the floor and the combinatorial bound as shares of the bound
+reached; cost, gap and seconds of ``solve_exact``; the second at which its gap was within 1 %; what
+proved its bound; the gap of the authors' program (``response``, HiGHS, no start) after
+``--published`` seconds, or "-" if it was not run or found none. Mixes draw servers, memory and
+lengths at random and have little more memory than all blocks and caches need, so a request cannot
+have what it would take alone.
 """
 
 from __future__ import annotations

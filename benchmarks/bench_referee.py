@@ -1,9 +1,10 @@
-"""How long the referee takes: read an instance, verify and evaluate a schedule of full size.
+"""How long it takes to read an instance, and to verify and evaluate a schedule of full size.
 
-Run alone: python benchmarks/bench_referee.py. The schedule is round robin's on paper/abilene (480
-slots, 12 regions, 250 servers, about a million requests); the instance read is paper/cost2 (480
-slots, 32 regions, 6 classes). The peer in the same run is the reference of the tests, a plain loop
-over requests, on the first slots only.
+    python benchmarks/bench_referee.py
+
+The schedule is that of round_robin on paper/abilene (480 slots, 12 regions, 250 servers, about a
+million requests). The instance read is paper/cost2 (480 slots, 32 regions, 6 classes). The peer is
+the reference of the tests, a plain loop over requests, on the first slots only.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The program of a window, one slot later: built anew against advanced.
+"""The program of a window, one slot later: built again against advanced.
 
     python benchmarks/bench_rolling.py [--windows 4 8 12] [--slots 24] [--instance FILE]
 
-A run of ``greedy_forecast`` leaves in every slot the window that ``rhc`` would solve there: state
-of servers and queues, arrivals, forecast, prices. Each window's program is built anew and advanced
-from the one before, in turn; the two must be the same to the bit. Printed: rows, columns, entries;
-processor milliseconds of building, of advancing and of laying a frame, medians over all windows;
-how often a frame was laid; building as a multiple of advancing.
+In a run of ``greedy_forecast``, every slot gives the window that ``rhc`` would solve there. The
+program of each window is built again, and advanced from the one before; both must be equal bit for
+bit. Columns: slots of a window; with knapsack rows or without; rows, columns and entries;
+processor milliseconds to build, to advance, and to make a frame (medians over all windows); number
+of frames; build time relative to advance time.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""480 entropic transport problems of 32 regions with one cost matrix: ours beside POT.
+"""480 entropic transport problems of 32 regions with one cost matrix: our solvers against POT.
 
     python benchmarks/bench_transport.py [--problems 480] [--regions 32] [--seed 0]
 
-Every row solves all problems to marginals within 1e-9 of the mass, at ε = 0.1 and 0.02 of the
-largest cost, and prints seconds, the ratio to the first row, the largest error of a marginal before
-any rounding and after it, and the largest difference of a cost from that of the first row. POT's
-logarithmic loop is timed on every tenth problem and its time multiplied; POT's batch is asked for
-the same tolerance. A last block gives exact transport.
+Each row solves all problems to marginals within 1e-9 of the mass, with ε = 0.1 and 0.02 of the
+largest cost. Columns: ε relative to the largest cost; solver; seconds; seconds relative to the
+first row; largest error of a marginal before and after rounding; largest difference of a cost from
+that of the first row. POT's logarithmic loop and its batch are timed on every tenth problem, and
+the time is scaled. The last rows are exact transport.
 """
 
 from __future__ import annotations

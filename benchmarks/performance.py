@@ -1,9 +1,9 @@
-"""Every benchmark in turn, what they print kept as docs/performance.md.
+"""Run the benchmarks one after another and write their output to docs/performance.md.
 
     python benchmarks/performance.py [-o docs/performance.md] [NAME ...]
 
-NAMEs are benchmarks to run again (``fig5`` for bench_fig5.py); the others keep their place in the
-page. Every benchmark runs alone, in a process of its own, beside its peers.
+NAMEs are benchmarks to run again (``fig5`` for bench_fig5.py); the sections of the others stay.
+Every benchmark runs alone, in a process of its own.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ PAGE = HERE.parent / "docs" / "performance.md"
 PACKAGES = ("highspy", "pyomo", "cvxpy", "pot", "numpy", "scipy", "torch")
 HEAD = """# Performance
 
-Written by `make bench`: what every `benchmarks/bench_*.py` prints, each run alone beside its peers.
-Compare numbers of one table with each other; times of another machine differ, ratios less so.
-Seconds are those of the processor unless a table says otherwise.
+*`make bench` writes this page: the output of every `benchmarks/bench_*.py`, each run alone.*
+
+Times can be compared within a table. On another machine times differ; ratios differ less. Seconds
+are processor seconds unless a section says otherwise. Terms are in the [glossary](glossary.md).
 """
 
 
@@ -32,20 +33,20 @@ def names() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
 
 
-def title(name: str) -> str:
+def about(name: str) -> str:
+    """The first line of a benchmark's docstring, and the paragraph that explains its table."""
     text = (HERE / f"bench_{name}.py").read_text(encoding="utf-8")
-    return text.split('"""', 2)[1].strip().splitlines()[0]
+    title, _usage, columns, *_ = text.split('"""', 2)[1].strip().split("\n\n")
+    return f"{title} (`python benchmarks/bench_{name}.py`)\n\n{columns}"
 
 
 def section(name: str) -> str:
-    """What one benchmark prints, as a section of the page."""
+    """The output of one benchmark, as a section of the page."""
     script = HERE / f"bench_{name}.py"
     print(f"== {script.name}", file=sys.stderr, flush=True)
     done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=True)
-    lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
-    return (
-        f"## {name}\n\n{title(name)} (`python benchmarks/bench_{name}.py`)\n\n```\n{lines}\n```\n"
-    )
+    lines = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    return f"## {name}\n\n{about(name)}\n\n```\n{lines}\n```\n"
 
 
 def machine() -> str:
@@ -54,7 +55,7 @@ def machine() -> str:
 
 
 def sections_of(page: Path) -> dict[str, str]:
-    """Sections of a page written before, by name."""
+    """Sections of an existing page, by name."""
     if not page.exists():
         return {}
     parts = re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
