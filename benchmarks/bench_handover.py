@@ -2,7 +2,7 @@
 
     python benchmarks/bench_handover.py [--slots 24 48 216] [--instance FILE] [--without-appsi]
 
-Each way runs in a process of its own, from the loaded instance to a HiGHS object that holds the
+Each way runs in a separate process, from the loaded instance to a HiGHS object that holds the
 program. Columns: rows, columns and entries of the matrix; processor seconds of building and of
 loading; peak growth of the process in MB; total seconds relative to the first row. The ways are
 ``matrix`` (sparse blocks, one passModel), ``standard form`` (Pyomo, its

@@ -4,7 +4,7 @@
 
 "read" is the reader alone; "import" goes from the file to the instance. The peer is
 pandas.read_csv of the whole file (for mooncake, read_json of its first rows), which checks and
-counts nothing. Each run is a process of its own. Peak memory is that of the run, less that of a
+counts nothing. Each run is a separate process. Peak memory is that of the run, less that of a
 process that only imports the packages. Seconds are processor seconds. The last column is the speed
 relative to pandas.
 """
@@ -135,7 +135,7 @@ def nothing(kind: str, path: Path) -> int:
 
 
 def measured(action: Callable[[str, Path], int], kind: str, path: Path) -> tuple[int, float, float]:
-    """(rows, seconds, peak MB) of one run in a process of its own."""
+    """(rows, seconds, peak MB) of one run in a separate process."""
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=_run, args=(queue, action, kind, path))

@@ -5,7 +5,7 @@
 The instances are paper/abilene (12 regions, 250 servers, about a million requests) and paper/cost2
 (32 regions). Policies that solve a program in every slot (rhc, afhc) decide only a few slots, so
 their costs are not comparable. Columns: slots; seconds of the run; time of a decision relative to
-round_robin; its mean and 99th percentile in ms; peak memory of a process of its own; cost.
+round_robin; its mean and 99th percentile in ms; peak memory of its process; cost.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/performance.py [-o docs/performance.md] [NAME ...]
 
 NAMEs are benchmarks to run again (``fig5`` for bench_fig5.py); the sections of the others stay.
-Every benchmark runs alone, in a process of its own.
+Every benchmark runs alone, in a separate process.
 """
 
 from __future__ import annotations

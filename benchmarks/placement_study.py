@@ -406,7 +406,7 @@ torta-opt simulate abovenet.json.gz --method ws_rr --requests 1000 --rate 0.5
   {shares["Opt RR: the cheapest route for each request"]:.0%}, and PETALS's own rebalancing
   {shares["PETALS, rebalanced"]:.0%}. A negative share means slower than plain PETALS.
 
-## Published numbers beside ours
+## Published results and ours
 
 The tables show mean seconds per token over all tokens (mean ± standard deviation over {seeds}
 seeds). A run has {REQUESTS} requests of BLOOM-176B with 20 input tokens and Poisson arrivals.

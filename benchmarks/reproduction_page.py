@@ -286,8 +286,8 @@ their deadline; in the paper they do not."""
 
 def _published(results: Results, torta: str) -> str:
     parts = [
-        "## Published beside ours\n\nThe first four columns are the published values, the last "
-        "four are ours."
+        "## Published results and ours\n\nThe first four columns are the published values, the "
+        "last four are ours."
     ]
     policies = (torta, *BASELINES)
     for name, (metric, title, digits) in METRICS.items():
