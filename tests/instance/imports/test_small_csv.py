@@ -27,6 +27,7 @@ def table_of(tmp_path: Path, content: str | bytes) -> Table:
         gzip.compress(b"a,b\n1,x\n\n2,y\n"),
         '"a","b"\n"1","x"\n\n2,"y"\n',
     ],
+    ids=["space in title", "carriage returns", "byte order mark", "gzip", "quotes"],
 )
 def test_rows_and_their_lines(tmp_path: Path, content: str | bytes) -> None:
     table = table_of(tmp_path, content)
@@ -71,6 +72,18 @@ def test_what_is_no_whole_number(tmp_path: Path, cell: str) -> None:
         (b"a,b\n\xff,1\n", "is not UTF-8 text (byte 4)"),
         (b"a,b\n\0,1\n", "line 2: is not UTF-8 text: it holds a zero byte"),
         (gzip.compress(b"a,b\n" * 1000)[:-5], "is not a complete gzip file"),
+    ],
+    ids=[
+        "nothing",
+        "blank lines",
+        "title twice",
+        "field missing",
+        "field too many",
+        "open quote",
+        "field too long",
+        "not UTF-8",
+        "zero byte",
+        "gzip cut off",
     ],
 )
 def test_broken_files(tmp_path: Path, content: str | bytes, rule: str) -> None:
