@@ -2,7 +2,9 @@
 
 With --json a command prints one JSON document on stdout and nothing else; everything meant for
 people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2 invalid input,
-3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed.
+3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed, 141 whoever reads
+stdout wants no more (as after ``| head``). Where ``-o`` names standard output, what would stand
+there goes to stderr.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import typer
 
 from torta_opt import __version__
 from torta_opt.io import Infeasible, InvalidInput, TortaOptError
+from torta_opt.io.streams import ReaderGone, flush_output, guard_streams
+from torta_opt.io.writing import descriptor_of, is_special
 
 if TYPE_CHECKING:
     from torta_opt.api import SolverWatch, Watch
@@ -73,11 +77,16 @@ Threads = Annotated[
 
 def main() -> None:
     """Entry point of ``torta-opt``."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")
-    code = run(sys.argv[1:])
+    guard_streams()
+    code = _with_all_written(run(sys.argv[1:]))
     _leave_at_once_if_a_solver_runs(code)
     sys.exit(code)
+
+
+def _with_all_written(code: int) -> int:
+    """``code``, or another where the last of the output cannot be written."""
+    code, complaint = flush_output(code)
+    return _complain(complaint, code) if complaint else code
 
 
 def _leave_at_once_if_a_solver_runs(code: int) -> None:
@@ -95,6 +104,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
     try:
         code = app(list(arguments), prog_name="torta-opt", standalone_mode=False)
+    except ReaderGone as error:
+        return error.exit_code
     except TortaOptError as error:
         return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -574,6 +585,8 @@ def train(
 
     if head not in ("beta", "softmax"):
         raise InvalidInput("must be beta or softmax", field="--head")
+    if is_special(output):
+        raise InvalidInput("must begin the names of several files, as models/mine", "--output")
     _check_writable(output + ".safetensors")
     options = _parameters(settings)
     problems, judges, tests = _training_sets(instances, seeds, validation, held_out)
@@ -581,8 +594,11 @@ def train(
 
     from torta_opt.learning.environment import Task
     from torta_opt.learning.ppo import Options
-    from torta_opt.learning.train import has_tensorboard
+    from torta_opt.learning.train import has_checkpoint, has_tensorboard
     from torta_opt.learning.train import train as run_training
+
+    if resume and not has_checkpoint(output):
+        _say(f"{output} has no checkpoint yet: training starts from the beginning")
 
     if tensorboard and not has_tensorboard():
         _say(f"tensorboard is not installed; the curve is in {output}.csv")
@@ -986,6 +1002,8 @@ def _make_folder(folder: Path) -> None:
 
 def _check_writable(output: str, *inputs: str | None) -> None:
     """Complain before the work is done, not after; never write over what is read."""
+    if descriptor_of(output) is not None:
+        return
     path = Path(output)
     if any(
         path.exists() and path.samefile(each) for each in inputs if each and Path(each).exists()
@@ -995,6 +1013,8 @@ def _check_writable(output: str, *inputs: str | None) -> None:
         raise InvalidInput("is a folder, not a file to write", file=output)
     if not path.parent.is_dir():
         raise InvalidInput("cannot be written: there is no such folder", file=output)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InvalidInput("cannot be written: Permission denied", file=output)
 
 
 # --- printing -----------------------------------------------------------------------------------
@@ -1002,9 +1022,21 @@ def _check_writable(output: str, *inputs: str | None) -> None:
 
 def _show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
     """``document`` as JSON, or what ``table()`` gives for people."""
-    if json_:
-        return _print_json(document)
-    _print_table(table())
+    with _beside_the_file(document):
+        if json_:
+            return _print_json(document)
+        _print_table(table())
+
+
+@contextlib.contextmanager
+def _beside_the_file(document: Any) -> Iterator[None]:
+    """Where a file was written to standard output, nothing else may be: it goes to stderr."""
+    output = document.get("output") if isinstance(document, dict) else None
+    if isinstance(output, str) and descriptor_of(output) == 1:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 def _show_gap(report: Any, unit: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
+import threading
 
 import numpy as np
 import pytest
 from support.tiny import random_tiny_instance
 
+from torta_opt.instance.generate import generate
 from torta_opt.io import InvalidInput
 from torta_opt.learning import compare as module
 from torta_opt.learning.compare import compare, interval, ratios, read_table, summary
@@ -92,3 +97,40 @@ def test_intervals():
     ]
     assert ratios(rows, "b")["a"].mean == 2.5
     assert summary(rows)["b"].count == 2
+
+
+class TestWhereTheTableCannotGrow:
+    """Disks and devices that are full: one plain line, and no part of a row."""
+
+    def test_disk(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("torta_opt.learning.compare.write_fully", half_written)
+        with pytest.raises(InvalidInput, match="cannot be written: No space left"):
+            compare([generate("small/outage")], ["round_robin"], [0], tmp_path / "t.jsonl")
+        assert (tmp_path / "t.jsonl").read_bytes() == b""
+
+    def test_pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        found = []
+        reader = threading.Thread(
+            target=lambda: found.append((tmp_path / "pipe").read_text()), daemon=True
+        )
+        reader.start()
+        rows = compare([generate("small/outage")], ["round_robin"], [0], tmp_path / "pipe")
+        reader.join(timeout=60)
+        assert [json.loads(line) for line in found[0].splitlines()] == rows
+
+    def test_device(self, tmp_path):
+        device = tmp_path / "full"
+        try:
+            os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+            os.close(os.open(device, os.O_WRONLY))
+        except OSError:
+            pytest.skip("needs the right to make and open devices")
+        with pytest.raises(InvalidInput, match="full: cannot be written: No space left"):
+            compare([generate("small/outage")], ["round_robin"], [0], device)
+        assert stat.S_ISCHR(device.stat().st_mode)
+
+
+def half_written(handle, content):
+    os.write(handle, content[: len(content) // 2])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

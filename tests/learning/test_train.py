@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +52,45 @@ def test_learns_where_requests_are_served_fast(tmp_path):
     policy = f"torta:reach=able:weights={tmp_path / 'net'}"
     cost = evaluate(days[2], run(create(policy), days[2]).schedule).cost
     assert cost == pytest.approx(found["learned"])
+
+
+class Killed(BaseException):
+    """Stands in for a signal that no handler sees: whatever tidies up is not run either."""
+
+
+def killed_at(rename: int, monkeypatch) -> None:
+    """The process ends instead of the n-th rename, and temporary files stay."""
+    count = itertools.count()
+    real = os.replace
+
+    def replace(*names):
+        if next(count) == rename:
+            raise Killed
+        real(*names)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+
+
+def test_killed_at_any_write_it_resumes(instance, tmp_path, monkeypatch):
+    """From the first checkpoint on: 3 files at the start, curve and all in each of 2 updates."""
+    options = Options(updates=2, rollout_slots=4, epochs=1, minibatches=1)
+    train([instance], tmp_path / "whole", options=options, every=1)
+    for rename in itertools.count():
+        net = tmp_path / f"killed {rename}"
+        with monkeypatch.context() as patch:
+            killed_at(rename, patch)
+            try:
+                train([instance], net, options=options, every=1)
+                break
+            except Killed:
+                pass
+        train([instance], net, options=options, every=1, resume=True)
+        for ending in ("safetensors", "csv", "checkpoint.safetensors"):
+            one, two = (tmp_path / f"{name}.{ending}" for name in ("whole", net.name))
+            assert one.read_bytes() == two.read_bytes(), (rename, ending)
+        assert load_networks(net).card == load_networks(tmp_path / "whole").card
+    assert rename >= 3 + 2 * 2
 
 
 def test_resume_is_bit_identical(instance, tmp_path):

@@ -8,13 +8,15 @@ so after an interruption everything finished is there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from torta_opt import __version__
 from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256
 from torta_opt.io import InvalidInput
+from torta_opt.io.writing import descriptor_of, is_special, write_fully
 from torta_opt.policies.registry import create
 from torta_opt.policies.runner import run
 from torta_opt.schedule import evaluate, verify
@@ -62,12 +65,10 @@ def compare(
     done = len(cells) - len(missing)
     if watch is not None:
         watch(done, len(cells))
-    with _appending(table) as stream:
+    with _appending(table) as write:
         tasks = ((instances[n], hashes[n], policy, seed) for n, policy, seed in missing)
         for row in _rows(tasks, min(jobs, len(missing))):
-            stream.write(json.dumps(row, allow_nan=False) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+            write(json.dumps(row, allow_nan=False) + "\n")
             known[_key(row)] = row
             done += 1
             if watch is not None:
@@ -75,9 +76,37 @@ def compare(
     return [known[key] for key in wanted]
 
 
-def _appending(table: str | os.PathLike[str]) -> TextIO:
+@contextlib.contextmanager
+def _appending(table: str | os.PathLike[str]) -> Iterator[Callable[[str], None]]:
+    """What adds a line to ``table``, and leaves no part of it where the disk is full."""
+    own = descriptor_of(table)
+    flags = os.O_WRONLY | os.O_APPEND | (0 if is_special(table) else os.O_CREAT)
+    with _complaining(table):
+        handle = os.open(table, flags, 0o666) if own is None else os.dup(own)
+    has_size = own is None and stat.S_ISREG(os.fstat(handle).st_mode)
+
+    def write(line: str) -> None:
+        with _complaining(table):
+            before = os.fstat(handle).st_size
+            try:
+                write_fully(handle, line.encode())
+                if has_size:
+                    os.fsync(handle)
+            except OSError:
+                if has_size:
+                    os.ftruncate(handle, before)
+                raise
+
     try:
-        return Path(table).open("a", encoding="utf-8")
+        yield write
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _complaining(table: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InvalidInput(f"cannot be written: {error.strerror}", file=str(table)) from None
 
@@ -85,10 +114,10 @@ def _appending(table: str | os.PathLike[str]) -> TextIO:
 def read_table(table: str | os.PathLike[str]) -> list[Row]:
     """The rows of a table, none if it does not exist; cuts off a last line that is incomplete.
 
-    A file that is something else is refused and stays as it is.
+    A file that is something else is refused and stays as it is. A device or a pipe holds no rows.
     """
     path = Path(table)
-    if not path.exists():
+    if not path.exists() or is_special(path):
         return []
     try:
         content = path.read_bytes()

@@ -80,7 +80,10 @@ def train(
     smoothing   λ of what the untrained network does, (P_t + λ·A_{t−1})/(1 + λ); 0 is A^OT
     device      of the networks while they learn: ``auto`` takes a GPU where there is one
 
-    Ctrl-C ends after the last whole update, with the best so far and a checkpoint written.
+    resume      go on from the checkpoint; from the start, where nothing was written yet
+
+    Ctrl-C ends after the last whole update, with the best so far and a checkpoint written. The
+    checkpoint comes before the first weights, so training that was killed at any moment resumes.
     """
     task, options = task or Task(), options or Options()
     stem = Path(os.fspath(output).removesuffix(".safetensors"))
@@ -104,14 +107,15 @@ def train(
         **(notes or {}),
     }
     curve: list[dict[str, float]] = []
-    if resume:
+    if resume and has_checkpoint(stem):
         best, base, curve = _resume(stem, trainer)
     else:
         standardise(networks, envs, seed)
         pretrain_forecaster(networks, instances, seed)
         best = base = judge(jury, networks)
-        _save_best(networks, stem, best, base, 0)
         _checkpoint(stem, trainer, best, base, curve)
+    if trainer.done == 0:
+        _save_best(networks, stem, best, base, 0)
     status, kept = "done", (trainer.state(), best, list(curve))
     with _tensorboard(stem, tensorboard) as record:
         try:
@@ -140,6 +144,30 @@ def train(
     if status == "done" and held_out:
         networks = report(stem, held_out, task)
     return Trained(networks, best, base, trainer.done, status)
+
+
+def has_checkpoint(output: str | os.PathLike[str]) -> bool:
+    """Whether training can go on; False if it wrote nothing yet.
+
+    Weights without a checkpoint are a finished network, which starting anew would destroy: raises
+    InvalidInput.
+    """
+    stem = Path(os.fspath(output).removesuffix(".safetensors"))
+    checkpoint = _checkpoint_file(stem)
+    if checkpoint.exists():
+        return True
+    weights = stem.with_name(stem.name + ".safetensors")
+    if weights.exists():
+        raise InvalidInput(
+            f"cannot be read: it does not exist, but {weights.name} does; without --resume, it is "
+            "replaced",
+            file=str(checkpoint),
+        )
+    return False
+
+
+def _checkpoint_file(stem: Path) -> Path:
+    return stem.with_name(stem.name + ".checkpoint.safetensors")
 
 
 def batches(
@@ -337,11 +365,11 @@ def _checkpoint(
     plain |= {"best": best, "base": base, "curve": curve, "made": _made(trainer)}
     text = json.dumps(plain).encode()
     tensors["plain"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)  # one file, one rename
-    write_bytes(stem.with_name(stem.name + ".checkpoint.safetensors"), save(tensors))
+    write_bytes(_checkpoint_file(stem), save(tensors))
 
 
 def _resume(stem: Path, trainer: Trainer) -> tuple[float, float, list[dict[str, float]]]:
-    path = stem.with_name(stem.name + ".checkpoint.safetensors")
+    path = _checkpoint_file(stem)
     try:
         tensors = load(path.read_bytes())
         plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from torta_opt.bounds.registry import BoundResult
-from torta_opt.instance.document import parse
+from torta_opt.instance.document import Bulk, parse
 from torta_opt.io import InvalidInput
 from torta_opt.placement.data import PlacementInstance
 from torta_opt.placement.document import placement_sha256
@@ -69,7 +69,7 @@ class PlacementBoundDocument(_Strict):
     source: Name = Field(description="the method that proved the bound")
     value: Price = Field(description="seconds")
     certified: bool = Field(description="there is a proof")
-    proof: list[SplitEntry | LeafEntry] | None = None
+    proof: Bulk[SplitEntry | LeafEntry] | None = None
 
 
 def derived_s(instance: PlacementInstance, proof: Proof) -> float:

@@ -1,0 +1,74 @@
+"""Bytes of files that may be gzip-compressed, with a limit on how far they expand.
+
+Text of traces and instances shrinks to a fifth or a twentieth, seldom to a hundredth; gzip shrinks
+a repeated byte to a thousandth. Beyond a size that does no harm, a file that expands more than
+``MOST_TIMES`` is refused: a small file should not keep a machine busy for minutes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from torta_opt.io.errors import InvalidInput
+
+FREE_BYTES = 128 << 20  # may be of any ratio
+MOST_TIMES = 200
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def unpacked(raw: io.BufferedReader) -> IO[bytes]:
+    """What ``raw`` holds, decompressed if it is gzip; also of a pipe, which cannot be rewound."""
+    if raw.peek(2)[:2] != _GZIP_MAGIC:
+        return raw
+    return io.BufferedReader(_Guarded(raw), buffer_size=1 << 16)
+
+
+@contextmanager
+def plain_reading_errors() -> Iterator[None]:
+    """What the system or gzip refuses, as InvalidInput."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise InvalidInput("is not a complete gzip file") from None
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror or error}") from None
+
+
+class _Counted:
+    """A file that counts the bytes taken out of it; ``tell`` of a pipe does not."""
+
+    def __init__(self, raw: io.BufferedReader):
+        self._raw = raw
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._raw.read(size)
+        self.bytes += len(content)
+        return content
+
+
+class _Guarded(io.RawIOBase):
+    """A gzip file that stops where it has expanded too far."""
+
+    def __init__(self, raw: io.BufferedReader):
+        self._packed = _Counted(raw)
+        self._stream = gzip.GzipFile(fileobj=self._packed, mode="rb")  # type: ignore[call-overload]
+        self._bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read1(len(buffer))
+        buffer[: len(content)] = content
+        self._bytes += len(content)
+        if self._bytes > FREE_BYTES and self._bytes > MOST_TIMES * self._packed.bytes:
+            raise InvalidInput(
+                f"expands to more than {MOST_TIMES} times its size (and {FREE_BYTES:,} bytes)"
+            )
+        return len(content)
