@@ -141,7 +141,7 @@ class InstanceDocument(_Strict):
     servers: list[ServerEntry]
     latency_s: list[list[Real | None]] = Field(description="[origin][region]; null forbids")
     transfer_usd: list[list[list[Real]]] | None = Field(
-        default=None, description="[origin][region][class] per request; left out: free"
+        default=None, description="[origin][region][class] per request; left out or null: free"
     )
     weights: WeightsEntry
     initial: InitialEntry = Field(default_factory=InitialEntry)
