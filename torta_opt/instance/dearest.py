@@ -1,4 +1,4 @@
-"""The dearest way to serve a request on a running server: what an expired one should cost more than.
+"""The dearest way to serve a request on a running server; an expired one should cost more.
 
 Above it, no schedule gains by letting a request expire in a region where a server is ready with its
 model and has time left. It says nothing about requests for which a server would have to be started,
