@@ -35,6 +35,7 @@ from torta_opt.io import (
 )
 from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
+from torta_opt.schedule.verify import Verification, Violation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from torta_opt.formulations.constraints import UserConstraint
     from torta_opt.placement.data import PlacementInstance
     from torta_opt.policies.runner import Run
-    from torta_opt.schedule import Evaluation, Schedule, Verification
+    from torta_opt.schedule import Evaluation, Schedule
     from torta_opt.search.optimal import Optimal
     from torta_opt.solvers import Limits, Progress
 
@@ -121,11 +122,12 @@ class Result:
 class GapResult:
     """One schedule against the bound; everything that needs a cost is None if it breaks rules.
 
-    broken   names of the user's constraints that it breaks
+    schedule   None if the policy failed: then the verification says why
+    broken     names of the user's constraints that it breaks
     """
 
     policy: str
-    schedule: Schedule = field(repr=False)
+    schedule: Schedule | None = field(repr=False)
     verification: Verification = field(repr=False)
     evaluation: Evaluation | None = field(repr=False)
     gap: float | None
@@ -159,7 +161,13 @@ class GapResult:
             "seconds": self.seconds,
             "costs": {} if self.evaluation is None else self.evaluation.costs,
             "metrics": {} if self.evaluation is None else self.evaluation.metrics,
+            **self._failure(),
         }
+
+    def _failure(self) -> dict[str, str]:
+        if self.schedule is not None:
+            return {}
+        return {"failed": self.verification.violations[0].message}
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,11 +354,14 @@ def gap(
             results.append(jury.judge(name, schedule))
         for name in policies:
             try:
-                run = _schedule(jury, name, seed, watch, limits, solver_watch)
+                run = _attempt(jury, name, seed, watch, limits, solver_watch)
             except Infeasible as error:
                 if picked:
                     raise
                 left_out[name] = str(error)
+                continue
+            if isinstance(run, GapResult):
+                results.append(run)
                 continue
             results.append(jury.judge(name, run.schedule, run.seconds))
             if isinstance(run, Result) and run.status == INTERRUPTED:
@@ -735,6 +746,25 @@ def _solve_clairvoyant(
     return Result(schedule, evaluation, seconds, bound=solved.value, status=status)
 
 
+def _attempt(
+    jury: _Jury,
+    name: str,
+    seed: int,
+    watch: Watch,
+    limits: Limits | None,
+    solver_watch: SolverWatch | None,
+) -> Run | Result | GapResult:
+    """As ``_schedule``; where a policy fails, its row says so, and the others go on."""
+    from torta_opt.policies.failures import PolicyFailed
+
+    try:
+        return _schedule(jury, name, seed, watch, limits, solver_watch)
+    except PolicyFailed as error:
+        violation = Violation("policy-failed", 0, error.reason)
+        found = Verification((violation,), {violation.rule: 1})
+        return GapResult(name, None, found, None, None, None, None)
+
+
 def _schedule(
     jury: _Jury,
     name: str,
@@ -772,7 +802,7 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
             if name != OPTIMAL:
                 check_method(name)
         return
-    from torta_opt.policies.registry import create, summaries
+    from torta_opt.policies.registry import check, summaries
 
     known = [*summaries(), *OFFLINE]
     for name in policies:
@@ -781,7 +811,7 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
                 f"{name!r:.60} is not a policy; known: {', '.join(known)}", field="policy"
             )
         if name not in OFFLINE:
-            create(name)
+            check(name)
 
 
 def _check_schedule(instance: Instance, document: dict[str, Any]) -> Check:

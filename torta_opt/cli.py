@@ -698,7 +698,7 @@ def compare(
     """Instances × policies × seeds; started again, it runs only what the table lacks."""
     from torta_opt import api
     from torta_opt.learning.compare import compare as run_all
-    from torta_opt.learning.compare import summary
+    from torta_opt.learning.compare import raise_if_failed, summary
 
     _check_writable(output, *instances)
     problems = [_cut(api.open_instance(path), slots) for path in instances]
@@ -727,6 +727,7 @@ def compare(
         for name, each in found.items()
     }
     _show(json_, {"output": output, "runs": len(rows), "cost": costs}, table)
+    raise_if_failed(rows)
 
 
 def _between(found: Interval) -> str:

@@ -145,7 +145,7 @@ class InstanceDocument(_Strict):
     servers: Bulk[ServerEntry]
     latency_s: Bulk[Bulk[Real | None]] = Field(description="[origin][region]; null forbids")
     transfer_usd: Bulk[Bulk[Bulk[Real]]] | None = Field(
-        default=None, description="[origin][region][class] per request; left out: free"
+        default=None, description="[origin][region][class] per request; left out or null: free"
     )
     weights: WeightsEntry
     initial: InitialEntry = Field(default_factory=InitialEntry)

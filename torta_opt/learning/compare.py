@@ -23,9 +23,11 @@ import numpy as np
 from torta_opt import __version__
 from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256
-from torta_opt.io import InvalidInput
+from torta_opt.io import InvalidInput, VerificationFailed
 from torta_opt.io.writing import descriptor_of, is_special, write_fully
-from torta_opt.policies.registry import create
+from torta_opt.policies.base import Policy
+from torta_opt.policies.failures import PolicyFailed, blamed_on
+from torta_opt.policies.registry import check, create
 from torta_opt.policies.runner import run
 from torta_opt.schedule import evaluate, verify
 
@@ -56,10 +58,10 @@ def compare(
     ``jobs`` runs at once, each in a process of its own. ``watch`` gets runs done and of all.
     """
     for policy in policies:
-        create(policy)
+        check(policy)
     hashes = [instance_sha256(instance) for instance in instances]
     cells = [(n, p, s) for n in range(len(instances)) for p in policies for s in seeds]
-    known = {_key(row): row for row in read_table(table)}
+    known = {_key(row): row for row in read_table(table) if "failed" not in row}
     wanted = [(hashes[n], policy, seed, __version__) for n, policy, seed in cells]
     missing = [cell for cell, key in zip(cells, wanted, strict=True) if key not in known]
     done = len(cells) - len(missing)
@@ -170,6 +172,16 @@ def _parsed(whole: bytes, path: Path) -> list[Row]:
     return rows
 
 
+def raise_if_failed(rows: Iterable[Row]) -> None:
+    """Raise VerificationFailed that names the first policy that failed, and why."""
+    failed = [row for row in rows if "failed" in row]
+    if failed:
+        first = failed[0]
+        more = f" (and {len(failed) - 1} more runs)" if len(failed) > 1 else ""
+        place = f"{first['policy']}: on {first['instance']}, seed {first['seed']}"
+        raise VerificationFailed(f"{place}: {first['failed']}{more}")
+
+
 def summary(rows: Iterable[Row], value: str = "cost") -> dict[str, Interval]:
     """Policy → mean of ``value`` (a field, or a metric) over runs, with its 95 % interval."""
     found: dict[str, list[float]] = {}
@@ -220,9 +232,27 @@ def _rows(tasks: Iterable[tuple[Instance, str, str, int]], jobs: int) -> Iterabl
 
 
 def _run(instance: Instance, sha256: str, name: str, seed: int) -> Row:
-    policy = create(name)
+    """One row; of a policy that fails it has no cost, and says why under ``failed``."""
+    try:
+        return _run_of(create(name), instance, sha256, name, seed)
+    except PolicyFailed as error:
+        return {
+            "instance": instance.name,
+            "sha256": sha256,
+            "policy": name,
+            "seed": seed,
+            "version": __version__,
+            "cost": None,
+            "costs": {},
+            "metrics": {},
+            "failed": error.reason,
+        }
+
+
+def _run_of(policy: Policy, instance: Instance, sha256: str, name: str, seed: int) -> Row:
     if hasattr(policy, "show"):
-        policy.show(instance)  # forecasts of studies: perfect, corrupted
+        with blamed_on(name, "show", is_ours=True):
+            policy.show(instance)  # forecasts of studies: perfect, corrupted
     outcome = run(policy, instance, seed)
     verify(instance, outcome.schedule).raise_if_broken(name)
     priced = evaluate(instance, outcome.schedule)

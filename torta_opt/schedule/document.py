@@ -21,7 +21,7 @@ from torta_opt.instance.data import Instance
 from torta_opt.instance.document import Bulk, instance_sha256, parse
 from torta_opt.instance.rules import MAX_COUNT
 from torta_opt.io import InvalidInput, read_document, write_document
-from torta_opt.schedule.data import NO_MODEL, Command, Schedule
+from torta_opt.schedule.data import MAX_FORECAST, NO_MODEL, Command, Schedule
 
 FORMAT = "torta-opt/schedule"
 VERSION = 1
@@ -71,7 +71,9 @@ class ScheduleDocument(_Strict):
     routing: RoutingTable
     commands: CommandTable
     processing: ProcessingTable
-    forecast: Bulk[Bulk[Annotated[float, Field(allow_inf_nan=False, ge=0)]]] | None = None
+    forecast: (
+        Bulk[Bulk[Annotated[float, Field(allow_inf_nan=False, ge=0, le=MAX_FORECAST)]]] | None
+    ) = None
 
 
 def load_schedule(path: str | os.PathLike[str], instance: Instance) -> Schedule:
