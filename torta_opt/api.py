@@ -843,7 +843,7 @@ def _rederived(instance: Instance, document: dict[str, Any]) -> _Rederived:
         holds=holds,
         certificate=certificate,
     )
-    if entry.value <= value + ROUNDING * abs(value):
+    if entry.value <= value:
         return _Rederived(result)
     what = "the floor" if certificate is None else "what its certificate proves"
     return _Rederived(result, f"bound-too-high: value is {entry.value!r}, {what} is {value!r}")
