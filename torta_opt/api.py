@@ -544,23 +544,34 @@ def export(
     *,
     relaxed: bool = False,
     named: bool = False,
+    plain: bool = False,
 ) -> dict[str, int]:
     """Write the allocation program of ``instance`` as an MPS or LP file; its size.
+
+    The rows are those that the bounds ``lp`` and ``milp`` are computed over, integer knapsack rows
+    included; how many of them these are is said beside.
 
     format    ``mps`` or ``lp``; None: as the name of the file says
     relaxed   servers may be fractions
     named     every server on its own instead of counted by type and region
+    plain     without knapsack rows: a weaker program
     """
     _only_allocation(instance)
     from torta_opt.formulations.allocation_matrix import build_allocation_program
+    from torta_opt.formulations.knapsack import with_knapsack_rows
     from torta_opt.solvers import write_problem
 
-    problem = build_allocation_program(instance, named=named).problem()
+    program = build_allocation_program(instance, named=named)
+    own_rows = len(program.row_lower)
+    if not plain:
+        program = with_knapsack_rows(program)
+    problem = program.problem()
     if relaxed:
         problem = problem.relaxed()
     write_problem(problem, path, format)
     return {
         "rows": problem.rows,
+        "knapsack_rows": problem.rows - own_rows,
         "columns": problem.columns,
         "integers": int(problem.integrality.sum()),
         "entries": problem.matrix.nnz,
