@@ -436,8 +436,9 @@ def export(
     problem = _cut(api.open_instance(instance), slots)
     size = api.export(problem, output, format_, relaxed=relaxed, named=named, plain=plain)
     document = {"instance": problem.name, "output": output, **size}
-    line = "{rows:,} rows ({knapsack_rows:,} knapsack), {columns:,} columns, {integers:,} integer, {entries:,} entries"
-    _show(json_, document, lambda: f"{output}: {line.format(**size)}")
+    rows = f"{size['rows']:,} rows ({size['knapsack_rows']:,} knapsack)"
+    line = "{columns:,} columns, {integers:,} integer, {entries:,} entries".format(**size)
+    _show(json_, document, lambda: f"{output}: {rows}, {line}")
 
 
 @app.command()

@@ -102,8 +102,8 @@ def bound_to_document(bound: BoundResult, instance: PlacementInstance) -> dict[s
 def check_bound(instance: PlacementInstance, document: dict[str, Any]) -> tuple[float, str | None]:
     """The claimed value, and what is wrong with it, if anything. Raises InvalidInput.
 
-    A floor is computed again; any other bound is derived from its proof. There is no tolerance: what
-    is written is what is derived (``door.bound``), on every processor to the last bit.
+    A floor is computed again; any other bound is derived from its proof. There is no tolerance:
+    what is written is what is derived (``door.bound``), on every processor to the last bit.
     """
     entry: PlacementBoundDocument = parse(PlacementBoundDocument, document)
     if entry.instance_sha256 != placement_sha256(instance):
