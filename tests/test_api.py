@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import highspy
 import numpy as np
 import pytest
 from support.plain import make_instance, make_schedule
+from support.second_opinion import by_scip_from_file
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 import torta_opt
@@ -228,6 +230,53 @@ class TestReweighted:
         path = tmp_path / "xtra.json"
         path.write_text('{"format": "torta-opt/weights", "version": 1, "reroute_usd": 5}')
         assert api.reweighted(instance, str(path)).system.weights.reroute_usd == 5.0
+
+
+class TestExport:
+    """A file holds the program that the bound is computed over, knapsack rows included."""
+
+    # Of 20 s and of 14 s: 45 s take 2 or 3 whole ones, or one of each.
+    INSTANCE = make_instance(
+        [[[2, 2]], [[1, 3]], [[0, 0]]],
+        weights=WEIGHTS,
+        initial=READY,
+        server_ms=[[20_000, 14_000]],
+        service_s=[[20.0, 14.0]],
+    )
+    # Files hold all digits; a certificate rounds duals to 34 bits, which costs some 1e-8 of the
+    # bound, and solvers keep rows to 1e-7.
+    NEAR = 1e-6
+
+    @staticmethod
+    def by_highs(path: Path) -> float:
+        solver = highspy.Highs()
+        solver.setOptionValue("output_flag", False)
+        assert solver.readModel(str(path)) == highspy.HighsStatus.kOk
+        solver.run()
+        assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+        return float(solver.getInfo().objective_function_value)
+
+    @pytest.mark.parametrize("name", ["p.mps", "p.lp", "p.mps.gz"])
+    def test_the_relaxed_file_is_worth_what_the_bound_is(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / name
+        bound = api.bound(self.INSTANCE, "lp").value
+        size = api.export(self.INSTANCE, path, relaxed=True)
+        assert self.by_highs(path) == pytest.approx(bound, rel=self.NEAR)
+        assert by_scip_from_file(path).objective == pytest.approx(bound, rel=self.NEAR)
+        assert size["knapsack_rows"] > 0
+
+    def test_without_knapsack_rows_it_is_weaker(self, tmp_path: Path) -> None:
+        path = tmp_path / "p.mps"
+        plain = api.export(self.INSTANCE, path, relaxed=True, plain=True)
+        assert self.by_highs(path) < 0.99 * api.bound(self.INSTANCE, "lp").value
+        full = api.export(self.INSTANCE, path, relaxed=True)
+        assert plain["knapsack_rows"] == 0
+        assert full["rows"] == plain["rows"] + full["knapsack_rows"]
+
+    def test_servers_one_by_one_have_them_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "p.mps"
+        assert api.export(self.INSTANCE, path, named=True)["knapsack_rows"] > 0
+        assert self.by_highs(path) >= api.bound(self.INSTANCE, "lp").value * (1 - self.NEAR)
 
 
 class TestPackage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,22 @@ def test_a_claim_beyond_the_certificate_fails_in_one_line(
     code, out, err = torta("gap", file, "--certificate", path, "--policies", "skylb")
     assert (code, out, len(err.splitlines())) == (5, "", 1)
     assert "bound-too-high" in err
+
+
+@pytest.mark.parametrize("method", ["floor", "lp", "merged", "windows"])
+def test_the_next_number_above_what_is_proved_is_a_claim_too_high(
+    method: str, torta: Torta, file: Path, tmp_path: Path
+) -> None:
+    """There is no tolerance: not one unit in the last place."""
+    path = tmp_path / "b.json"
+    torta("bound", file, "--method", method, "-o", path)
+    document = json.loads(path.read_text())
+    assert torta("verify", file, path)[0] == 0
+    for towards, code in ((math.inf, 5), (-math.inf, 0)):
+        value = math.nextafter(document["value"], towards)
+        path.write_text(json.dumps(document | {"value": value}))
+        assert torta("verify", file, path)[0] == code
+        assert torta("gap", file, "--certificate", path, "--policies", "skylb")[0] == code
 
 
 def test_a_certificate_that_proves_more_than_is_claimed_counts_in_full(

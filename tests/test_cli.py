@@ -373,6 +373,11 @@ class TestProgram:
         relaxed = torta("export", files["instance"], "-o", tmp_path / name, "--relaxed", "--json")
         assert relaxed.document["integers"] == 0
         assert relaxed.document["rows"] == size["rows"]
+        plain = torta("export", files["instance"], "-o", tmp_path / name, "--plain", "--json")
+        assert plain.document["knapsack_rows"] == 0
+        assert plain.document["rows"] == size["rows"] - size["knapsack_rows"]
+        text = torta("export", files["instance"], "-o", tmp_path / name).out
+        assert f"({size['knapsack_rows']} knapsack)" in text
 
     def test_export_by_format(self, torta: Torta, files: dict[str, Path], tmp_path: Path) -> None:
         arguments = ["export", files["instance"], "-o", tmp_path / "program.txt"]

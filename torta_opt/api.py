@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torta_opt import arguments
 from torta_opt.bounds.refuted import ROUNDING, raise_if_refuted
 from torta_opt.instance import Instance
 from torta_opt.instance import document as instance_document
@@ -248,6 +249,7 @@ class Check:
 
 def open_instance(path: Path) -> Instance:
     """The instance in a file, of whatever kind the file says. Raises InvalidInput."""
+    arguments.check_path(path)
     document = read_document(path, {name: version for name, (version, _) in _INSTANCES.items()})
     _, read = _INSTANCES[document["format"]]
     try:
@@ -274,6 +276,7 @@ def solve(
     good schedule over a long horizon. A policy knows nothing of limits, start and constraints.
     Block placement has methods of its own.
     """
+    arguments.check_solve(instance, method, seed, watch, limits, start, constraints, solver_watch)
     if is_placement(instance):
         return _solve_placement(instance, method, seed, limits, start, constraints, solver_watch)
     if method == OPTIMAL:
@@ -302,6 +305,7 @@ def bound(
     ``auto`` is the linear relaxation where that takes seconds, else the merged one. With a user's
     ``constraints`` the number holds for schedules that keep them.
     """
+    arguments.check_bound_call(instance, method, limits, constraints, solver_watch)
     if is_placement(instance):
         from torta_opt.placement import door
 
@@ -313,7 +317,7 @@ def bound(
 
 def gap(
     instance: Instance,
-    policies: Sequence[str] | None = None,
+    policies: Sequence[str] | str | None = None,
     schedules: Mapping[str, Schedule] | None = None,
     bound_method: str = "auto",
     seed: int = 0,
@@ -321,12 +325,13 @@ def gap(
     *,
     limits: Limits | None = None,
     constraints: Sequence[UserConstraint] = (),
-    sensitivity: Sequence[str] = (),
+    sensitivity: Sequence[str] | str = (),
     solver_watch: SolverWatch | None = None,
     proved: BoundResult | None = None,
 ) -> GapReport:
     """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
 
+    One name alone may stand for a list of names.
     Offline methods stand among ``policies`` where they are named.
     ``schedules`` are further schedules by the name they get in the report. ``sensitivity`` names
     other weights (``SENSITIVITY``: time at a quarter and at four times its price) at which all of
@@ -336,9 +341,17 @@ def gap(
     a schedule costs less than the bound, or lies outside the program that proved it: then one of
     the two is wrong, and no number is given.
     """
+    arguments.check_bound_call(instance, bound_method, limits, constraints, solver_watch)
+    arguments.check_schedules(schedules, instance)
+    arguments.check_seed(seed)
+    arguments.check_callable(watch, "watch")
+    if proved is not None:
+        arguments.check_bound(proved)
+    sensitivity = arguments.names_of(sensitivity, "sensitivity")
     picked = policies is not None
     if policies is None:
         policies = [] if schedules else policy_names(instance)
+    policies = arguments.names_of(policies)
     _check_policies(policies, instance)
     watch = watch or _unwatched
     jury = _Jury(instance, bound_method, limits, tuple(constraints), watch, solver_watch, proved)
@@ -424,6 +437,12 @@ def compare(
     constraints: Sequence[UserConstraint] = (),
 ) -> GapResult:
     """One schedule, verified, priced and held against a bound and the floor."""
+    arguments.check_instance(instance)
+    arguments.check_name(name, "name")
+    arguments.check_schedule(schedule, instance, "schedule")
+    arguments.check_bound(proved)
+    arguments.check_bound(least, "least")
+    arguments.check_constraints(constraints)
     check, price = _referee(instance)
     verification = check(instance, schedule)
     if not verification.ok:
@@ -468,6 +487,8 @@ def _check_inside(
 
 def verify_file(instance: Instance, path: Path) -> Check:
     """Check a schedule file or a bound file against ``instance``. Raises InvalidInput."""
+    arguments.check_instance(instance)
+    arguments.check_path(path)
     from torta_opt.bounds import document as bound_document
 
     checks = {
@@ -499,6 +520,7 @@ def load_bound(path: Path, instance: Instance) -> BoundResult:
     from torta_opt.bounds import document as bound_document
 
     _only_allocation(instance)
+    arguments.check_path(path)
     document = read_document(path, {bound_document.FORMAT: bound_document.VERSION})
     try:
         found = _rederived(instance, document)
@@ -511,6 +533,7 @@ def load_bound(path: Path, instance: Instance) -> BoundResult:
 
 def describe(instance: Instance) -> dict[str, Any]:
     """Size, load, floor, and what is legal in the instance but rarely meant."""
+    arguments.check_instance(instance)
     if is_placement(instance):
         from torta_opt.placement import door
 
@@ -555,32 +578,49 @@ def export(
     *,
     relaxed: bool = False,
     named: bool = False,
+    plain: bool = False,
 ) -> dict[str, int]:
     """Write the allocation program of ``instance`` as an MPS or LP file; its size.
+
+    The rows are those that the bounds ``lp`` and ``milp`` are computed over, integer knapsack rows
+    included; how many of them these are is said beside.
 
     format    ``mps`` or ``lp``; None: as the name of the file says
     relaxed   servers may be fractions
     named     every server on its own instead of counted by type and region
+    plain     without knapsack rows: a weaker program
     """
     _only_allocation(instance)
+    arguments.check_path(path)
+    if format is not None:
+        arguments.check_name(format, "format")
     from torta_opt.formulations.allocation_matrix import build_allocation_program
+    from torta_opt.formulations.knapsack import with_knapsack_rows
     from torta_opt.solvers import write_problem
 
-    problem = build_allocation_program(instance, named=named).problem()
+    program = build_allocation_program(instance, named=named)
+    own_rows = len(program.row_lower)
+    if not plain:
+        program = with_knapsack_rows(program)
+    problem = program.problem()
     if relaxed:
         problem = problem.relaxed()
     write_problem(problem, path, format)
     return {
         "rows": problem.rows,
+        "knapsack_rows": problem.rows - own_rows,
         "columns": problem.columns,
         "integers": int(problem.integrality.sum()),
         "entries": problem.matrix.nnz,
     }
 
 
-def reweighted(instance: Instance, weights: str) -> Instance:
+def reweighted(instance: Instance, weights: Path) -> Instance:
     """``instance`` priced by other weights: ``paper``, ``xNUMBER`` (as in ``x0.25``) or a file."""
     _only_allocation(instance)
+    if not isinstance(weights, str | os.PathLike):
+        arguments.check_name(weights, "weights")
+    weights = os.fspath(weights)
     from torta_opt.instance.paper_weights import paper_weights
     from torta_opt.instance.weights_file import load_weights
 
@@ -603,6 +643,8 @@ def is_placement(instance: Any) -> bool:
 
 def load_schedule(path: Path, instance: Instance) -> Schedule:
     """A schedule file of ``instance``, of whatever kind that is. Raises InvalidInput."""
+    arguments.check_instance(instance)
+    arguments.check_path(path)
     if is_placement(instance):
         from torta_opt.placement.schedule import load_placement_schedule
 
@@ -612,6 +654,9 @@ def load_schedule(path: Path, instance: Instance) -> Schedule:
 
 def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
     """Write a schedule of ``instance``, of whatever kind that is."""
+    arguments.check_instance(instance)
+    arguments.check_schedule(schedule, instance, "schedule")
+    arguments.check_path(path)
     if is_placement(instance):
         from torta_opt.placement.schedule import save_placement_schedule
 
@@ -621,6 +666,8 @@ def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
 
 def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]:
     """The content of a bound file."""
+    arguments.check_instance(instance)
+    arguments.check_bound(proved)
     if is_placement(instance):
         from torta_opt.placement import door
 
@@ -632,6 +679,8 @@ def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]
 
 def policy_names(instance: Instance | None = None) -> list[str]:
     """Every policy that runs on any instance (of the kind of ``instance``) as it is."""
+    if instance is not None:
+        arguments.check_instance(instance)
     if instance is not None and is_placement(instance):
         from torta_opt.placement.offline import METHODS
 
@@ -698,6 +747,7 @@ def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]
 
 
 def _only_allocation(instance: Instance) -> None:
+    arguments.check_instance(instance)
     if is_placement(instance):
         raise InvalidInput(f"{instance.name}: goes with allocation instances, not with placement")
 
@@ -873,7 +923,7 @@ def _rederived(instance: Instance, document: dict[str, Any]) -> _Rederived:
         holds=holds,
         certificate=certificate,
     )
-    if entry.value <= value + ROUNDING * abs(value):
+    if entry.value <= value:
         return _Rederived(result)
     what = "the floor" if certificate is None else "what its certificate proves"
     return _Rederived(result, f"bound-too-high: value is {entry.value!r}, {what} is {value!r}")

@@ -434,6 +434,9 @@ def export(
     ] = None,
     relaxed: Annotated[bool, typer.Option("--relaxed", help="servers may be fractions")] = False,
     named: Annotated[bool, typer.Option("--named", help="every server on its own")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="without knapsack rows: a weaker program")
+    ] = False,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
@@ -442,10 +445,11 @@ def export(
 
     _check_writable(output, instance)
     problem = _cut(api.open_instance(instance), slots)
-    size = api.export(problem, output, format_, relaxed=relaxed, named=named)
+    size = api.export(problem, output, format_, relaxed=relaxed, named=named, plain=plain)
     document = {"instance": problem.name, "output": output, **size}
-    line = "{rows:,} rows, {columns:,} columns, {integers:,} integer, {entries:,} entries"
-    _show(json_, document, lambda: f"{output}: {line.format(**size)}")
+    rows = f"{size['rows']:,} rows ({size['knapsack_rows']:,} knapsack)"
+    line = "{columns:,} columns, {integers:,} integer, {entries:,} entries".format(**size)
+    _show(json_, document, lambda: f"{output}: {rows}, {line}")
 
 
 @app.command()
