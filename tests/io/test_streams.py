@@ -82,8 +82,11 @@ def test_a_broken_rule_outweighs_lost_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_a_file_to_standard_output_stands_there_alone(extra: list[str], tmp_path: Path) -> None:
-    """The report goes to stderr, also where stdout is a file, which is added to."""
-    command = ("generate", "small/outage", "-o", "/dev/stdout", *extra)
+    """The report goes to stderr, also where stdout is a file, which is added to.
+
+    By /dev/fd/1, where nothing can be renamed to, should /dev/stdout ever be replaced again.
+    """
+    command = ("generate", "small/outage", "-o", "/dev/fd/1", *extra)
     done = shell('"$@"', *command)
     assert done.returncode == 0
     assert json.loads(done.stdout)["name"] == "small/outage"
