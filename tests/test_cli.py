@@ -23,6 +23,7 @@ from torta_opt.bounds.document import bound_to_document
 from torta_opt.bounds.registry import BoundResult
 from torta_opt.instance import instance_to_document, load_instance, save_instance
 from torta_opt.instance.generate import generate, preset_names
+from torta_opt.io.structure import MOST
 from torta_opt.policies.registry import create, policy_names
 from torta_opt.policies.runner import run as run_policy
 from torta_opt.schedule import save_schedule
@@ -677,7 +678,7 @@ class TestBrokenFiles:
     def test_a_file_that_grows_without_end_is_refused(
         self, torta: Torta, bad: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("torta_opt.io.files.read_document.__defaults__", (None, 1 << 20))
+        monkeypatch.setattr("torta_opt.io.files.read_document.__defaults__", (None, 1 << 20, MOST))
         bad.write_bytes(gzip.compress(b" " * (3 << 20)))
         assert bad.stat().st_size < 10_000
         refuses(torta("describe", bad), bad)

@@ -100,14 +100,26 @@ def _leave_at_once_if_a_solver_runs(code: int) -> None:
     os._exit(code)
 
 
+def _survives_lost_output(command: Callable[[Sequence[str]], int]) -> Callable[..., int]:
+    """Also after Ctrl-C, when the reader of stdout is often gone first."""
+
+    @functools.wraps(command)
+    def guarded(arguments: Sequence[str]) -> int:
+        try:
+            return command(arguments)
+        except ReaderGone as error:
+            return error.exit_code
+        except TortaOptError as error:
+            return _complain(str(error), error.exit_code)
+
+    return guarded
+
+
+@_survives_lost_output
 def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
     try:
         code = app(list(arguments), prog_name="torta-opt", standalone_mode=False)
-    except ReaderGone as error:
-        return error.exit_code
-    except TortaOptError as error:
-        return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         if not message:  # nothing was asked for: the help stands on stdout already

@@ -17,9 +17,8 @@ NO_SPACE = "standard output: cannot be written: No space left on device"
 
 COMMANDS = {
     "table": ["methods"],
-    "json": ["methods", "--json"],
-    "help": ["--help"],
-    "help of a command": ["solve", "--help"],
+    "json": ["schema"],
+    "help": ["solve", "--help"],
     "version": ["--version"],
 }
 
@@ -83,8 +82,11 @@ def test_a_broken_rule_outweighs_lost_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_a_file_to_standard_output_stands_there_alone(extra: list[str], tmp_path: Path) -> None:
-    """The report goes to stderr, also where stdout is a file, which is added to."""
-    command = ("generate", "small/outage", "-o", "/dev/stdout", *extra)
+    """The report goes to stderr, also where stdout is a file, which is added to.
+
+    By /dev/fd/1, where nothing can be renamed to, should /dev/stdout ever be replaced again.
+    """
+    command = ("generate", "small/outage", "-o", "/dev/fd/1", *extra)
     done = shell('"$@"', *command)
     assert done.returncode == 0
     assert json.loads(done.stdout)["name"] == "small/outage"
@@ -92,3 +94,26 @@ def test_a_file_to_standard_output_stands_there_alone(extra: list[str], tmp_path
     kept = tmp_path / "kept"
     shell(f'echo first > {kept}; "$@" >> {kept}', *command)
     assert kept.read_text() == "first\n" + done.stdout
+
+
+def test_ctrl_c_after_the_reader_has_gone() -> None:
+    """What says that it was interrupted finds no reader either."""
+    script = (
+        "import sys, torta_opt.cli as cli\n"
+        "def interrupted(*_, **__): return cli.INTERRUPTED_CODE\n"
+        "cli.app = interrupted\n"
+        "sys.argv = ['torta-opt', 'methods', '--json']\n"
+        "cli.main()\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(writing)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 141

@@ -143,7 +143,12 @@ def limited(megabytes: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
 
-@pytest.mark.parametrize("case", BOMBS)
+SLOW = ("zeros", "a string", "spaces")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in BOMBS]
+)
 def test_bombs_need_little_memory(case: str, tmp_path: Path) -> None:
     """Address space: 500 MB, and what the libraries map without using it."""
     path = tmp_path / "bomb.json.gz"

@@ -162,17 +162,18 @@ sys.exit(cli.run(["tables", sys.argv[1], "-o", sys.argv[2]]))
 """
 
 
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from torta_opt.instance import save_instance
+    from torta_opt.instance.generate import generate
+
+    path = tmp_path_factory.mktemp("instance") / "abilene.json"
+    save_instance(generate("paper/abilene").cut(0, 30), path)
+    return path
+
+
 class TestTablesOnAFullDisk:
     """Every table of this instance fits but arrivals.csv, which is not the first."""
-
-    @pytest.fixture(scope="class")
-    def instance(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        from torta_opt.instance import save_instance
-        from torta_opt.instance.generate import generate
-
-        path = tmp_path_factory.mktemp("instance") / "abilene.json"
-        save_instance(generate("paper/abilene").cut(0, 30), path)
-        return path
 
     def refused(self, instance: Path, folder: Path) -> str:
         done = subprocess.run(

@@ -21,11 +21,14 @@ MOST_TIMES = 200
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def unpacked(raw: io.BufferedReader) -> IO[bytes]:
-    """What ``raw`` holds, decompressed if it is gzip; also of a pipe, which cannot be rewound."""
+def unpacked(raw: io.BufferedReader, free_bytes: int | None = None) -> IO[bytes]:
+    """What ``raw`` holds, decompressed if it is gzip; also of a pipe, which cannot be rewound.
+
+    ``free_bytes`` may come out whatever the ratio, ``FREE_BYTES`` if it is not given.
+    """
     if raw.peek(2)[:2] != _GZIP_MAGIC:
         return raw
-    return io.BufferedReader(_Guarded(raw), buffer_size=1 << 16)
+    return io.BufferedReader(_Guarded(raw, free_bytes or FREE_BYTES), buffer_size=1 << 16)
 
 
 @contextmanager
@@ -55,8 +58,8 @@ class _Counted:
 class _Guarded(io.RawIOBase):
     """A gzip file that stops where it has expanded too far."""
 
-    def __init__(self, raw: io.BufferedReader):
-        self._packed = _Counted(raw)
+    def __init__(self, raw: io.BufferedReader, free_bytes: int):
+        self._packed, self._free = _Counted(raw), free_bytes
         self._stream = gzip.GzipFile(fileobj=self._packed, mode="rb")  # type: ignore[call-overload]
         self._bytes = 0
 
@@ -67,8 +70,8 @@ class _Guarded(io.RawIOBase):
         content = self._stream.read1(len(buffer))
         buffer[: len(content)] = content
         self._bytes += len(content)
-        if self._bytes > FREE_BYTES and self._bytes > MOST_TIMES * self._packed.bytes:
+        if self._bytes > self._free and self._bytes > MOST_TIMES * self._packed.bytes:
             raise InvalidInput(
-                f"expands to more than {MOST_TIMES} times its size (and {FREE_BYTES:,} bytes)"
+                f"expands to more than {MOST_TIMES} times its size (and {self._free:,} bytes)"
             )
         return len(content)

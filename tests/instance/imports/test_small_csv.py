@@ -107,3 +107,13 @@ def test_needed_columns(tmp_path: Path) -> None:
     table.require("b", "a")
     with pytest.raises(InvalidInput, match="lacks the column c; needed: a, c; found: a, b"):
         table.require("a", "c")
+
+
+def test_a_table_of_too_many_cells_is_refused_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_csv, "MAX_CELLS", 30)
+    assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 14).rows) == 14
+    for content in ("a,b\n" + "1,2\n" * 15, "a\n" + "\n" * 30):
+        with pytest.raises(InvalidInput, match=r"t\.csv: holds more than 30 cells"):
+            table_of(tmp_path, gzip.compress(content.encode()))

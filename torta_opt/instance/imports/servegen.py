@@ -31,6 +31,7 @@ from torta_opt.instance.imports.kinds import check_servegen_file
 from torta_opt.instance.imports.rows import Tally, refuse_where
 from torta_opt.instance.imports.token_laws import TokenLaw, histogram_law, quantile_law
 from torta_opt.io import InvalidInput
+from torta_opt.io.structure import Structure
 
 MAX_DATASET_BYTES = 256 << 20
 MAX_CV = 1000.0
@@ -231,7 +232,7 @@ def _dataset(file: Path) -> list[tuple[float, TokenLaw, TokenLaw]]:
     try:
         if file.stat().st_size > MAX_DATASET_BYTES:
             raise InvalidInput(f"is larger than {MAX_DATASET_BYTES} bytes", file=str(file))
-        entries = json.loads(file.read_bytes())
+        entries = json.loads(_bounded(file))
         _refuse_images(entries)
         laws = [
             (float(start), _histogram(sides["input_tokens"]), _histogram(sides["output_tokens"]))
@@ -249,6 +250,15 @@ def _dataset(file: Path) -> list[tuple[float, TokenLaw, TokenLaw]]:
     if not laws:
         raise InvalidInput("holds no window", file=str(file))
     return sorted(laws, key=lambda entry: entry[0])
+
+
+def _bounded(file: Path) -> bytes:
+    content = file.read_bytes()
+    try:
+        Structure().add(content)
+    except InvalidInput as error:
+        raise error.within(str(file)) from None
+    return content
 
 
 def _refuse_images(entries: dict) -> None:
