@@ -201,6 +201,8 @@ class TestUnits:
     def test_an_unknown_unit(self) -> None:
         with pytest.raises(InvalidInput, match="unit: must be one of s, ms, us"):
             ImportParameters.of(unit="hours")
+        with pytest.raises(InvalidInput, match="unit: must be one of s, ms, us"):
+            ImportParameters.of(unit=["s"])
 
 
 class TestUnusedColumns:

@@ -200,7 +200,7 @@ class ImportParameters:
         for name in ("zones", "gpu_counts"):
             if not isinstance(getattr(self, name), Mapping | None):
                 raise InvalidInput("must be a table", field=name)
-        if self.unit is not None and self.unit not in UNIT_NAMES:
+        if self.unit is not None and self.unit not in tuple(UNIT_NAMES):
             raise InvalidInput(f"must be one of {', '.join(UNIT_NAMES)}", field="unit")
         if not isinstance(self.price_start, str | None):
             raise InvalidInput("must be a date and time", field="price_start")

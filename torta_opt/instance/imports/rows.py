@@ -13,6 +13,7 @@ Progress = Callable[[int, int], None]  # (bytes or windows done, all of them)
 
 MAX_TOKENS = 10_000_000  # above the longest context window on offer
 NAMED_BAD_ROWS = 5  # of the bad rows, this many are named
+NAMED_UNUSED = 40  # and of the columns that are not used, this many
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +87,9 @@ class Tally:
         return self.models.setdefault(name, len(self.models))
 
     def leave_out(self, titles: Iterable[str]) -> None:
-        """Remember columns that are not used, each once."""
-        shown = (title.strip()[:40] for title in titles)
-        self.unused += [title for title in dict.fromkeys(shown) if title not in self.unused]
+        """Remember columns that are not used, each once, and not more than anyone would read."""
+        shown = filter(None, (title.strip()[:40] for title in titles))
+        self.unused = list(dict.fromkeys([*self.unused, *shown]))[:NAMED_UNUSED]
 
     def absorb(self, other: Tally, file: str) -> None:
         """Add the account of one file among several."""
