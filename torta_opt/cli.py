@@ -322,6 +322,7 @@ def bound(
         "value": proved.value,
         "source": proved.source,
         "certified": proved.certified,
+        "certified_value": proved.certified_value,
         "seconds": proved.seconds,
         "costs": proved.costs,
         "output": output,
@@ -332,7 +333,10 @@ def bound(
     proof = "certified" if proved.certified else "not certified"
     unit = _unit(problem, weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
-    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
+    beside = "" if proved.beside is None else f"; certified is {proved.beside.value:.10g} {unit}"
+    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof}){beside}")
+    if output is not None and proved.beside is not None and proved.why:
+        _say(f"{output} holds what is certified, {proved.beside.value:.10g} {unit}")
 
 
 @app.command()
