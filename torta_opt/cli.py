@@ -367,7 +367,7 @@ def gap(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """How far schedules are from the best possible one, at most."""
+    """How far schedules are from the best possible one, at most and at least."""
     from torta_opt import api
 
     if schedule and len(instances) > 1:

@@ -110,7 +110,7 @@ def test_gap_tables_say_what_is_known_from_both_sides() -> None:
         "The best schedule costs 48.000 to 93.000 $: worse could save 32.61 % to 65.22 % of its "
         "cost, mine at most 48.39 %." in shown
     )
-    assert "To know more: --bound milp, or clairvoyant among --policies." in shown
+    assert "To know more: --bound milp --time-limit 300, or clairvoyant among --policies." in shown
 
 
 def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:

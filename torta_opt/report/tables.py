@@ -272,8 +272,8 @@ def _hints(report: GapReport) -> Iterator[Text]:
     """How to narrow what is known, from above and from below."""
     ways = []
     if report.bound.stronger:
-        again = report.bound.stronger == report.bound.source
-        ways.append(f"--bound {report.bound.stronger}{' with more time' if again else ''}")
+        limit = " --time-limit 300" if report.bound.stronger == "milp" else ""  # it may not end
+        ways.append(f"--bound {report.bound.stronger}{limit}")
     if report.cheaper:
         ways.append(f"{report.cheaper} among --policies")
     if ways:
