@@ -59,6 +59,19 @@ def test_written_and_checked(
     assert torta("verify", file, path)[1].rstrip().endswith(f"{proved['value']:.10g}")
 
 
+def test_a_file_of_the_default_can_always_be_checked(torta: Torta, tmp_path: Path) -> None:
+    """``auto`` may go beyond what is certified: the file holds what is, and the command says so."""
+    instance, path = tmp_path / "i.json", tmp_path / "b.json"
+    save_instance(generate("small/loading"), instance)
+    code, out, err = torta("bound", instance, "-o", path, "--json")
+    proved = json.loads(out)
+    assert (code, proved["source"], proved["certified"]) == (0, "milp", False)
+    assert "holds what is certified" in err
+    code, out, _ = torta("verify", instance, path, "--json")
+    assert (code, json.loads(out)["bound"]) == (0, proved["certified_value"])
+    assert proved["certified_value"] < proved["value"]
+
+
 def test_of_slots_and_of_weights(torta: Torta, file: Path, tmp_path: Path) -> None:
     path = tmp_path / "b.json"
     where = ("--slots", "1:4", "--weights", "x2")

@@ -390,12 +390,17 @@ class TestProgram:
 
 class TestGap:
     CONTRACT = ("instance", "floor", "bound", "results")
+    BOUND = ("value", "source", "certified", "certified_value", "seconds", "why", "stronger")
     RESULT = (
         "policy",
         "cost",
         "gap",
+        "gap_at_least",
         "avoidable_gap",
         "feasible",
+        "violations",
+        "violations_by_rule",
+        "problems",
         "seconds",
         "costs",
         "metrics",
@@ -416,7 +421,7 @@ class TestGap:
         assert answer.code == 0
         report = answer.document
         assert tuple(report) == self.CONTRACT
-        assert tuple(report["bound"]) == ("value", "source", "certified", "seconds")
+        assert tuple(report["bound"]) == self.BOUND
         (result,) = report["results"]
         assert tuple(result) == self.RESULT
         assert set(self.METRICS) <= set(result["metrics"])

@@ -26,6 +26,7 @@ LAYERS = [
     "policies",
     "learning",
     "placement",
+    "arguments",
     "api",
     "report",
     "cli",

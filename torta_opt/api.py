@@ -6,10 +6,12 @@
 Every schedule, ours or a user's, passes the verifier and the evaluator before a number is given.
 
     gap           = (cost − bound) / |cost|           None if the cost is 0
+    gap at least  = (cost − cheapest) / |cost|        likewise; of the cheapest schedule in the run
     avoidable gap = (cost − bound) / (cost − floor)   None if the cost is the floor
 
-The two stand side by side: most of a cost is unavoidable, and a small gap can hide all of the part
-that is not.
+The distance to the best possible schedule lies between the second and the first: a weak bound makes
+the gap large, whatever the schedule is worth. The avoidable gap stands beside, since most of a cost
+is unavoidable, and a small gap can hide all of the part that is not.
 """
 
 from __future__ import annotations
@@ -123,8 +125,11 @@ class Result:
 class GapResult:
     """One schedule against the bound; everything that needs a cost is None if it breaks rules.
 
-    schedule   None if the policy failed: then the verification says why
-    broken     names of the user's constraints that it breaks
+    schedule       None if the policy failed: then the verification says why
+    gap            how far it is from the best possible schedule, at most
+    gap_at_least   how far it is for certain: from the cheapest schedule that was verified in the
+                   same run; None outside of a report
+    broken         names of the user's constraints that it breaks
     """
 
     policy: str
@@ -135,10 +140,22 @@ class GapResult:
     avoidable_gap: float | None
     seconds: float | None
     broken: tuple[str, ...] = ()
+    gap_at_least: float | None = None
 
     @property
     def feasible(self) -> bool:
         return self.verification.ok and not self.broken
+
+    @property
+    def violations(self) -> dict[str, int]:
+        """How often each rule is broken; a user's constraint counts once."""
+        return {**self.verification.counts, **dict.fromkeys(self.broken, 1)}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each violation that is described, the first ones of each rule."""
+        rules = (f"{each.rule}: {each.message}" for each in self.verification.violations)
+        return (*rules, *(f"{name}: the constraint is not kept" for name in self.broken))
 
     def raise_if_infeasible(self) -> None:
         """VerificationFailed that says which rule or constraint is broken."""
@@ -157,8 +174,12 @@ class GapResult:
             "policy": self.policy,
             "cost": self.cost,
             "gap": self.gap,
+            "gap_at_least": self.gap_at_least,
             "avoidable_gap": self.avoidable_gap,
             "feasible": self.feasible,
+            "violations": sum(self.violations.values()),
+            "violations_by_rule": self.violations,
+            "problems": list(self.problems),
             "seconds": self.seconds,
             "costs": {} if self.evaluation is None else self.evaluation.costs,
             "metrics": {} if self.evaluation is None else self.evaluation.metrics,
@@ -173,10 +194,12 @@ class GapResult:
 
 @dataclass(frozen=True, eq=False)
 class GapReport:
-    """How far schedules of one instance are from the best possible one, at most.
+    """How far schedules of one instance are from the best possible one, at most and at least.
 
     sensitivity   the same at other weights, by their names as ``reweighted`` takes them
     left_out      methods that nobody asked for by name and that found nothing: name → why
+    cheaper       the method that may find a cheaper schedule; empty if one that knows the whole
+                  horizon took part
     """
 
     instance: str
@@ -186,10 +209,16 @@ class GapReport:
     status: str = DONE
     sensitivity: dict[str, GapReport] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    cheaper: str = ""
 
     @property
     def feasible(self) -> bool:
         return all(result.feasible for result in self.results)
+
+    @property
+    def cheapest(self) -> GapResult | None:
+        """The schedule of least cost among those that keep every rule; None if there is none."""
+        return _cheapest(self.results)
 
     def to_document(self) -> dict[str, Any]:
         document = {
@@ -199,7 +228,10 @@ class GapReport:
                 "value": self.bound.value,
                 "source": self.bound.source,
                 "certified": self.bound.certified,
+                "certified_value": self.bound.certified_value,
                 "seconds": self.bound.seconds,
+                "why": self.bound.why or None,
+                "stronger": self.bound.stronger or None,
             },
             "results": [result.to_document() for result in self.results],
         }
@@ -302,7 +334,8 @@ def bound(
 ) -> BoundResult:
     """A number that no schedule of ``instance`` can beat; ``bounds.registry`` lists the methods.
 
-    ``auto`` is the linear relaxation where that takes seconds, else the merged one. With a user's
+    ``auto`` is the linear relaxation where that takes seconds, else the merged one; where servers
+    are few and the instance small, branch and bound goes on from there. With a user's
     ``constraints`` the number holds for schedules that keep them.
     """
     arguments.check_bound_call(instance, method, limits, constraints, solver_watch)
@@ -384,7 +417,7 @@ def gap(
                 reweighted(instance, weights),
                 policies,
                 schedules,
-                jury.proved.source,
+                bound_method if proved is None else proved.source,
                 seed,
                 watch,
                 limits=limits,
@@ -396,8 +429,42 @@ def gap(
     except KeyboardInterrupt:
         status = INTERRUPTED
     return GapReport(
-        instance.name, jury.least, jury.proved, tuple(results), status, others, left_out
+        instance.name,
+        jury.least,
+        jury.proved,
+        _from_below(results),
+        status,
+        others,
+        left_out,
+        _offline_method(instance, results),
     )
+
+
+def _offline_method(instance: Instance, results: Sequence[GapResult]) -> str:
+    """A method that knows the whole horizon, if none is among the results."""
+    known = (OPTIMAL,) if is_placement(instance) else tuple(OFFLINE)
+    return "" if any(each.policy in known for each in results) else known[0]
+
+
+def _cheapest(results: Sequence[GapResult]) -> GapResult | None:
+    priced = [each for each in results if each.feasible and each.cost is not None]
+    return min(priced, key=lambda each: each.cost, default=None)
+
+
+def _from_below(results: Sequence[GapResult]) -> tuple[GapResult, ...]:
+    """The results with what the cheapest of them says about the others."""
+    cheapest = _cheapest(results)
+    if cheapest is None:
+        return tuple(results)
+    return tuple(_held_against(each, cheapest) for each in results)
+
+
+def _held_against(result: GapResult, cheapest: GapResult) -> GapResult:
+    """Rounding puts no distance that is certain above the one that is possible."""
+    if not result.feasible or not result.cost or result.gap is None:
+        return result
+    certain = (result.cost - cheapest.cost) / abs(result.cost)
+    return dataclasses.replace(result, gap_at_least=min(certain, result.gap))
 
 
 class _Jury:

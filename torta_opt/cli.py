@@ -345,6 +345,7 @@ def bound(
         "value": proved.value,
         "source": proved.source,
         "certified": proved.certified,
+        "certified_value": proved.certified_value,
         "seconds": proved.seconds,
         "costs": proved.costs,
         "output": output,
@@ -355,7 +356,10 @@ def bound(
     proof = "certified" if proved.certified else "not certified"
     unit = _unit(problem, weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
-    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
+    beside = "" if proved.beside is None else f"; certified is {proved.beside.value:.10g} {unit}"
+    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof}){beside}")
+    if output is not None and proved.beside is not None and proved.why:
+        _say(f"{output} holds what is certified, {proved.beside.value:.10g} {unit}")
 
 
 @app.command()
@@ -386,7 +390,7 @@ def gap(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """How far schedules are from the best possible one, at most."""
+    """How far schedules are from the best possible one, at most and at least."""
     from torta_opt import api
 
     if schedule and len(instances) > 1:

@@ -127,6 +127,7 @@ def bound(
         costs=costs if source == "floor" else {},
         interrupted=interrupted,
         proof=proof,
+        stronger="tree" if source in ("floor", "combinatorial") else "",
     )
 
 
