@@ -201,13 +201,17 @@ def _may_begin_a_row(line: bytes) -> bool:
 
 def _parsed_row(line: bytes) -> Row:
     """A row of either kind. Raises ValueError, KeyError, TypeError or RecursionError."""
-    row = json.loads(line, parse_constant=_refuse)
-    _key(row)
+    row = json.loads(line, parse_constant=_finite)
+    hash(_key(row))
+    number = row["value"] if _is_bound(row) else row.get("cost")
+    if number is not None:
+        _finite(number)
     return row
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+def _finite(number: Any) -> None:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number} is no number of JSON")
 
 
 def _truncate(path: Path, size: int) -> None:
@@ -295,7 +299,6 @@ def _is_bound(row: Row) -> bool:
 def _key(row: Row) -> Key:
     """What a row is known by; KeyError or TypeError if it is no row of ours."""
     if _is_bound(row):
-        float(row["value"])
         return row["sha256"], row["bound"], row["version"]
     return row["sha256"], row["policy"], row["seed"], row["version"]
 
