@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +118,22 @@ class Results:
         values = self.values(study, topology, policy, metric)
         return float(np.mean(list(values.values()))) if values else float("nan")
 
-    def ratio(self, study: str, topology: str, policy: str, against: str, metric: str) -> Interval:
-        """Mean over common seeds of a ratio of the two policies' values."""
+    def ratio(
+        self,
+        study: str,
+        topology: str,
+        policy: str,
+        against: str,
+        metric: str,
+        base: str | None = None,
+    ) -> Interval:
+        """Mean over the instances of both of the ratio of the two policies' values.
+
+        ``base`` names the study with the runs of ``against``, where that is another one. Every seed
+        is an instance of its own, on which a policy ran once.
+        """
         above = self.values(study, topology, policy, metric)
-        below = self.values(study, topology, against, metric)
+        below = self.values(base or study, topology, against, metric)
         return interval([above[s] / below[s] for s in sorted(above) if below.get(s)])
 
     def seeds(self, study: str, topology: str, policy: str) -> int:
@@ -203,7 +215,9 @@ Eq. (6).
 Seeds are those of `torta-opt generate paper/<topology> --seed`: everything random in an instance,
 its fleet included. Open values were chosen on **seed 0 of Abilene alone**, the same for all
 policies where they share them. The page shows seeds 1 and up: {seeds} a topology in the main
-tables, fewer where a table says so. Brackets are 95 % intervals over seeds (Student's t)."""
+tables, fewer where a table says so. Every seed is an instance of its own, and each policy ran once
+on it: brackets are 95 % intervals over these instances (Student's t) of ratios taken instance by
+instance."""
 
 
 def _in_short(results: Results, torta: str) -> str:
@@ -264,7 +278,7 @@ def _in_short(results: Results, torta: str) -> str:
         f"costs least, costs {greedy[0]:.2f} (Abilene) and {greedy[1]:.2f} (Cost2) of TORTA."
     )
     count = results.seeds("ablation", "abilene", "torta_ot")
-    lines.append(f"- The last four lines rest on {count} seed(s), the others on all.")
+    lines.append(f"- The last four lines rest on {count} instance(s), the others on all.")
     return "## In short\n\n" + "\n".join(lines)
 
 
@@ -337,10 +351,7 @@ def _differences(results: Results, torta: str) -> str:
     every = (torta, *BASELINES)
     able = results.ratio("ablation", "abilene", "torta_ot:rule=all", "torta_ot", "energy_usd")
     turn = "torta:plan=target:micro=round_robin"
-    by_turn = results.ratio("ablation", "abilene", turn, "skylb", "response_mean_s")
-    if not by_turn.count:
-        own = results.mean("ablation", "abilene", turn, "response_mean_s")
-        by_turn = interval([own / results.mean("main", "abilene", "skylb", "response_mean_s")])
+    by_turn = results.ratio("ablation", "abilene", turn, "skylb", "response_mean_s", base="main")
     return f"""## Where they differ, and why
 
 - **Response** is inference here ({ratio("inference_mean_s")} of SkyLB's), much less so in the
@@ -353,7 +364,7 @@ def _differences(results: Results, torta: str) -> str:
   and {means("network_mean_s", "round_robin", scale=1000, digits=1)} ms under RR, next to
   inference of {means("inference_mean_s", *every, digits=0)} s. Where requests go hardly matters
   to response; which server type takes them does. With servers taken by turn instead of by score
-  TORTA's response is {by_turn.mean:.2f} of SkyLB's on Abilene.
+  TORTA's response is {_between(by_turn, 2)} of SkyLB's on Abilene ({by_turn.count} instances).
 - **SDIB before SkyLB**: the rule of the paper's SDIB is not published, and ours is another
   reading. It keeps what it can in its region and balances the rest.
 - **Power** ratios to SkyLB are {ratio("energy_usd")}, of rent, which follows the time that
@@ -396,17 +407,17 @@ def _accuracy(results: Results) -> str:
     head = ("accuracy (12)", "response, s", "wait, s", "inference, s", "expired, %", "cost, $")
     worse = [f"{a:g}" for a, over in zip(ACCURACIES, crossing, strict=True) if over]
     verdict = (
-        f"SkyLB's mean response on the same seeds, {level:.2f} s, is exceeded at accuracy "
+        f"SkyLB's mean response on the same instances, {level:.2f} s, is exceeded at accuracy "
         f"{', '.join(worse)}: there is a crossing, as published."
         if worse
-        else f"SkyLB's mean response on the same seeds is {level:.2f} s and is never reached: no "
-        "crossing. A wrong forecast starts too many servers or too few; the requests themselves "
+        else f"SkyLB's mean response on the same instances is {level:.2f} s and is never reached: "
+        "no crossing. A wrong forecast starts too many servers or too few; the requests themselves "
         "are seen before they are routed."
     )
     return f"""## Prediction accuracy
 
-Abilene, {len(seeds)} seed(s), the true arrivals of the next slot times 1 ± s such that Eq. (12) is
-as chosen (at 0.1, where s exceeds 1, always plus). The paper's Fig. 12 crosses SkyLB below 0.5.
+Abilene, {len(seeds)} instance(s), the true arrivals of the next slot times 1 ± s such that Eq. (12)
+is as chosen (at 0.1, where s exceeds 1, always plus). The paper's Fig. 12 crosses SkyLB below 0.5.
 
 {_table(head, lines)}
 
@@ -434,7 +445,7 @@ def _disturbed(results: Results, torta: str) -> str:
             )
         count = results.seeds(study, "abilene", torta)
         head = (
-            f"{study}, {count} seed(s)",
+            f"{study}, {count} instance(s)",
             "response, s",
             "wait, s",
             "p99, s",
@@ -442,10 +453,11 @@ def _disturbed(results: Results, torta: str) -> str:
             "cost, $",
         )
         parts.append(_table(head, lines))
-    wait = results.ratio("surge", "abilene", torta, "skylb", "wait_mean_s").mean
+    wait = results.ratio("surge", "abilene", torta, "skylb", "wait_mean_s")
+    doubt = "" if wait.low > 1 or wait.high < 1 else ", which leaves open who waits longer"
     parts.append(
-        f"TORTA's mean wait under surges is {wait:.1f} times SkyLB's: its plan splits requests by "
-        "shares and does not ask which region has room left."
+        f"TORTA's mean wait under surges is {_between(wait, 1)} times SkyLB's{doubt}. Its plan "
+        "splits requests by shares and does not ask which region has room left."
     )
     return "\n\n".join(parts)
 
@@ -468,30 +480,26 @@ def _ablations(results: Results) -> str:
         head += [f"cost, {topology}", "response, s", "switches"]
     return f"""## Ablations, which the paper lacks
 
-Cost as a ratio to `torta_ot` on the same instance, {count} seed(s) on Abilene. Gains of
+Cost as a ratio to `torta_ot` on the same instance, {count} instance(s) on Abilene. Gains of
 reinforcement learning would have to show against the rows of smoothing.
 
 {_table(head, lines)}"""
 
 
 def _sensitivity(results: Results) -> str:
-    base: Callable[[str], dict[int, float]] = lambda metric: results.values(  # noqa: E731
-        "ablation", "abilene", "torta_ot", metric
-    )
     lines = []
     for value in OPEN:
         policy = f"torta_ot:{value}"
         line = [f"`{value}`"]
         for metric in ("cost", "response_mean_s", "energy_usd", "overhead_usd", "load_balance"):
-            found, own = results.values("open", "abilene", policy, metric), base(metric)
-            both = [found[s] / own[s] for s in found if s in own]
-            line.append(_number(float(np.mean(both)) if both else float("nan"), 3))
+            ratio = results.ratio("open", "abilene", policy, "torta_ot", metric, base="ablation")
+            line.append(_between(ratio) if metric == "cost" else _number(ratio.mean, 3))
         lines.append(line)
     count = results.seeds("open", "abilene", f"torta_ot:{OPEN[0]}")
     head = ("changed", "cost", "response", "power", "overhead", "load balance")
     return f"""## Sensitivity to what was chosen
 
-`torta_ot` on Abilene, {count} seed(s), one value changed at a time, as a ratio to the default.
+`torta_ot` on Abilene, {count} instance(s), one value changed at a time, as a ratio to the default.
 
 {_table(head, lines)}"""
 

@@ -29,7 +29,7 @@ from torta_opt.io.writing import descriptor_of, is_special
 if TYPE_CHECKING:
     from torta_opt.api import SolverWatch, Watch
     from torta_opt.instance import Instance
-    from torta_opt.learning.compare import Interval
+    from torta_opt.learning.compare import Row
     from torta_opt.schedule import Schedule
     from torta_opt.solvers import Limits
 
@@ -38,6 +38,7 @@ INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
 PIPED_WIDTH = 100
 MAX_THREADS = 1024  # as in solvers.problem; more end a process, not an option error
 TABLES = "tables"  # the kind of import that reads no trace
+NO_BOUND = "none"  # what compare is told where no gap is wanted
 PLACEMENT = "placement/"  # before the names of block placement presets
 
 app = typer.Typer(
@@ -710,50 +711,93 @@ def compare(
     policies: Annotated[
         str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="seeds 0 to N−1", min=1)] = 1,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="seeds 0 to N−1 of policies that draw lots", min=1)
+    ] = 1,
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME", help="policy to compare with; else the first")
+    ] = None,
+    bound_method: Annotated[
+        str, typer.Option("--bound", metavar="NAME", help="what gaps are to, or none")
+    ] = "auto",
     jobs: Annotated[int, typer.Option(metavar="N", help="runs at once", min=1, max=256)] = 1,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
     """Instances × policies × seeds; started again, it runs only what the table lacks."""
     from torta_opt import api
-    from torta_opt.learning.compare import compare as run_all
-    from torta_opt.learning.compare import raise_if_failed, summary
+    from torta_opt.learning import compare as study
 
     _check_writable(output, *instances)
-    problems = [_cut(api.open_instance(path), slots) for path in instances]
+    names = api.policy_names() if policies is None else _policy_list(policies)
+    names = list(dict.fromkeys(names))
+    if against is not None and against not in names:
+        raise InvalidInput(f"{against!r:.60} is not among the policies", field="--against")
+    steady = [name for name in names if study.runs_once(name)] if seeds > 1 else []
+    _check_bound_name(bound_method)
+    problems = _problems_to_compare(instances, slots)
+    with _watching() as watch:
+        progress = watch and functools.partial(watch, "comparing")
+        rows = study.compare(problems, names, range(seeds), output, jobs, progress)
+        proved: list[Row] = []
+        if bound_method != NO_BOUND:
+            progress = watch and functools.partial(watch, "proving bounds")
+            proved = study.bounds(problems, bound_method, output, jobs, progress)
+            rows = study.with_gaps(rows, proved)
+    unit_of = study.units(problems)
+    count, systems = len(set(unit_of.values())), study.system_count(problems)
+    found = study.comparison(rows, against or names[0], unit_of)
+
+    def table() -> Any:
+        from torta_opt.report.comparison import comparison_tables
+
+        return comparison_tables(found, count, systems, steady, proved)
+
+    document = {
+        "output": output,
+        "runs": len(rows),
+        "instances": count,
+        "systems": systems,
+        "run_once": steady,
+        **found.to_document(),
+        "bounds": proved,
+    }
+    _show(json_, document, table)
+    study.raise_if_failed(rows)
+
+
+def _problems_to_compare(files: Sequence[str], slots: str | None) -> list[Instance]:
+    """Allocation instances; says which of them are not independent of each other."""
+    from torta_opt import api
+    from torta_opt.instance.document import instance_sha256
+    from torta_opt.learning.compare import units
+
+    problems = [_cut(api.open_instance(path), slots) for path in files]
     for problem in problems:
         if api.is_placement(problem):
             raise InvalidInput(f"{problem.name}: goes with allocation instances")
-    names = api.policy_names() if policies is None else _policy_list(policies)
-    with _watching() as watch:
-        progress = watch and functools.partial(watch, "comparing")
-        rows = run_all(problems, names, range(seeds), output, jobs, progress)
-    found = summary(rows)
-
-    def table() -> Any:
-        from torta_opt.report.tables import rows_table
-
-        lines = [(name, f"{each.mean:.6g}", _between(each)) for name, each in found.items()]
-        return rows_table(("policy", "mean cost", "95 %"), lines)
-
-    costs = {
-        name: {
-            "mean": each.mean,
-            "low": each.low if each.count > 1 else None,
-            "high": each.high if each.count > 1 else None,
-            "runs": each.count,
-        }
-        for name, each in found.items()
-    }
-    _show(json_, {"output": output, "runs": len(rows), "cost": costs}, table)
-    raise_if_failed(rows)
+    first: dict[str, str] = {}
+    unit_of = units(problems)
+    for path, problem in zip(files, problems, strict=True):
+        sha256 = instance_sha256(problem)
+        if sha256 in first:
+            _say(f"warning: {path} is the same instance as {first[sha256]}: it counts once")
+            continue
+        alike = next((first[one] for one in first if unit_of[one] == unit_of[sha256]), None)
+        if alike is not None:
+            _say(f"warning: {path} shares demand with {alike}: the two count as one instance")
+        first[sha256] = path
+    return problems
 
 
-def _between(found: Interval) -> str:
-    if found.count < 2:
-        return "one run"
-    return f"{found.low:.6g} to {found.high:.6g}, {found.count} runs"
+def _check_bound_name(name: str) -> None:
+    from torta_opt.bounds.registry import AUTO, METHODS
+
+    known = [*METHODS, AUTO, NO_BOUND]
+    if name not in known:
+        raise InvalidInput(
+            f"{name!r:.60} is not a bound; known: {', '.join(known)}", field="--bound"
+        )
 
 
 @app.command()

@@ -124,3 +124,19 @@ def test_a_checkpoint_of_something_else_is_refused(instance, tmp_path):
     (tmp_path / "net.checkpoint.safetensors").write_bytes(b"x")
     with pytest.raises(InvalidInput, match="is not a checkpoint"):
         train([instance], tmp_path / "net", Task(), FEW, resume=True)
+
+
+def test_the_card_pairs_instances_and_counts_each_once(tmp_path):
+    one, two, three = (uneven(12, seed) for seed in (1, 2, 3))
+    task = Task(episode_slots=4)
+    held_out = train(
+        [one], tmp_path / "net", task, FEW, every=2, held_out=[two, three, two]
+    ).networks.card["held_out"]
+    assert len(held_out["instances"]) == 2
+    for figures in ("cost_ratio_to", "paper_reward_above"):
+        assert set(held_out[figures]) == {"untrained", "smoothed", "target"}
+        for found in held_out[figures].values():
+            assert found["instances"] == 2
+            assert found["low"] <= found["mean"] <= found["high"]
+    rewards, above = held_out["paper_reward"], held_out["paper_reward_above"]["target"]
+    assert above["mean"] == pytest.approx(rewards["learned"] - rewards["target"])

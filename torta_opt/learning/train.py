@@ -17,7 +17,6 @@ import copy
 import dataclasses
 import importlib.util
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256
 from torta_opt.io import InvalidInput
 from torta_opt.io.files import document_bytes, write_bytes
-from torta_opt.learning.compare import interval
+from torta_opt.learning.compare import distinct, interval, units
 from torta_opt.learning.environment import BatchedMacro, Task
 from torta_opt.learning.ppo import Options, Trainer, Watch
 from torta_opt.networks.files import Networks, load_networks, new_networks, save_networks
@@ -209,9 +208,11 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     Beside the learned policy stand the untrained one, the transport target, and its smoothing by
     λ1, the closed form of reward (3). All run under the micro layer they were trained for; where
     reward (3) was learned, which has next to nothing to do with that, under ``torta``'s as it
-    comes. Cost in $ and reward (3), means over instances; and the mean ratio of the learned
-    policy's cost to theirs, with a 95 % interval.
+    comes. Cost in $ and reward (3), means over instances; the mean ratio of the learned policy's
+    cost to theirs, and by how much its reward is above theirs, both paired by instance, with 95 %
+    intervals over instances. An instance given twice counts once (``compare.units``).
     """
+    instances = list(distinct(instances).values())
     networks = load_networks(stem)
     policy, weight, start = networks.policy, task.smooth_weight, networks.card["smoothing"]
     micro = task.micro if task.reward == "cost" else {}
@@ -224,15 +225,18 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     }
     costs, rewards = {}, {}
     for name, act in acts.items():
-        costs[name], rewards[name] = measure(env, act)
+        cost, reward = measure(env, act)
+        costs[name], rewards[name] = _by_unit(cost, instances), _by_unit(reward, instances)
+    others = [name for name in acts if name != "learned"]
     networks.card["held_out"] = {
         "instances": [[each.name, instance_sha256(each)] for each in instances],
         "cost_usd": {name: float(found.mean()) for name, found in costs.items()},
         "paper_reward": {name: float(found.mean()) for name, found in rewards.items()},
         "cost_ratio_to": {
-            name: _finite(dataclasses.asdict(interval((costs["learned"] / costs[name]).tolist())))
-            for name in costs
-            if name != "learned"
+            name: interval(costs["learned"] / costs[name]).to_document() for name in others
+        },
+        "paper_reward_above": {
+            name: interval(rewards["learned"] - rewards[name]).to_document() for name in others
         },
     }
     path = stem.with_name(stem.name + ".json")
@@ -240,9 +244,12 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     return networks
 
 
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    """One instance has no interval: null in a card."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+def _by_unit(values: np.ndarray, instances: Sequence[Instance]) -> np.ndarray:
+    """``values``, one an instance, as means over those that count as one (``compare.units``)."""
+    found: dict[str, list[float]] = {}
+    for unit, value in zip(units(instances).values(), values, strict=True):
+        found.setdefault(unit, []).append(float(value))
+    return np.array([np.mean(each) for each in found.values()])
 
 
 @torch.no_grad()
