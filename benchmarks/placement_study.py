@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from torta_opt.io import Infeasible
+from torta_opt.learning.compare import Interval, interval
 from torta_opt.placement import door
 from torta_opt.placement.cg_bprr import cg_bprr
 from torta_opt.placement.data import DELAY_SETTINGS, PlacementInstance, PlacementSchedule
@@ -98,18 +99,51 @@ LOADED: dict[str, Maker] = {
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean and standard deviation over seeds."""
+    """Values of draws, an instance each; shown as mean and standard deviation over draws."""
 
-    mean: float
-    spread: float
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values))
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.spread:.2f}"
+        spread = float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
+        return f"{self.mean:.2f} ± {spread:.2f}"
 
 
 def mean_of(values: Iterable[float]) -> Mean:
-    array = np.array(list(values), float)
-    return Mean(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0)
+    return Mean(tuple(map(float, values)))
+
+
+def share(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
+    """Mean over settings of a ratio of means over draws, (above, below), with its 95 % interval.
+
+    The unit is the draw: in a ratio r of means, draw i moves r by (above_i − r·below_i)/(n·mean
+    below) to first order, and draws of the same number are the same servers in every setting. So
+    the interval is Student's t over the draws of the mean of these over settings.
+    """
+    ratios = [float(above.mean() / below.mean()) for above, below in parts]
+    moved = [
+        (above - ratio * below) / below.mean()
+        for (above, below), ratio in zip(parts, ratios, strict=True)
+    ]
+    value, noise = float(np.mean(ratios)), interval(np.mean(moved, axis=0))
+    return Interval(value, value + noise.low, value + noise.high, noise.count)
+
+
+def reduction(before: Mean, after: Mean) -> Interval:
+    """By which share the mean falls, paired by draw."""
+    old, new = np.array(before.values), np.array(after.values)
+    return share([(old - new, old)])
+
+
+def shown(found: Interval, mark: str = "") -> str:
+    """With its interval, where it has one that is more than a point."""
+    value = f"{mark}{found.mean:.0%}{mark}"
+    if found.count < 2 or found.high - found.low < 1e-9:
+        return value
+    return f"{value} [{found.low:.0%}, {found.high:.0%}]"
 
 
 def drawn(network: str, seed: int, rate: float, tokens: int, memory: str) -> PlacementInstance:
@@ -130,10 +164,6 @@ def token_s(instance: PlacementInstance, make: Maker, seed: int, setting: str, l
     return run_in_turn(instance, make(instance, seed), arrivals, fixed).token_mean_s
 
 
-def reduction(before: float, after: float) -> str:
-    return f"{1 - after / before:.0%}"
-
-
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
@@ -152,7 +182,7 @@ class Comparison:
     def left(self, network: str, setting: str, memory: str = "test") -> tuple[float, float]:
         """Least and largest reduction over the four settings of a network."""
         shares = [
-            1 - own.mean / petals.mean
+            reduction(petals, own).mean
             for (mem, net, _, _, delays), (petals, own) in self.runs.items()
             if (mem, net, delays) == (memory, network, setting)
         ]
@@ -185,10 +215,10 @@ def compare(seeds: int) -> Comparison:
 def comparison_table(found: Comparison, memory: str) -> str:
     rows = []
     for (network, rate, tokens), (petals, own) in PUBLISHED.items():
-        row = [NAMES[network], rate, tokens, petals, own, reduction(petals, own)]
+        row = [NAMES[network], rate, tokens, petals, own, f"{1 - own / petals:.0%}"]
         for setting in DELAY_SETTINGS:
             ours = found.runs[memory, network, rate, tokens, setting]
-            row += [ours[0], ours[1], f"**{reduction(ours[0].mean, ours[1].mean)}**"]
+            row += [ours[0], ours[1], shown(reduction(*ours), "**")]
         rows.append(row)
     return table(
         (
@@ -209,7 +239,7 @@ def comparison_table(found: Comparison, memory: str) -> str:
     )
 
 
-def ingredients(seeds: int) -> tuple[str, dict[str, float]]:
+def ingredients(seeds: int) -> tuple[str, dict[str, Interval]]:
     """Zero delays, 128 tokens: the table, and the mean share of the gain by ingredient."""
     settings = [(network, rate) for network in SERVERS for rate in (0.1, 0.5)]
     values: dict[str, list[Mean]] = {name: [] for name in INGREDIENTS}
@@ -221,20 +251,19 @@ def ingredients(seeds: int) -> tuple[str, dict[str, float]]:
                     for seed in range(seeds)
                 )
             )
-    petals, own = values["PETALS"], values["CG-BP and WS-RR (proposed)"]
+    arrays = {name: [np.array(mean.values) for mean in means] for name, means in values.items()}
+    petals, own = arrays["PETALS"], arrays["CG-BP and WS-RR (proposed)"]
     shares = {
-        name: float(
-            np.mean(
-                [
-                    (worst.mean - mean.mean) / (worst.mean - best.mean)
-                    for worst, mean, best in zip(petals, means, own, strict=True)
-                ]
-            )
+        name: share(
+            [
+                (worst - mean, worst - best)
+                for worst, mean, best in zip(petals, means, own, strict=True)
+            ]
         )
-        for name, means in values.items()
+        for name, means in arrays.items()
     }
     titles = [f"{NAMES[network]}, {rate} /s" for network, rate in settings]
-    rows = [(name, *means, f"{shares[name]:.0%}") for name, means in values.items()]
+    rows = [(name, *means, shown(shares[name])) for name, means in values.items()]
     return table(("zero delays, s per token", *titles, "share of the gain"), rows), shares
 
 
@@ -401,19 +430,24 @@ torta-opt simulate abovenet.json.gz --method ws_rr --requests 1000 --rate 0.5
 - With zero delays, the reduction is {span("abovenet", "zero")} on AboveNet and
   {span("bellcanada", "zero")} on BellCanada.
 - Of the reduction with zero delays, the order in which servers join (fast ones first) alone
-  explains {shares["Opt Order: CG-BP's joining order"]:.0%}. CG-BP's number of blocks alone
-  explains {shares["Opt Number: CG-BP's number of blocks"]:.0%}, better routing alone
-  {shares["Opt RR: the cheapest route for each request"]:.0%}, and PETALS's own rebalancing
-  {shares["PETALS, rebalanced"]:.0%}. A negative share means slower than plain PETALS.
+  explains {shown(shares["Opt Order: CG-BP's joining order"])}. CG-BP's number of blocks alone
+  explains {shown(shares["Opt Number: CG-BP's number of blocks"])}, better routing alone
+  {shown(shares["Opt RR: the cheapest route for each request"])}, and PETALS's own rebalancing
+  {shown(shares["PETALS, rebalanced"])}. A negative share means slower than plain
+  PETALS. If an interval contains 0, the sign of the effect is open.
+
+Brackets are 95 % intervals over draws, with the methods paired by draw (Student's t of what each
+draw adds to a ratio of means). Draws are independent of each other. The settings of a network are
+not, because they share their draws.
 
 ## Published results and ours
 
 The tables show mean seconds per token over all tokens (mean ± standard deviation over {seeds}
-seeds). A run has {REQUESTS} requests of BLOOM-176B with 20 input tokens and Poisson arrivals.
+draws). A run has {REQUESTS} requests of BLOOM-176B with 20 input tokens and Poisson arrivals.
 There are {SERVERS["abovenet"]} servers on AboveNet and {SERVERS["bellcanada"]} on BellCanada; a
-fifth of them are A100s, the others MIG slices. A seed draws the client, the servers, the arrivals
-and the order in which PETALS's servers join. The published figures are of a single draw, which
-the paper does not specify. The first table uses the server memory of the authors' test script
+fifth of them are A100s, the others MIG slices. A draw determines the client, the servers, the
+arrivals and the order in which PETALS's servers join. The published figures are of a single draw,
+which the paper does not specify. The first table uses the server memory of the authors' test script
 (79.13 and 8.2 GB):
 
 {comparison_table(found, "test")}
@@ -425,9 +459,9 @@ The second table uses the server memory of their sweeps (86.13 and 9.1 GB):
 ## Which ingredient carries it
 
 All runs use zero delays, the memory of the test script and 128 tokens. The last column is the
-mean share of the difference between PETALS and the proposed method. The number of requests for
-which CG-BP plans follows from the arrival rate. *Opt Number* here is PETALS with CG-BP's number
-of blocks; a script of the authors overwrites these numbers before it uses them.
+mean share of the difference between PETALS and the proposed method, over the four settings. The
+number of requests for which CG-BP plans follows from the arrival rate. *Opt Number* here is PETALS
+with CG-BP's number of blocks; a script of the authors overwrites these numbers before it uses them.
 
 {ingredient_table}
 

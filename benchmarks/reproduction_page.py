@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +118,22 @@ class Results:
         values = self.values(study, topology, policy, metric)
         return float(np.mean(list(values.values()))) if values else float("nan")
 
-    def ratio(self, study: str, topology: str, policy: str, against: str, metric: str) -> Interval:
-        """Mean over common seeds of a ratio of the two policies' values."""
+    def ratio(
+        self,
+        study: str,
+        topology: str,
+        policy: str,
+        against: str,
+        metric: str,
+        base: str | None = None,
+    ) -> Interval:
+        """Mean over the instances of both of the ratio of the two policies' values.
+
+        ``base`` names the study with the runs of ``against``, where that is another one. Every seed
+        is an instance of its own, on which a policy ran once.
+        """
         above = self.values(study, topology, policy, metric)
-        below = self.values(study, topology, against, metric)
+        below = self.values(base or study, topology, against, metric)
         return interval([above[s] / below[s] for s in sorted(above) if below.get(s)])
 
     def seeds(self, study: str, topology: str, policy: str) -> int:
@@ -201,8 +213,9 @@ activation rule, Eq. (6). Terms are in the [glossary](glossary.md).
 A seed is that of `torta-opt generate paper/<topology> --seed`. It determines everything random in
 an instance, including the fleet. Values that the paper leaves open were chosen on **seed 0 of
 Abilene alone**, and policies that share such a value use the same one. The page shows seeds 1 and
-up: {seeds} per topology in the main tables, fewer where a table says so. Brackets are 95 %
-intervals over seeds (Student's t)."""
+up: {seeds} per topology in the main tables, fewer where a table says so. Each seed gives a separate
+instance, on which each policy ran once: brackets are 95 % intervals over these instances (Student's
+t) of ratios taken instance by instance."""
 
 
 def _in_short(results: Results, torta: str) -> str:
@@ -266,7 +279,7 @@ def _in_short(results: Results, torta: str) -> str:
         "that of TORTA."
     )
     count = results.seeds("ablation", "abilene", "torta_ot")
-    lines.append(f"- The last four results rest on {count} seed(s), the others on all seeds.")
+    lines.append(f"- The last four results rest on {count} instance(s), the others on all.")
     return "## In short\n\n" + "\n".join(lines)
 
 
@@ -343,10 +356,7 @@ def _differences(results: Results, torta: str) -> str:
     every = (torta, *BASELINES)
     able = results.ratio("ablation", "abilene", "torta_ot:rule=all", "torta_ot", "energy_usd")
     turn = "torta:plan=target:micro=round_robin"
-    by_turn = results.ratio("ablation", "abilene", turn, "skylb", "response_mean_s")
-    if not by_turn.count:
-        own = results.mean("ablation", "abilene", turn, "response_mean_s")
-        by_turn = interval([own / results.mean("main", "abilene", "skylb", "response_mean_s")])
+    by_turn = results.ratio("ablation", "abilene", turn, "skylb", "response_mean_s", base="main")
     return f"""## Where they differ, and why
 
 - **Response.** Here responses differ because inference differs ({ratio("inference_mean_s")} times
@@ -360,7 +370,8 @@ def _differences(results: Results, torta: str) -> str:
   and {means("network_mean_s", "round_robin", scale=1000, digits=1)} ms under RR, compared with
   inference of {means("inference_mean_s", *every, digits=0)} s. The region hardly affects the
   response of a request; the server type does. If servers take turns instead of being chosen by
-  score, TORTA's response is {by_turn.mean:.2f} times SkyLB's on Abilene.
+  score, TORTA's response is {_between(by_turn, 2)} times SkyLB's on Abilene ({by_turn.count}
+  instances).
 - **SDIB before SkyLB.** The paper does not publish the rule of its SDIB, and ours may differ. Ours
   keeps requests in their own region if possible and balances the others.
 - **Power** ratios to SkyLB are {ratio("energy_usd")}. Those of rent, which follows the time that
@@ -403,18 +414,18 @@ def _accuracy(results: Results) -> str:
     head = ("accuracy (12)", "response, s", "wait, s", "inference, s", "expired, %", "cost, $")
     worse = [f"{a:g}" for a, over in zip(ACCURACIES, crossing, strict=True) if over]
     verdict = (
-        f"TORTA's response exceeds SkyLB's mean response on the same seeds, {level:.2f} s, at "
+        f"TORTA's response exceeds SkyLB's mean response on the same instances, {level:.2f} s, at "
         f"accuracies of {', '.join(worse)}. So the curves cross, as published."
         if worse
-        else f"SkyLB's mean response on the same seeds is {level:.2f} s. TORTA's response is never "
-        "above it, so the curves do not cross. A wrong forecast starts too many servers or too "
-        "few; the requests themselves are known before they are routed."
+        else f"SkyLB's mean response on the same instances is {level:.2f} s. TORTA's response is "
+        "never above it, so the curves do not cross. A wrong forecast starts too many servers or "
+        "too few; the requests themselves are known before they are routed."
     )
     return f"""## Prediction accuracy
 
-The table is for Abilene, {len(seeds)} seed(s). The forecast is the true arrivals of the next slot
-times 1 ± s. s is such that Eq. (12) gives the chosen accuracy; at 0.1 it exceeds 1, and the sign is
-always plus. In the paper's Fig. 12 the curve of TORTA crosses that of SkyLB below 0.5.
+The table is for Abilene, {len(seeds)} instance(s). The forecast is the true arrivals of the next
+slot times 1 ± s. s is such that Eq. (12) gives the chosen accuracy; at 0.1 it exceeds 1, and the
+sign is always plus. In the paper's Fig. 12 the curve of TORTA crosses that of SkyLB below 0.5.
 
 {_table(head, lines)}
 
@@ -443,7 +454,7 @@ def _disturbed(results: Results, torta: str) -> str:
             )
         count = results.seeds(study, "abilene", torta)
         head = (
-            f"{study}, {count} seed(s)",
+            f"{study}, {count} instance(s)",
             "response, s",
             "wait, s",
             "p99, s",
@@ -451,10 +462,11 @@ def _disturbed(results: Results, torta: str) -> str:
             "cost, $",
         )
         parts.append(_table(head, lines))
-    wait = results.ratio("surge", "abilene", torta, "skylb", "wait_mean_s").mean
+    wait = results.ratio("surge", "abilene", torta, "skylb", "wait_mean_s")
+    doubt = "" if wait.low > 1 or wait.high < 1 else ", which leaves open who waits longer"
     parts.append(
-        f"TORTA's mean wait under surges is {wait:.1f} times SkyLB's, because its plan splits "
-        "requests by shares and ignores which region has room left."
+        f"TORTA's mean wait under surges is {_between(wait, 1)} times SkyLB's{doubt}. Its plan "
+        "splits requests by shares and ignores which region has room left."
     )
     return "\n\n".join(parts)
 
@@ -477,30 +489,27 @@ def _ablations(results: Results) -> str:
         head += [f"cost, {topology}", "response, s", "switches"]
     return f"""## Ablations, which the paper lacks
 
-Costs are ratios to the cost of `torta_ot` on the same instance, with {count} seed(s) on Abilene. A
-gain from reinforcement learning would have to show in comparison with the rows of smoothing.
+Costs are ratios to the cost of `torta_ot` on the same instance, with {count} instance(s) on
+Abilene. A gain from reinforcement learning would have to show in comparison with the rows of
+smoothing.
 
 {_table(head, lines)}"""
 
 
 def _sensitivity(results: Results) -> str:
-    base: Callable[[str], dict[int, float]] = lambda metric: results.values(  # noqa: E731
-        "ablation", "abilene", "torta_ot", metric
-    )
     lines = []
     for value in OPEN:
         policy = f"torta_ot:{value}"
         line = [f"`{value}`"]
         for metric in ("cost", "response_mean_s", "energy_usd", "overhead_usd", "load_balance"):
-            found, own = results.values("open", "abilene", policy, metric), base(metric)
-            both = [found[s] / own[s] for s in found if s in own]
-            line.append(_number(float(np.mean(both)) if both else float("nan"), 3))
+            ratio = results.ratio("open", "abilene", policy, "torta_ot", metric, base="ablation")
+            line.append(_between(ratio) if metric == "cost" else _number(ratio.mean, 3))
         lines.append(line)
     count = results.seeds("open", "abilene", f"torta_ot:{OPEN[0]}")
     head = ("changed", "cost", "response", "power", "overhead", "load balance")
     return f"""## Sensitivity to what was chosen
 
-The table shows `torta_ot` on Abilene, {count} seed(s). In each row one value is changed. All
+The table shows `torta_ot` on Abilene, {count} instance(s). In each row one value is changed. All
 columns are ratios to the default.
 
 {_table(head, lines)}"""

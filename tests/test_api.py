@@ -5,14 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import highspy
 import numpy as np
 import pytest
 from support.plain import make_instance, make_schedule
+from support.second_opinion import by_scip_from_file
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 import torta_opt
 from torta_opt import api
 from torta_opt.bounds.registry import METHODS, BoundMethod, BoundResult, Proof
+from torta_opt.formulations.constraints import UserConstraint
 from torta_opt.instance import Instance, save_instance
 from torta_opt.io import InvalidInput, VerificationFailed
 from torta_opt.schedule import Schedule, evaluate, save_schedule
@@ -115,6 +118,70 @@ class TestGap:
         assert (document["bound"]["source"], document["bound"]["certified"]) == ("half", False)
         assert document["results"][0]["gap"] == 0.5
         assert document["results"][0]["avoidable_gap"] == 46.5 / 90
+
+    def test_what_is_known_from_both_sides(self) -> None:
+        """At most from the bound, at least from the cheapest schedule of the run."""
+        instance, schedule = instance_and_schedule()
+        worse = make_schedule(instance, processing=[(1, 0, 0, 3)])  # all wait a slot: 138
+        report = api.gap(
+            instance, schedules={"worse": worse, "mine": schedule}, proved=proved(48.0)
+        )
+        found = {result.policy: result for result in report.results}
+        assert report.cheapest is found["mine"]
+        assert [found[name].cost for name in ("worse", "mine")] == [138.0, 93.0]
+        assert found["worse"].gap_at_least == (138 - 93) / 138
+        assert found["worse"].gap == (138 - 48) / 138
+        assert found["mine"].gap_at_least == 0.0
+        entries = report.to_document()["results"]
+        assert [entry["gap_at_least"] for entry in entries] == [(138 - 93) / 138, 0.0]
+
+    def test_a_schedule_that_breaks_rules_says_nothing_about_others(self) -> None:
+        instance, schedule = instance_and_schedule()
+        broken = replace(schedule, processing=schedule.processing * 9)
+        report = api.gap(instance, schedules={"bad": broken, "mine": schedule}, proved=proved(48.0))
+        bad, mine = report.results
+        assert (bad.gap_at_least, mine.gap_at_least) == (None, 0.0)
+        assert api.gap(instance, schedules={"bad": broken}, proved=proved(48.0)).cheapest is None
+
+    def test_a_schedule_that_breaks_a_users_constraint_is_no_yardstick(self) -> None:
+        instance, schedule = instance_and_schedule()
+        worse = make_schedule(instance, processing=[(1, 0, 0, 3)])
+        late = UserConstraint("late", lambda *_: None, lambda _, own: own.processing[0].sum())
+        own = {"worse": worse, "mine": schedule}
+        report = api.gap(instance, schedules=own, proved=proved(48.0), constraints=[late])
+        found = {result.policy: result for result in report.results}
+        assert (found["worse"].gap_at_least, found["mine"].gap_at_least) == (0.0, None)
+        entry = found["mine"].to_document()
+        assert (entry["violations"], entry["violations_by_rule"]) == (1, {"late": 1})
+        assert entry["problems"] == ["late: the constraint is not kept"]
+
+    def test_the_document_says_which_rules_are_broken_where_and_how_often(self) -> None:
+        instance, schedule = instance_and_schedule()
+        broken = replace(schedule, processing=schedule.processing * 9)
+        report = api.gap(
+            instance, schedules={"bad": broken, "mine": schedule}, bound_method="floor"
+        )
+        bad, mine = report.to_document()["results"]
+        assert (bad["feasible"], bad["violations"]) == (False, 1)
+        assert bad["violations_by_rule"] == {"queue-empty": 1} == report.results[0].violations
+        assert bad["problems"][0].startswith("queue-empty: slot 0")
+        assert (mine["violations"], mine["violations_by_rule"], mine["problems"]) == (0, {}, [])
+
+    def test_the_certified_value_stands_beside_a_bound_that_is_not(self) -> None:
+        instance = torta_opt.generate("small/loading")
+        found = api.gap(instance, "round_robin").to_document()["bound"]
+        assert (found["source"], found["certified"]) == ("milp", False)
+        assert 0 < found["certified_value"] < found["value"]
+        assert found["why"].startswith("milp within")
+        named = api.gap(instance, "round_robin", bound_method="lp").to_document()["bound"]
+        assert named["certified_value"] == named["value"]
+        assert (named["why"], named["stronger"]) == (None, "milp")
+        floor = api.gap(instance, "round_robin", bound_method="floor").to_document()["bound"]
+        assert (floor["certified_value"], floor["stronger"]) == (None, "lp")
+
+    def test_other_weights_are_measured_in_the_same_way(self) -> None:
+        report = api.gap(torta_opt.generate("small/loading"), "round_robin", sensitivity="x4")
+        assert report.sensitivity["x4"].bound.why
 
     def test_the_document_is_json_whatever_the_instance(self) -> None:
         rng = np.random.default_rng(3)
@@ -228,6 +295,53 @@ class TestReweighted:
         path = tmp_path / "xtra.json"
         path.write_text('{"format": "torta-opt/weights", "version": 1, "reroute_usd": 5}')
         assert api.reweighted(instance, str(path)).system.weights.reroute_usd == 5.0
+
+
+class TestExport:
+    """A file holds the program that the bound is computed over, knapsack rows included."""
+
+    # Of 20 s and of 14 s: 45 s take 2 or 3 whole ones, or one of each.
+    INSTANCE = make_instance(
+        [[[2, 2]], [[1, 3]], [[0, 0]]],
+        weights=WEIGHTS,
+        initial=READY,
+        server_ms=[[20_000, 14_000]],
+        service_s=[[20.0, 14.0]],
+    )
+    # Files hold all digits; a certificate rounds duals to 34 bits, which costs some 1e-8 of the
+    # bound, and solvers keep rows to 1e-7.
+    NEAR = 1e-6
+
+    @staticmethod
+    def by_highs(path: Path) -> float:
+        solver = highspy.Highs()
+        solver.setOptionValue("output_flag", False)
+        assert solver.readModel(str(path)) == highspy.HighsStatus.kOk
+        solver.run()
+        assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+        return float(solver.getInfo().objective_function_value)
+
+    @pytest.mark.parametrize("name", ["p.mps", "p.lp", "p.mps.gz"])
+    def test_the_relaxed_file_is_worth_what_the_bound_is(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / name
+        bound = api.bound(self.INSTANCE, "lp").value
+        size = api.export(self.INSTANCE, path, relaxed=True)
+        assert self.by_highs(path) == pytest.approx(bound, rel=self.NEAR)
+        assert by_scip_from_file(path).objective == pytest.approx(bound, rel=self.NEAR)
+        assert size["knapsack_rows"] > 0
+
+    def test_without_knapsack_rows_it_is_weaker(self, tmp_path: Path) -> None:
+        path = tmp_path / "p.mps"
+        plain = api.export(self.INSTANCE, path, relaxed=True, plain=True)
+        assert self.by_highs(path) < 0.99 * api.bound(self.INSTANCE, "lp").value
+        full = api.export(self.INSTANCE, path, relaxed=True)
+        assert plain["knapsack_rows"] == 0
+        assert full["rows"] == plain["rows"] + full["knapsack_rows"]
+
+    def test_servers_one_by_one_have_them_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "p.mps"
+        assert api.export(self.INSTANCE, path, named=True)["knapsack_rows"] > 0
+        assert self.by_highs(path) >= api.bound(self.INSTANCE, "lp").value * (1 - self.NEAR)
 
 
 class TestPackage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ def test_written_and_checked(
     assert torta("verify", file, path)[1].rstrip().endswith(f"{proved['value']:.10g}")
 
 
+def test_a_file_of_the_default_can_always_be_checked(torta: Torta, tmp_path: Path) -> None:
+    """``auto`` may go beyond what is certified: the file holds what is, and the command says so."""
+    instance, path = tmp_path / "i.json", tmp_path / "b.json"
+    save_instance(generate("small/loading"), instance)
+    code, out, err = torta("bound", instance, "-o", path, "--json")
+    proved = json.loads(out)
+    assert (code, proved["source"], proved["certified"]) == (0, "milp", False)
+    assert "holds what is certified" in err
+    code, out, _ = torta("verify", instance, path, "--json")
+    assert (code, json.loads(out)["bound"]) == (0, proved["certified_value"])
+    assert proved["certified_value"] < proved["value"]
+
+
 def test_of_slots_and_of_weights(torta: Torta, file: Path, tmp_path: Path) -> None:
     path = tmp_path / "b.json"
     where = ("--slots", "1:4", "--weights", "x2")
@@ -89,6 +103,22 @@ def test_a_claim_beyond_the_certificate_fails_in_one_line(
     code, out, err = torta("gap", file, "--certificate", path, "--policies", "skylb")
     assert (code, out, len(err.splitlines())) == (5, "", 1)
     assert "bound-too-high" in err
+
+
+@pytest.mark.parametrize("method", ["floor", "lp", "merged", "windows"])
+def test_the_next_number_above_what_is_proved_is_a_claim_too_high(
+    method: str, torta: Torta, file: Path, tmp_path: Path
+) -> None:
+    """There is no tolerance: not one unit in the last place."""
+    path = tmp_path / "b.json"
+    torta("bound", file, "--method", method, "-o", path)
+    document = json.loads(path.read_text())
+    assert torta("verify", file, path)[0] == 0
+    for towards, code in ((math.inf, 5), (-math.inf, 0)):
+        value = math.nextafter(document["value"], towards)
+        path.write_text(json.dumps(document | {"value": value}))
+        assert torta("verify", file, path)[0] == code
+        assert torta("gap", file, "--certificate", path, "--policies", "skylb")[0] == code
 
 
 def test_a_certificate_that_proves_more_than_is_claimed_counts_in_full(

@@ -23,6 +23,7 @@ from torta_opt.bounds.document import bound_to_document
 from torta_opt.bounds.registry import BoundResult
 from torta_opt.instance import instance_to_document, load_instance, save_instance
 from torta_opt.instance.generate import generate, preset_names
+from torta_opt.io.structure import MOST
 from torta_opt.policies.registry import create, policy_names
 from torta_opt.policies.runner import run as run_policy
 from torta_opt.schedule import save_schedule
@@ -373,6 +374,11 @@ class TestProgram:
         relaxed = torta("export", files["instance"], "-o", tmp_path / name, "--relaxed", "--json")
         assert relaxed.document["integers"] == 0
         assert relaxed.document["rows"] == size["rows"]
+        plain = torta("export", files["instance"], "-o", tmp_path / name, "--plain", "--json")
+        assert plain.document["knapsack_rows"] == 0
+        assert plain.document["rows"] == size["rows"] - size["knapsack_rows"]
+        text = torta("export", files["instance"], "-o", tmp_path / name).out
+        assert f"({size['knapsack_rows']} knapsack)" in text
 
     def test_export_by_format(self, torta: Torta, files: dict[str, Path], tmp_path: Path) -> None:
         arguments = ["export", files["instance"], "-o", tmp_path / "program.txt"]
@@ -384,12 +390,17 @@ class TestProgram:
 
 class TestGap:
     CONTRACT = ("instance", "floor", "bound", "results")
+    BOUND = ("value", "source", "certified", "certified_value", "seconds", "why", "stronger")
     RESULT = (
         "policy",
         "cost",
         "gap",
+        "gap_at_least",
         "avoidable_gap",
         "feasible",
+        "violations",
+        "violations_by_rule",
+        "problems",
         "seconds",
         "costs",
         "metrics",
@@ -410,7 +421,7 @@ class TestGap:
         assert answer.code == 0
         report = answer.document
         assert tuple(report) == self.CONTRACT
-        assert tuple(report["bound"]) == ("value", "source", "certified", "seconds")
+        assert tuple(report["bound"]) == self.BOUND
         (result,) = report["results"]
         assert tuple(result) == self.RESULT
         assert set(self.METRICS) <= set(result["metrics"])
@@ -672,7 +683,7 @@ class TestBrokenFiles:
     def test_a_file_that_grows_without_end_is_refused(
         self, torta: Torta, bad: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("torta_opt.io.files.read_document.__defaults__", (None, 1 << 20))
+        monkeypatch.setattr("torta_opt.io.files.read_document.__defaults__", (None, 1 << 20, MOST))
         bad.write_bytes(gzip.compress(b" " * (3 << 20)))
         assert bad.stat().st_size < 10_000
         refuses(torta("describe", bad), bad)

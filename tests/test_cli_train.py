@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -108,7 +109,6 @@ def test_after_ctrl_c_it_goes_on_bit_for_bit(instance, tmp_path):
         (["--set", "updates=0"], "updates: must be a whole number of at least 1"),
         (["--reward", "joy"], "reward: must be one of cost, paper"),
         (["--device", "tpu"], "device: must be one of auto, cpu, cuda"),
-        (["--resume"], "net.checkpoint.safetensors: cannot be read"),
     ],
 )
 def test_bad_input_is_one_line(torta, instance, tmp_path, arguments, message):
@@ -116,6 +116,31 @@ def test_bad_input_is_one_line(torta, instance, tmp_path, arguments, message):
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert message in err
+
+
+def test_resume_with_nothing_there_says_so_and_starts(torta, instance, tmp_path):
+    command = ("train", instance, "-o", tmp_path / "net", *SHORT, "--set", "updates=1", "--resume")
+    code, out, err = torta(*command)
+    assert code == 0
+    assert "net has no checkpoint yet: training starts from the beginning" in err
+    assert "updates" in out
+    assert (tmp_path / "net.checkpoint.safetensors").is_file()
+
+
+def test_resume_does_not_replace_weights_that_have_no_checkpoint(torta, instance, tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(b"precious")
+    code, out, err = torta("train", instance, "-o", tmp_path / "net", *SHORT, "--resume")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "net.checkpoint.safetensors: cannot be read" in err
+    assert (tmp_path / "net.safetensors").read_bytes() == b"precious"
+
+
+def test_a_device_or_pipe_is_no_name_for_weights(torta, instance, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = torta("train", instance, "-o", tmp_path / "pipe")
+    assert code == 2
+    assert "--output: must begin the names of several files" in err
 
 
 def test_seeds_must_be_a_range(torta, tmp_path):

@@ -26,9 +26,11 @@ LAYERS = [
     "policies",
     "learning",
     "placement",
+    "arguments",
     "api",
     "report",
     "cli",
+    "start",
 ]
 HEAVY = {
     "cvxpy",
@@ -114,6 +116,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def test_importing_the_package_loads_next_to_nothing() -> None:
     assert not loaded("import torta_opt") & (HEAVY | {"numpy", "pydantic", "rich", "typer"})
+
+
+def test_the_program_begins_before_anything_is_loaded() -> None:
+    """Ctrl-C is taken care of before the packages that take long."""
+    light = loaded("import torta_opt.start")
+    assert not light & (HEAVY | {"numpy", "pydantic", "rich", "typer", "typing", "json"})
 
 
 def test_data_and_referee_load_nothing_heavy() -> None:

@@ -11,12 +11,13 @@ Everything below is loaded when it is first used: ``import torta_opt`` alone cos
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as type checkers read it; typing itself is not loaded
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from torta_opt.api import bound, gap, solve
     from torta_opt.instance import Instance, Weights, load_instance, save_instance
     from torta_opt.instance.generate import generate
@@ -58,6 +59,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -1,5 +1,6 @@
 """``python -m torta_opt`` is ``torta-opt``."""
 
-from torta_opt.cli import main
+from torta_opt.start import main
 
-main()
+if __name__ == "__main__":
+    main()

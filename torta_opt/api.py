@@ -6,10 +6,12 @@
 Every schedule, ours or a user's, passes the verifier and the evaluator before a number is given.
 
     gap           = (cost − bound) / |cost|           None if the cost is 0
+    gap at least  = (cost − cheapest) / |cost|        likewise; of the cheapest schedule in the run
     avoidable gap = (cost − bound) / (cost − floor)   None if the cost is the floor
 
-The two stand side by side: most of a cost is unavoidable, and a small gap can hide all of the part
-that is not.
+The distance to the best possible schedule lies between the second and the first: a weak bound makes
+the gap large, whatever the schedule is worth. The avoidable gap stands beside, since most of a cost
+is unavoidable, and a small gap can hide all of the part that is not.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torta_opt import arguments
 from torta_opt.bounds.refuted import ROUNDING, raise_if_refuted
 from torta_opt.instance import Instance
 from torta_opt.instance import document as instance_document
@@ -35,6 +38,7 @@ from torta_opt.io import (
 )
 from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
+from torta_opt.schedule.verify import Verification, Violation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from torta_opt.formulations.constraints import UserConstraint
     from torta_opt.placement.data import PlacementInstance
     from torta_opt.policies.runner import Run
-    from torta_opt.schedule import Evaluation, Schedule, Verification
+    from torta_opt.schedule import Evaluation, Schedule
     from torta_opt.search.optimal import Optimal
     from torta_opt.solvers import Limits, Progress
 
@@ -121,21 +125,37 @@ class Result:
 class GapResult:
     """One schedule against the bound; everything that needs a cost is None if it breaks rules.
 
-    broken   names of the user's constraints that it breaks
+    schedule       None if the policy failed: then the verification says why
+    gap            how far it is from the best possible schedule, at most
+    gap_at_least   how far it is for certain: from the cheapest schedule that was verified in the
+                   same run; None outside of a report
+    broken         names of the user's constraints that it breaks
     """
 
     policy: str
-    schedule: Schedule = field(repr=False)
+    schedule: Schedule | None = field(repr=False)
     verification: Verification = field(repr=False)
     evaluation: Evaluation | None = field(repr=False)
     gap: float | None
     avoidable_gap: float | None
     seconds: float | None
     broken: tuple[str, ...] = ()
+    gap_at_least: float | None = None
 
     @property
     def feasible(self) -> bool:
         return self.verification.ok and not self.broken
+
+    @property
+    def violations(self) -> dict[str, int]:
+        """How often each rule is broken; a user's constraint counts once."""
+        return {**self.verification.counts, **dict.fromkeys(self.broken, 1)}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each violation that is described, the first ones of each rule."""
+        rules = (f"{each.rule}: {each.message}" for each in self.verification.violations)
+        return (*rules, *(f"{name}: the constraint is not kept" for name in self.broken))
 
     def raise_if_infeasible(self) -> None:
         """VerificationFailed that says which rule or constraint is broken."""
@@ -154,20 +174,32 @@ class GapResult:
             "policy": self.policy,
             "cost": self.cost,
             "gap": self.gap,
+            "gap_at_least": self.gap_at_least,
             "avoidable_gap": self.avoidable_gap,
             "feasible": self.feasible,
+            "violations": sum(self.violations.values()),
+            "violations_by_rule": self.violations,
+            "problems": list(self.problems),
             "seconds": self.seconds,
             "costs": {} if self.evaluation is None else self.evaluation.costs,
             "metrics": {} if self.evaluation is None else self.evaluation.metrics,
+            **self._failure(),
         }
+
+    def _failure(self) -> dict[str, str]:
+        if self.schedule is not None:
+            return {}
+        return {"failed": self.verification.violations[0].message}
 
 
 @dataclass(frozen=True, eq=False)
 class GapReport:
-    """How far schedules of one instance are from the best possible one, at most.
+    """How far schedules of one instance are from the best possible one, at most and at least.
 
     sensitivity   the same at other weights, by their names as ``reweighted`` takes them
     left_out      methods that nobody asked for by name and that found nothing: name → why
+    cheaper       the method that may find a cheaper schedule; empty if one that knows the whole
+                  horizon took part
     """
 
     instance: str
@@ -177,10 +209,16 @@ class GapReport:
     status: str = DONE
     sensitivity: dict[str, GapReport] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    cheaper: str = ""
 
     @property
     def feasible(self) -> bool:
         return all(result.feasible for result in self.results)
+
+    @property
+    def cheapest(self) -> GapResult | None:
+        """The schedule of least cost among those that keep every rule; None if there is none."""
+        return _cheapest(self.results)
 
     def to_document(self) -> dict[str, Any]:
         document = {
@@ -190,7 +228,10 @@ class GapReport:
                 "value": self.bound.value,
                 "source": self.bound.source,
                 "certified": self.bound.certified,
+                "certified_value": self.bound.certified_value,
                 "seconds": self.bound.seconds,
+                "why": self.bound.why or None,
+                "stronger": self.bound.stronger or None,
             },
             "results": [result.to_document() for result in self.results],
         }
@@ -240,6 +281,7 @@ class Check:
 
 def open_instance(path: Path) -> Instance:
     """The instance in a file, of whatever kind the file says. Raises InvalidInput."""
+    arguments.check_path(path)
     document = read_document(path, {name: version for name, (version, _) in _INSTANCES.items()})
     _, read = _INSTANCES[document["format"]]
     try:
@@ -266,6 +308,7 @@ def solve(
     good schedule over a long horizon. A policy knows nothing of limits, start and constraints.
     Block placement has methods of its own.
     """
+    arguments.check_solve(instance, method, seed, watch, limits, start, constraints, solver_watch)
     if is_placement(instance):
         return _solve_placement(instance, method, seed, limits, start, constraints, solver_watch)
     if method == OPTIMAL:
@@ -291,9 +334,11 @@ def bound(
 ) -> BoundResult:
     """A number that no schedule of ``instance`` can beat; ``bounds.registry`` lists the methods.
 
-    ``auto`` is the linear relaxation where that takes seconds, else the merged one. With a user's
+    ``auto`` is the linear relaxation where that takes seconds, else the merged one; where servers
+    are few and the instance small, branch and bound goes on from there. With a user's
     ``constraints`` the number holds for schedules that keep them.
     """
+    arguments.check_bound_call(instance, method, limits, constraints, solver_watch)
     if is_placement(instance):
         from torta_opt.placement import door
 
@@ -305,7 +350,7 @@ def bound(
 
 def gap(
     instance: Instance,
-    policies: Sequence[str] | None = None,
+    policies: Sequence[str] | str | None = None,
     schedules: Mapping[str, Schedule] | None = None,
     bound_method: str = "auto",
     seed: int = 0,
@@ -313,12 +358,13 @@ def gap(
     *,
     limits: Limits | None = None,
     constraints: Sequence[UserConstraint] = (),
-    sensitivity: Sequence[str] = (),
+    sensitivity: Sequence[str] | str = (),
     solver_watch: SolverWatch | None = None,
     proved: BoundResult | None = None,
 ) -> GapReport:
     """Run ``policies`` (all of them if neither these nor ``schedules`` are given) and compare.
 
+    One name alone may stand for a list of names.
     Offline methods stand among ``policies`` where they are named.
     ``schedules`` are further schedules by the name they get in the report. ``sensitivity`` names
     other weights (``SENSITIVITY``: time at a quarter and at four times its price) at which all of
@@ -328,9 +374,17 @@ def gap(
     a schedule costs less than the bound, or lies outside the program that proved it: then one of
     the two is wrong, and no number is given.
     """
+    arguments.check_bound_call(instance, bound_method, limits, constraints, solver_watch)
+    arguments.check_schedules(schedules, instance)
+    arguments.check_seed(seed)
+    arguments.check_callable(watch, "watch")
+    if proved is not None:
+        arguments.check_bound(proved)
+    sensitivity = arguments.names_of(sensitivity, "sensitivity")
     picked = policies is not None
     if policies is None:
         policies = [] if schedules else policy_names(instance)
+    policies = arguments.names_of(policies)
     _check_policies(policies, instance)
     watch = watch or _unwatched
     jury = _Jury(instance, bound_method, limits, tuple(constraints), watch, solver_watch, proved)
@@ -346,11 +400,14 @@ def gap(
             results.append(jury.judge(name, schedule))
         for name in policies:
             try:
-                run = _schedule(jury, name, seed, watch, limits, solver_watch)
+                run = _attempt(jury, name, seed, watch, limits, solver_watch)
             except Infeasible as error:
                 if picked:
                     raise
                 left_out[name] = str(error)
+                continue
+            if isinstance(run, GapResult):
+                results.append(run)
                 continue
             results.append(jury.judge(name, run.schedule, run.seconds))
             if isinstance(run, Result) and run.status == INTERRUPTED:
@@ -360,7 +417,7 @@ def gap(
                 reweighted(instance, weights),
                 policies,
                 schedules,
-                jury.proved.source,
+                bound_method if proved is None else proved.source,
                 seed,
                 watch,
                 limits=limits,
@@ -372,8 +429,42 @@ def gap(
     except KeyboardInterrupt:
         status = INTERRUPTED
     return GapReport(
-        instance.name, jury.least, jury.proved, tuple(results), status, others, left_out
+        instance.name,
+        jury.least,
+        jury.proved,
+        _from_below(results),
+        status,
+        others,
+        left_out,
+        _offline_method(instance, results),
     )
+
+
+def _offline_method(instance: Instance, results: Sequence[GapResult]) -> str:
+    """A method that knows the whole horizon, if none is among the results."""
+    known = (OPTIMAL,) if is_placement(instance) else tuple(OFFLINE)
+    return "" if any(each.policy in known for each in results) else known[0]
+
+
+def _cheapest(results: Sequence[GapResult]) -> GapResult | None:
+    priced = [each for each in results if each.feasible and each.cost is not None]
+    return min(priced, key=lambda each: each.cost, default=None)
+
+
+def _from_below(results: Sequence[GapResult]) -> tuple[GapResult, ...]:
+    """The results with what the cheapest of them says about the others."""
+    cheapest = _cheapest(results)
+    if cheapest is None:
+        return tuple(results)
+    return tuple(_held_against(each, cheapest) for each in results)
+
+
+def _held_against(result: GapResult, cheapest: GapResult) -> GapResult:
+    """Rounding puts no distance that is certain above the one that is possible."""
+    if not result.feasible or not result.cost or result.gap is None:
+        return result
+    certain = (result.cost - cheapest.cost) / abs(result.cost)
+    return dataclasses.replace(result, gap_at_least=min(certain, result.gap))
 
 
 class _Jury:
@@ -413,6 +504,12 @@ def compare(
     constraints: Sequence[UserConstraint] = (),
 ) -> GapResult:
     """One schedule, verified, priced and held against a bound and the floor."""
+    arguments.check_instance(instance)
+    arguments.check_name(name, "name")
+    arguments.check_schedule(schedule, instance, "schedule")
+    arguments.check_bound(proved)
+    arguments.check_bound(least, "least")
+    arguments.check_constraints(constraints)
     check, price = _referee(instance)
     verification = check(instance, schedule)
     if not verification.ok:
@@ -457,6 +554,8 @@ def _check_inside(
 
 def verify_file(instance: Instance, path: Path) -> Check:
     """Check a schedule file or a bound file against ``instance``. Raises InvalidInput."""
+    arguments.check_instance(instance)
+    arguments.check_path(path)
     from torta_opt.bounds import document as bound_document
 
     checks = {
@@ -488,6 +587,7 @@ def load_bound(path: Path, instance: Instance) -> BoundResult:
     from torta_opt.bounds import document as bound_document
 
     _only_allocation(instance)
+    arguments.check_path(path)
     document = read_document(path, {bound_document.FORMAT: bound_document.VERSION})
     try:
         found = _rederived(instance, document)
@@ -500,6 +600,7 @@ def load_bound(path: Path, instance: Instance) -> BoundResult:
 
 def describe(instance: Instance) -> dict[str, Any]:
     """Size, load, floor, and what is legal in the instance but rarely meant."""
+    arguments.check_instance(instance)
     if is_placement(instance):
         from torta_opt.placement import door
 
@@ -544,32 +645,49 @@ def export(
     *,
     relaxed: bool = False,
     named: bool = False,
+    plain: bool = False,
 ) -> dict[str, int]:
     """Write the allocation program of ``instance`` as an MPS or LP file; its size.
+
+    The rows are those that the bounds ``lp`` and ``milp`` are computed over, integer knapsack rows
+    included; how many of them these are is said beside.
 
     format    ``mps`` or ``lp``; None: as the name of the file says
     relaxed   servers may be fractions
     named     every server on its own instead of counted by type and region
+    plain     without knapsack rows: a weaker program
     """
     _only_allocation(instance)
+    arguments.check_path(path)
+    if format is not None:
+        arguments.check_name(format, "format")
     from torta_opt.formulations.allocation_matrix import build_allocation_program
+    from torta_opt.formulations.knapsack import with_knapsack_rows
     from torta_opt.solvers import write_problem
 
-    problem = build_allocation_program(instance, named=named).problem()
+    program = build_allocation_program(instance, named=named)
+    own_rows = len(program.row_lower)
+    if not plain:
+        program = with_knapsack_rows(program)
+    problem = program.problem()
     if relaxed:
         problem = problem.relaxed()
     write_problem(problem, path, format)
     return {
         "rows": problem.rows,
+        "knapsack_rows": problem.rows - own_rows,
         "columns": problem.columns,
         "integers": int(problem.integrality.sum()),
         "entries": problem.matrix.nnz,
     }
 
 
-def reweighted(instance: Instance, weights: str) -> Instance:
+def reweighted(instance: Instance, weights: Path) -> Instance:
     """``instance`` priced by other weights: ``paper``, ``xNUMBER`` (as in ``x0.25``) or a file."""
     _only_allocation(instance)
+    if not isinstance(weights, str | os.PathLike):
+        arguments.check_name(weights, "weights")
+    weights = os.fspath(weights)
     from torta_opt.instance.paper_weights import paper_weights
     from torta_opt.instance.weights_file import load_weights
 
@@ -592,6 +710,8 @@ def is_placement(instance: Any) -> bool:
 
 def load_schedule(path: Path, instance: Instance) -> Schedule:
     """A schedule file of ``instance``, of whatever kind that is. Raises InvalidInput."""
+    arguments.check_instance(instance)
+    arguments.check_path(path)
     if is_placement(instance):
         from torta_opt.placement.schedule import load_placement_schedule
 
@@ -601,6 +721,9 @@ def load_schedule(path: Path, instance: Instance) -> Schedule:
 
 def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
     """Write a schedule of ``instance``, of whatever kind that is."""
+    arguments.check_instance(instance)
+    arguments.check_schedule(schedule, instance, "schedule")
+    arguments.check_path(path)
     if is_placement(instance):
         from torta_opt.placement.schedule import save_placement_schedule
 
@@ -610,6 +733,8 @@ def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
 
 def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]:
     """The content of a bound file."""
+    arguments.check_instance(instance)
+    arguments.check_bound(proved)
     if is_placement(instance):
         from torta_opt.placement import door
 
@@ -621,6 +746,8 @@ def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]
 
 def policy_names(instance: Instance | None = None) -> list[str]:
     """Every policy that runs on any instance (of the kind of ``instance``) as it is."""
+    if instance is not None:
+        arguments.check_instance(instance)
     if instance is not None and is_placement(instance):
         from torta_opt.placement.offline import METHODS
 
@@ -687,6 +814,7 @@ def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]
 
 
 def _only_allocation(instance: Instance) -> None:
+    arguments.check_instance(instance)
     if is_placement(instance):
         raise InvalidInput(f"{instance.name}: goes with allocation instances, not with placement")
 
@@ -735,6 +863,25 @@ def _solve_clairvoyant(
     return Result(schedule, evaluation, seconds, bound=solved.value, status=status)
 
 
+def _attempt(
+    jury: _Jury,
+    name: str,
+    seed: int,
+    watch: Watch,
+    limits: Limits | None,
+    solver_watch: SolverWatch | None,
+) -> Run | Result | GapResult:
+    """As ``_schedule``; where a policy fails, its row says so, and the others go on."""
+    from torta_opt.policies.failures import PolicyFailed
+
+    try:
+        return _schedule(jury, name, seed, watch, limits, solver_watch)
+    except PolicyFailed as error:
+        violation = Violation("policy-failed", 0, error.reason)
+        found = Verification((violation,), {violation.rule: 1})
+        return GapResult(name, None, found, None, None, None, None)
+
+
 def _schedule(
     jury: _Jury,
     name: str,
@@ -772,7 +919,7 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
             if name != OPTIMAL:
                 check_method(name)
         return
-    from torta_opt.policies.registry import create, summaries
+    from torta_opt.policies.registry import check, summaries
 
     known = [*summaries(), *OFFLINE]
     for name in policies:
@@ -781,7 +928,7 @@ def _check_policies(policies: Sequence[str], instance: Instance) -> None:
                 f"{name!r:.60} is not a policy; known: {', '.join(known)}", field="policy"
             )
         if name not in OFFLINE:
-            create(name)
+            check(name)
 
 
 def _check_schedule(instance: Instance, document: dict[str, Any]) -> Check:
@@ -843,7 +990,7 @@ def _rederived(instance: Instance, document: dict[str, Any]) -> _Rederived:
         holds=holds,
         certificate=certificate,
     )
-    if entry.value <= value + ROUNDING * abs(value):
+    if entry.value <= value:
         return _Rederived(result)
     what = "the floor" if certificate is None else "what its certificate proves"
     return _Rederived(result, f"bound-too-high: value is {entry.value!r}, {what} is {value!r}")

@@ -2,7 +2,9 @@
 
 With --json a command prints one JSON document on stdout and nothing else; everything meant for
 people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2 invalid input,
-3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed.
+3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed, 141 whoever reads
+stdout wants no more (as after ``| head``). Where ``-o`` names standard output, what would stand
+there goes to stderr.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ import typer
 
 from torta_opt import __version__
 from torta_opt.io import Infeasible, InvalidInput, TortaOptError
+from torta_opt.io.streams import ReaderGone, flush_output, guard_streams
+from torta_opt.io.writing import descriptor_of, is_special
 
 if TYPE_CHECKING:
     from torta_opt.api import SolverWatch, Watch
     from torta_opt.instance import Instance
-    from torta_opt.learning.compare import Interval
+    from torta_opt.learning.compare import Row
     from torta_opt.schedule import Schedule
     from torta_opt.solvers import Limits
 
@@ -34,6 +38,7 @@ INTERRUPTED_CODE = 130  # what typer answers to Ctrl-C
 PIPED_WIDTH = 100
 MAX_THREADS = 1024  # as in solvers.problem; more end a process, not an option error
 TABLES = "tables"  # the kind of import that reads no trace
+NO_BOUND = "none"  # what compare is told where no gap is wanted
 PLACEMENT = "placement/"  # before the names of block placement presets
 
 app = typer.Typer(
@@ -73,11 +78,16 @@ Threads = Annotated[
 
 def main() -> None:
     """Entry point of ``torta-opt``."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")
-    code = run(sys.argv[1:])
+    guard_streams()
+    code = _with_all_written(run(sys.argv[1:]))
     _leave_at_once_if_a_solver_runs(code)
     sys.exit(code)
+
+
+def _with_all_written(code: int) -> int:
+    """``code``, or another where the last of the output cannot be written."""
+    code, complaint = flush_output(code)
+    return _complain(complaint, code) if complaint else code
 
 
 def _leave_at_once_if_a_solver_runs(code: int) -> None:
@@ -91,12 +101,26 @@ def _leave_at_once_if_a_solver_runs(code: int) -> None:
     os._exit(code)
 
 
+def _survives_lost_output(command: Callable[[Sequence[str]], int]) -> Callable[..., int]:
+    """Also after Ctrl-C, when the reader of stdout is often gone first."""
+
+    @functools.wraps(command)
+    def guarded(arguments: Sequence[str]) -> int:
+        try:
+            return command(arguments)
+        except ReaderGone as error:
+            return error.exit_code
+        except TortaOptError as error:
+            return _complain(str(error), error.exit_code)
+
+    return guarded
+
+
+@_survives_lost_output
 def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
     try:
         code = app(list(arguments), prog_name="torta-opt", standalone_mode=False)
-    except TortaOptError as error:
-        return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         if not message:  # nothing was asked for: the help stands on stdout already
@@ -322,6 +346,7 @@ def bound(
         "value": proved.value,
         "source": proved.source,
         "certified": proved.certified,
+        "certified_value": proved.certified_value,
         "seconds": proved.seconds,
         "costs": proved.costs,
         "output": output,
@@ -332,7 +357,10 @@ def bound(
     proof = "certified" if proved.certified else "not certified"
     unit = _unit(problem, weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
-    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof})")
+    beside = "" if proved.beside is None else f"; certified is {proved.beside.value:.10g} {unit}"
+    _show(json_, document, lambda: f"{line} (source {proved.source}, {proof}){beside}")
+    if output is not None and proved.beside is not None and proved.why:
+        _say(f"{output} holds what is certified, {proved.beside.value:.10g} {unit}")
 
 
 @app.command()
@@ -363,7 +391,7 @@ def gap(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """How far schedules are from the best possible one, at most."""
+    """How far schedules are from the best possible one, at most and at least."""
     from torta_opt import api
 
     if schedule and len(instances) > 1:
@@ -423,6 +451,9 @@ def export(
     ] = None,
     relaxed: Annotated[bool, typer.Option("--relaxed", help="servers may be fractions")] = False,
     named: Annotated[bool, typer.Option("--named", help="every server on its own")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="without knapsack rows: a weaker program")
+    ] = False,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
@@ -431,10 +462,11 @@ def export(
 
     _check_writable(output, instance)
     problem = _cut(api.open_instance(instance), slots)
-    size = api.export(problem, output, format_, relaxed=relaxed, named=named)
+    size = api.export(problem, output, format_, relaxed=relaxed, named=named, plain=plain)
     document = {"instance": problem.name, "output": output, **size}
-    line = "{rows:,} rows, {columns:,} columns, {integers:,} integer, {entries:,} entries"
-    _show(json_, document, lambda: f"{output}: {line.format(**size)}")
+    rows = f"{size['rows']:,} rows ({size['knapsack_rows']:,} knapsack)"
+    line = "{columns:,} columns, {integers:,} integer, {entries:,} entries".format(**size)
+    _show(json_, document, lambda: f"{output}: {rows}, {line}")
 
 
 @app.command()
@@ -574,6 +606,8 @@ def train(
 
     if head not in ("beta", "softmax"):
         raise InvalidInput("must be beta or softmax", field="--head")
+    if is_special(output):
+        raise InvalidInput("must begin the names of several files, as models/mine", "--output")
     _check_writable(output + ".safetensors")
     options = _parameters(settings)
     problems, judges, tests = _training_sets(instances, seeds, validation, held_out)
@@ -581,8 +615,11 @@ def train(
 
     from torta_opt.learning.environment import Task
     from torta_opt.learning.ppo import Options
-    from torta_opt.learning.train import has_tensorboard
+    from torta_opt.learning.train import has_checkpoint, has_tensorboard
     from torta_opt.learning.train import train as run_training
+
+    if resume and not has_checkpoint(output):
+        _say(f"{output} has no checkpoint yet: training starts from the beginning")
 
     if tensorboard and not has_tensorboard():
         _say(f"tensorboard is not installed; the curve is in {output}.csv")
@@ -674,49 +711,93 @@ def compare(
     policies: Annotated[
         str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="seeds 0 to N−1", min=1)] = 1,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="seeds 0 to N−1 of policies that draw lots", min=1)
+    ] = 1,
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME", help="policy to compare with; else the first")
+    ] = None,
+    bound_method: Annotated[
+        str, typer.Option("--bound", metavar="NAME", help="what gaps are to, or none")
+    ] = "auto",
     jobs: Annotated[int, typer.Option(metavar="N", help="runs at once", min=1, max=256)] = 1,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
     """Instances × policies × seeds; started again, it runs only what the table lacks."""
     from torta_opt import api
-    from torta_opt.learning.compare import compare as run_all
-    from torta_opt.learning.compare import summary
+    from torta_opt.learning import compare as study
 
     _check_writable(output, *instances)
-    problems = [_cut(api.open_instance(path), slots) for path in instances]
+    names = api.policy_names() if policies is None else _policy_list(policies)
+    names = list(dict.fromkeys(names))
+    if against is not None and against not in names:
+        raise InvalidInput(f"{against!r:.60} is not among the policies", field="--against")
+    steady = [name for name in names if study.runs_once(name)] if seeds > 1 else []
+    _check_bound_name(bound_method)
+    problems = _problems_to_compare(instances, slots)
+    with _watching() as watch:
+        progress = watch and functools.partial(watch, "comparing")
+        rows = study.compare(problems, names, range(seeds), output, jobs, progress)
+        proved: list[Row] = []
+        if bound_method != NO_BOUND:
+            progress = watch and functools.partial(watch, "proving bounds")
+            proved = study.bounds(problems, bound_method, output, jobs, progress)
+            rows = study.with_gaps(rows, proved)
+    unit_of = study.units(problems)
+    count, systems = len(set(unit_of.values())), study.system_count(problems)
+    found = study.comparison(rows, against or names[0], unit_of)
+
+    def table() -> Any:
+        from torta_opt.report.comparison import comparison_tables
+
+        return comparison_tables(found, count, systems, steady, proved)
+
+    document = {
+        "output": output,
+        "runs": len(rows),
+        "instances": count,
+        "systems": systems,
+        "run_once": steady,
+        **found.to_document(),
+        "bounds": proved,
+    }
+    _show(json_, document, table)
+    study.raise_if_failed(rows)
+
+
+def _problems_to_compare(files: Sequence[str], slots: str | None) -> list[Instance]:
+    """Allocation instances; says which of them are not independent of each other."""
+    from torta_opt import api
+    from torta_opt.instance.document import instance_sha256
+    from torta_opt.learning.compare import units
+
+    problems = [_cut(api.open_instance(path), slots) for path in files]
     for problem in problems:
         if api.is_placement(problem):
             raise InvalidInput(f"{problem.name}: goes with allocation instances")
-    names = api.policy_names() if policies is None else _policy_list(policies)
-    with _watching() as watch:
-        progress = watch and functools.partial(watch, "comparing")
-        rows = run_all(problems, names, range(seeds), output, jobs, progress)
-    found = summary(rows)
-
-    def table() -> Any:
-        from torta_opt.report.tables import rows_table
-
-        lines = [(name, f"{each.mean:.6g}", _between(each)) for name, each in found.items()]
-        return rows_table(("policy", "mean cost", "95 %"), lines)
-
-    costs = {
-        name: {
-            "mean": each.mean,
-            "low": each.low if each.count > 1 else None,
-            "high": each.high if each.count > 1 else None,
-            "runs": each.count,
-        }
-        for name, each in found.items()
-    }
-    _show(json_, {"output": output, "runs": len(rows), "cost": costs}, table)
+    first: dict[str, str] = {}
+    unit_of = units(problems)
+    for path, problem in zip(files, problems, strict=True):
+        sha256 = instance_sha256(problem)
+        if sha256 in first:
+            _say(f"warning: {path} is the same instance as {first[sha256]}: it counts once")
+            continue
+        alike = next((first[one] for one in first if unit_of[one] == unit_of[sha256]), None)
+        if alike is not None:
+            _say(f"warning: {path} shares demand with {alike}: the two count as one instance")
+        first[sha256] = path
+    return problems
 
 
-def _between(found: Interval) -> str:
-    if found.count < 2:
-        return "one run"
-    return f"{found.low:.6g} to {found.high:.6g}, {found.count} runs"
+def _check_bound_name(name: str) -> None:
+    from torta_opt.bounds.registry import AUTO, METHODS
+
+    known = [*METHODS, AUTO, NO_BOUND]
+    if name not in known:
+        raise InvalidInput(
+            f"{name!r:.60} is not a bound; known: {', '.join(known)}", field="--bound"
+        )
 
 
 @app.command()
@@ -986,6 +1067,8 @@ def _make_folder(folder: Path) -> None:
 
 def _check_writable(output: str, *inputs: str | None) -> None:
     """Complain before the work is done, not after; never write over what is read."""
+    if descriptor_of(output) is not None:
+        return
     path = Path(output)
     if any(
         path.exists() and path.samefile(each) for each in inputs if each and Path(each).exists()
@@ -995,6 +1078,8 @@ def _check_writable(output: str, *inputs: str | None) -> None:
         raise InvalidInput("is a folder, not a file to write", file=output)
     if not path.parent.is_dir():
         raise InvalidInput("cannot be written: there is no such folder", file=output)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InvalidInput("cannot be written: Permission denied", file=output)
 
 
 # --- printing -----------------------------------------------------------------------------------
@@ -1002,9 +1087,21 @@ def _check_writable(output: str, *inputs: str | None) -> None:
 
 def _show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
     """``document`` as JSON, or what ``table()`` gives for people."""
-    if json_:
-        return _print_json(document)
-    _print_table(table())
+    with _beside_the_file(document):
+        if json_:
+            return _print_json(document)
+        _print_table(table())
+
+
+@contextlib.contextmanager
+def _beside_the_file(document: Any) -> Iterator[None]:
+    """Where a file was written to standard output, nothing else may be: it goes to stderr."""
+    output = document.get("output") if isinstance(document, dict) else None
+    if isinstance(output, str) and descriptor_of(output) == 1:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 def _show_gap(report: Any, unit: str) -> None:

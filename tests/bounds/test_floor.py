@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.plain import make_instance
 from support.tiny import (
     TINIEST,
     TINY,
@@ -46,6 +47,21 @@ def test_parts_add_up_and_bound_their_components():
         found = floor(instance)
         assert found.value == pytest.approx(sum(found.costs.values()), abs=1e-12)
         assert found.costs["network"] >= 0
+
+
+def test_the_value_does_not_hang_on_the_order_in_which_a_processor_adds():
+    """Terms that are the same numbers in another order have the same sum, to the last bit."""
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        arrivals = rng.integers(0, 1000, (300, 1, 1))
+        price = rng.normal(0.05, 0.1, (300, 1))
+        fields = {"idle_kw": 0.3, "peak_kw": 0.7, "deadline_slots": 0}
+        weights = {"time_usd_per_s": 0.1, "expiry_usd": 0.2}
+        ahead, back = (
+            floor(make_instance(arrivals[::way], price=price[::way], weights=weights, **fields))
+            for way in (1, -1)
+        )
+        assert ahead == back
 
 
 def _one_server(price: float, deadline: int, **changes: object) -> Instance:

@@ -1,10 +1,28 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 from support.plain import make_instance, make_schedule
+from support.real_data import real_data
+from support.tiny import random_tiny_instance
 
+from torta_opt.bounds import registry
 from torta_opt.bounds.floor import floor
-from torta_opt.bounds.registry import AUTO, METHODS, Task, choose, compute
+from torta_opt.bounds.registry import (
+    AUTO,
+    LOOSE,
+    METHODS,
+    TINY_CELLS,
+    WHOLE_CELLS,
+    Task,
+    cells_of,
+    choose,
+    compute,
+    loose_servers,
+)
+from torta_opt.instance import load_instance
 from torta_opt.instance.generate import generate
 from torta_opt.io import InvalidInput
 from torta_opt.schedule import evaluate
@@ -50,6 +68,77 @@ def test_auto_is_the_relaxation_where_that_is_small() -> None:
     assert compute(INSTANCE, AUTO).source == "lp"
     assert choose(generate("paper/polska", slots=20)) == "lp"
     assert choose(generate("paper/polska", slots=100)) == "merged"
+
+
+def test_auto_counts_servers_where_they_are_few_and_keeps_the_certified_bound_beside() -> None:
+    """The linear relaxation runs half a server where a whole one must be loaded."""
+    instance = generate("small/loading")
+    relaxed, found = compute(instance, "lp"), compute(instance, AUTO)
+    assert (found.source, found.certified, found.certificate) == ("milp", False, None)
+    assert found.value > 1.1 * relaxed.value
+    assert found.beside is not None
+    assert (found.beside.source, found.beside.certified) == ("lp", True)
+    assert found.beside.value == found.certified_value == pytest.approx(relaxed.value, rel=1e-6)
+    assert relaxed.certified_value == relaxed.value
+    assert "milp within" in found.why
+
+
+def test_auto_is_never_weaker_than_the_relaxation_and_certified_where_it_proves_as_much() -> None:
+    rng = np.random.default_rng(8)
+    sources = set()
+    for _ in range(8):
+        instance = random_tiny_instance(rng)
+        relaxed, found = compute(instance, "lp"), compute(instance, AUTO)
+        assert found.value >= relaxed.value - 1e-6 * abs(relaxed.value)
+        assert found.certified == (found.source == "lp")
+        assert found.why
+        sources.add(found.source)
+    assert sources == {"lp", "milp"}
+
+
+def test_auto_stops_at_nodes_not_at_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of nodes that depends on the instance alone, or the task's if that is less."""
+    given: list[int | None] = []
+
+    def spy(relaxed: Any, limits: Limits, **_: Any) -> Any:
+        given.append(limits.work)
+        return relaxed
+
+    monkeypatch.setattr("torta_opt.bounds.milp.branch_from", spy)
+    instance = generate("small/loading")
+    for limits in (None, Limits(seconds=3.0), Limits(work=2)):
+        compute(instance, AUTO, Task(limits))
+    assert given == [WHOLE_CELLS // cells_of(instance)] * 2 + [2]
+
+
+@pytest.mark.parametrize(("cells", "loose"), [(WHOLE_CELLS + 1, 1.0), (TINY_CELLS + 1, 0.05)])
+def test_auto_leaves_branch_and_bound_where_it_takes_long_or_gains_little(
+    cells: int, loose: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "cells_of", lambda _: cells)
+    monkeypatch.setattr(registry, "loose_servers", lambda _: loose)
+    monkeypatch.setattr("torta_opt.bounds.milp.branch_from", lambda *_, **__: pytest.fail("ran"))
+    found = compute(generate("small/loading"), AUTO)
+    assert (found.source, found.certified) == ("lp", True)
+    assert found.stronger == ("milp" if loose > LOOSE else "")
+
+
+def test_branch_and_bound_that_is_asked_for_has_the_certified_bound_beside_it_too() -> None:
+    instance = generate("small/loading")
+    found = compute(instance, "milp")
+    assert (found.certified, found.why) == (False, "")
+    assert found.beside is not None
+    assert found.beside.certified
+    assert found.beside.value < found.value
+
+
+def test_a_planners_fleet_gets_a_bound_that_counts_servers() -> None:
+    """45 servers in 3 regions that need few of them: lp proves 771.89 $ of 1,101.51 $."""
+    instance = load_instance(real_data("planner_trial") / "fleet.json.gz").cut(0, 24)
+    relaxed, found = compute(instance, "lp"), compute(instance, AUTO)
+    assert loose_servers(relaxed.relaxed) > LOOSE
+    assert found.value > 1.3 * relaxed.value
+    assert found.source == "milp"
 
 
 def test_limits_reach_the_solver() -> None:

@@ -592,10 +592,25 @@ def test_any_damage_is_refused_in_one_line_or_harmless(damage: list[tuple[Any, A
 
 def test_many_complaints_are_counted(tmp_path: Path) -> None:
     document = base()
+    document["slot_ms"], document["hot_permille"], document["regions"] = "1", "2", 3
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(document))
+    assert refusal(path).endswith("(and 2 more)")
+
+
+def test_of_a_table_only_the_first_complaint_is_kept(tmp_path: Path) -> None:
+    """Millions of them would fill the memory."""
+    document = base()
     document["arrivals"] = [[[-1, -1], [-1, -1]]] * 5
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(document))
-    assert refusal(path).endswith("(and 19 more)")
+    assert refusal(path) == "arrivals[0][0][0]: must be greater than or equal to 0"
+
+
+def test_a_document_of_very_many_fields_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(base() | {f"more {n}": n for n in range(200)}))
+    assert refusal(path) == "holds more than 100 fields"
 
 
 def test_reading_changes_nothing_about_the_caller(tmp_path: Path) -> None:

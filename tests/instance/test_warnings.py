@@ -4,10 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.plain import make_instance
+from support.tiny import brute_force_optimum
 
 from torta_opt.instance import Initial, Instance
 from torta_opt.instance.generate import generate
 from torta_opt.instance.warnings import warnings_of
+from torta_opt.schedule import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,38 @@ def test_cheap_expiry_names_class_and_both_figures(instance: Instance) -> None:
     lines = warnings_of(instance.with_weights(dataclasses.replace(weights, expiry_usd=cheap)))
     assert len(lines) == 1
     assert lines[0].startswith(f"weights.expiry_usd.{instance.system.classes[3]}: {cheap[3]:g} $")
-    assert "does not exceed the dearest way to serve the class" in lines[0]
+    assert "does not exceed the dearest way to serve the class on a running server" in lines[0]
+    assert lines[0].endswith("may pay even where a ready server has time left")
+
+
+def with_expiry(expiry_usd: float, is_on: bool) -> Instance:
+    """One request that cannot wait, one server that costs 1 $ to start; service costs 1e-4 $."""
+    return make_instance(
+        [[[1]], [[0]]],
+        start_usd=1.0,
+        deadline_slots=0,
+        initial={"model": [0 if is_on else -1]},
+        weights={"time_usd_per_s": 1e-4, "expiry_usd": expiry_usd},
+    )
+
+
+@pytest.mark.parametrize(
+    ("expiry_usd", "is_on", "expires"), [(0.5, True, 0), (0.5, False, 1), (2.0, False, 0)]
+)
+def test_above_the_dearest_way_expiry_pays_only_where_a_server_would_have_to_start(
+    expiry_usd: float, is_on: bool, expires: int
+) -> None:
+    instance = with_expiry(expiry_usd, is_on)
+    assert warnings_of(instance) == []
+    best = evaluate(instance, brute_force_optimum(instance).schedule)
+    assert best.metrics["expired"] == expires
+
+
+def test_below_it_expiry_pays_although_a_ready_server_has_time() -> None:
+    instance = with_expiry(5e-5, is_on=True)
+    assert len(warnings_of(instance)) == 1
+    best = evaluate(instance, brute_force_optimum(instance).schedule)
+    assert best.metrics["expired"] == 1
 
 
 def test_weighing_time_less_does_not_make_expiry_cheap(instance: Instance) -> None:

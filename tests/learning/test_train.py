@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +54,45 @@ def test_learns_where_requests_are_served_fast(tmp_path):
     assert cost == pytest.approx(found["learned"])
 
 
+class Killed(BaseException):
+    """Stands in for a signal that no handler sees: whatever tidies up is not run either."""
+
+
+def killed_at(rename: int, monkeypatch) -> None:
+    """The process ends instead of the n-th rename, and temporary files stay."""
+    count = itertools.count()
+    real = os.replace
+
+    def replace(*names):
+        if next(count) == rename:
+            raise Killed
+        real(*names)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+
+
+def test_killed_at_any_write_it_resumes(instance, tmp_path, monkeypatch):
+    """From the first checkpoint on: 3 files at the start, curve and all in each of 2 updates."""
+    options = Options(updates=2, rollout_slots=4, epochs=1, minibatches=1)
+    train([instance], tmp_path / "whole", options=options, every=1)
+    for rename in itertools.count():
+        net = tmp_path / f"killed {rename}"
+        with monkeypatch.context() as patch:
+            killed_at(rename, patch)
+            try:
+                train([instance], net, options=options, every=1)
+                break
+            except Killed:
+                pass
+        train([instance], net, options=options, every=1, resume=True)
+        for ending in ("safetensors", "csv", "checkpoint.safetensors"):
+            one, two = (tmp_path / f"{name}.{ending}" for name in ("whole", net.name))
+            assert one.read_bytes() == two.read_bytes(), (rename, ending)
+        assert load_networks(net).card == load_networks(tmp_path / "whole").card
+    assert rename >= 3 + 2 * 2
+
+
 def test_resume_is_bit_identical(instance, tmp_path):
     task = Task(episode_slots=4)
     whole = train([instance], tmp_path / "whole", task, FEW, every=2)
@@ -82,3 +124,19 @@ def test_a_checkpoint_of_something_else_is_refused(instance, tmp_path):
     (tmp_path / "net.checkpoint.safetensors").write_bytes(b"x")
     with pytest.raises(InvalidInput, match="is not a checkpoint"):
         train([instance], tmp_path / "net", Task(), FEW, resume=True)
+
+
+def test_the_card_pairs_instances_and_counts_each_once(tmp_path):
+    one, two, three = (uneven(12, seed) for seed in (1, 2, 3))
+    task = Task(episode_slots=4)
+    held_out = train(
+        [one], tmp_path / "net", task, FEW, every=2, held_out=[two, three, two]
+    ).networks.card["held_out"]
+    assert len(held_out["instances"]) == 2
+    for figures in ("cost_ratio_to", "paper_reward_above"):
+        assert set(held_out[figures]) == {"untrained", "smoothed", "target"}
+        for found in held_out[figures].values():
+            assert found["instances"] == 2
+            assert found["low"] <= found["mean"] <= found["high"]
+    rewards, above = held_out["paper_reward"], held_out["paper_reward_above"]["target"]
+    assert above["mean"] == pytest.approx(rewards["learned"] - rewards["target"])

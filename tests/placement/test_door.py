@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,43 @@ def test_a_certified_bound_is_derived_from_its_proof(torta, binding, tmp_path, m
     del document["proof"]
     path.write_text(json.dumps(document))
     _refused(torta("verify", binding, path), 2, "without a solver or a proof")
+
+
+@pytest.mark.parametrize("loose", [False, True])
+@pytest.mark.parametrize("method", ["floor", "combinatorial", "tree"])
+def test_the_next_number_above_what_is_proved_is_a_claim_too_high(torta, tmp_path, method, loose):
+    """No tolerance, where memory binds and where it does not (there the floor is all that is)."""
+    instance, path, file = mix(1), tmp_path / "bound.json", tmp_path / "i.json"
+    if loose:
+        servers = replace(instance.servers, memory_bytes=instance.servers.memory_bytes * 100)
+        instance = replace(instance, servers=servers)
+    save_placement(instance, file)
+    torta("bound", file, "--method", method, "--time-limit", 3, "-o", path)
+    document = json.loads(path.read_text())
+    for value, code in (
+        (document["value"], 0),
+        (math.nextafter(document["value"], math.inf), 5),
+        (math.nextafter(document["value"], -math.inf), 0),
+    ):
+        path.write_text(json.dumps({**document, "value": value}))
+        assert torta("verify", file, path)[0] == code
+
+
+@pytest.mark.parametrize("block", [1e15, 1e16, 1e308])
+@pytest.mark.parametrize("visit", [0.0, -1e308, 1.7e308])
+def test_prices_so_high_that_sums_overflow_prove_nothing(torta, binding, tmp_path, block, visit):
+    path = tmp_path / "bound.json"
+    torta("bound", binding, "-o", path)
+    document = json.loads(path.read_text())
+    servers = [entry["name"] for entry in json.loads(binding.read_text())["servers"]]
+    clients = [entry["name"] for entry in json.loads(binding.read_text())["clients"]]
+    prices = {
+        "block_price": dict.fromkeys(servers, block),
+        "visit_price": {client: dict.fromkeys(servers, visit) for client in clients},
+    }
+    claim = {**document, "value": 100 * document["value"], "proof": [prices]}
+    path.write_text(json.dumps(claim))
+    assert torta("verify", binding, path)[0] in (2, 5)
 
 
 @pytest.mark.parametrize(

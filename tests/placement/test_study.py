@@ -7,7 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from torta_opt.learning.compare import interval
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "placement.md"
@@ -31,6 +34,10 @@ def _rows(text, first_cell):
     ]
 
 
+def _percents(cell):
+    return [int(found) for found in re.findall(r"(-?\d+)%", cell)]
+
+
 def test_the_page_holds_the_published_figures(study):
     text = PAGE.read_text()
     for (network, rate, tokens), (petals, own) in study.PUBLISHED.items():
@@ -47,7 +54,7 @@ def test_reductions_follow_from_the_means():
                 continue
             for petals, own, less in (row[3:6], row[6:9], row[9:12]):
                 before, after = (float(cell.split(" ")[0]) for cell in (petals, own))
-                share = int(re.sub(r"\D", "", less)) / 100
+                share = _percents(less)[0] / 100
                 assert 1 - after / before == pytest.approx(share, abs=0.012)
 
 
@@ -55,7 +62,7 @@ def test_zero_delays_leave_less_of_the_gain():
     for network in ("AboveNet", "BellCanada"):
         for row in _rows(PAGE.read_text(), network):
             if len(row) == 12:
-                published, zero = (int(re.sub(r"\D", "", row[place])) for place in (8, 11))
+                published, zero = (_percents(row[place])[0] for place in (8, 11))
                 assert zero < published
 
 
@@ -77,6 +84,39 @@ def test_what_is_left_of_the_gaps_is_the_best_schedules():
         assert best <= 2.0
         for cell in row[3:]:
             assert cell == "infeasible" or float(cell.split("%")[0]) >= best or "infeas" in cell
+
+
+def test_reductions_stand_within_their_intervals_over_draws():
+    text = PAGE.read_text()
+    found = [
+        cell for name in ("AboveNet", "BellCanada") for row in _rows(text, name) for cell in row
+    ]
+    intervals = [_percents(cell) for cell in found if "[" in cell]
+    assert len(intervals) == 32
+    for less, low, high in intervals:
+        assert low <= less <= high
+
+
+def test_shares_have_intervals_over_draws(study):
+    """Student's t of what a draw adds to the ratio of means; settings of one draw are one."""
+    rng = np.random.default_rng(3)
+    below = rng.uniform(1, 2, 12)
+    above = 0.3 * below + rng.normal(0, 0.1, 12)
+    once = study.share([(above, below)])
+    assert once.mean == pytest.approx(above.mean() / below.mean())
+    again = study.share([(above, below)] * 4)
+    assert [again.low, again.high] == pytest.approx([once.low, once.high])
+    exact = study.share([(0.3 * below, below)])
+    assert exact.high - exact.low == pytest.approx(0, abs=1e-9)
+    flat = study.share([(above, np.full(12, 2.0))])
+    expected = interval(above / 2)
+    assert [flat.low, flat.high] == pytest.approx([expected.low, expected.high])
+
+
+def test_a_share_of_one_draw_has_no_interval(study):
+    assert study.shown(study.share([(np.array([1.0]), np.array([4.0]))])) == "25%"
+    two = study.share([(np.array([1.0, 1.2]), np.array([4.0, 4.0]))])
+    assert study.shown(two, "**").startswith("**28%** [")
 
 
 @pytest.mark.slow

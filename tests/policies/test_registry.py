@@ -17,6 +17,7 @@ from torta_opt.instance.data import Instance
 from torta_opt.instance.generate import generate, preset_names
 from torta_opt.io import InvalidInput
 from torta_opt.policies.base import Policy
+from torta_opt.policies.failures import PolicyFailed
 from torta_opt.policies.registry import BUILT_IN, create, policy_names, summaries
 from torta_opt.policies.runner import run
 from torta_opt.schedule import Schedule, evaluate, verify
@@ -91,11 +92,13 @@ class TestOtherPackages:
         assert type(create("round_robin")).__name__ == "RoundRobin"
 
     def test_what_cannot_be_loaded_is_one_plain_line(self):
-        with pytest.raises(InvalidInput, match="'broken' from package torta-opt-example cannot be"):
+        with pytest.raises(
+            PolicyFailed, match="broken: loading it from package torta-opt-example: "
+        ):
             create("broken")
 
     def test_what_is_no_policy_is_refused(self):
-        with pytest.raises(InvalidInput, match="Unfinished has no name, reset, decide and forec"):
+        with pytest.raises(PolicyFailed, match="Unfinished has no name, reset, decide and forec"):
             create("unfinished")
 
 

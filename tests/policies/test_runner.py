@@ -212,7 +212,7 @@ def test_a_broken_decision_names_policy_and_slot(case: str):
         run(Recorder(**changes), INSTANCE)
 
 
-@pytest.mark.parametrize("expected", [[1.0], [1.0, -1.0], [1.0, float("nan")]])
+@pytest.mark.parametrize("expected", [[1.0], [1.0, -1.0], [1.0, float("nan")], [1.0, 1e308]])
 def test_a_broken_forecast_is_refused(expected: list[float]):
     policy = Recorder()
     policy.forecast = lambda: np.array(expected)

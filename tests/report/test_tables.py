@@ -8,6 +8,7 @@ from rich.console import Console
 from support.plain import make_instance, make_schedule
 
 from torta_opt import api
+from torta_opt.bounds.registry import BoundResult
 from torta_opt.report.tables import (
     check_table,
     description_table,
@@ -68,7 +69,7 @@ def test_gap_tables_show_gap_and_avoidable_gap_side_by_side() -> None:
     report = api.gap(INSTANCE, schedules={"mine": SCHEDULE}, bound_method="floor")
     shown = text(gap_tables(report))
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("mine")][:1]
-    assert row.split()[:7] == ["mine", "93.000", "96.77", "%", "100.00", "%", "yes"]
+    assert row.split()[:7] == ["mine", "93.000", "0.00", "%", "96.77", "%", "100.00"]
     assert "floor 3.0000 $" in shown
     assert "by definition" in shown
 
@@ -94,6 +95,53 @@ def test_gap_tables_keep_the_policy_in_a_narrow_terminal() -> None:
     with console.capture() as captured:
         console.print(gap_tables(report))
     assert " greedy_forecast " in captured.get().splitlines()[5]
+
+
+WORSE = make_schedule(INSTANCE, processing=[(1, 0, 0, 3)])
+BOUND = BoundResult(48.0, "lp", True, 0.0, stronger="milp")
+
+
+def test_gap_tables_say_what_is_known_from_both_sides() -> None:
+    own = {"worse": WORSE, "mine": SCHEDULE}
+    shown = " ".join(text(gap_tables(api.gap(INSTANCE, schedules=own, proved=BOUND))).split())
+    assert "worse 138.00 32.61 % 65.22 %" in shown
+    assert "mine 93.00 0.00 % 48.39 %" in shown
+    assert (
+        "The best schedule costs 48.000 to 93.000 $: worse could save 32.61 % to 65.22 % of its "
+        "cost, mine at most 48.39 %." in shown
+    )
+    assert "To know more: --bound milp --time-limit 300, or clairvoyant among --policies." in shown
+
+
+def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:
+    close = BoundResult(92.9, "lp", True, 0.0, stronger="milp")
+    shown = text(gap_tables(api.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=close)))
+    assert "92.900 to 93.000 $: mine could save at most 0.11 % of its cost." in shown
+    assert "To know more" not in shown
+
+
+def test_gap_tables_say_what_is_certified_and_what_auto_chose() -> None:
+    beside = BoundResult(40.0, "lp", True, 0.0)
+    bound = BoundResult(48.0, "milp", False, 0.0, beside=beside, why="milp within 7 nodes: so")
+    shown = text(gap_tables(api.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=bound)))
+    assert "source milp, not certified" in shown
+    assert "certified is 40.000 $ (source lp)" in shown
+    assert "auto took milp within 7 nodes: so" in shown
+
+
+def test_no_verdict_where_no_schedule_is_valid() -> None:
+    shown = text(gap_tables(api.gap(INSTANCE, schedules={"bad": BROKEN}, proved=BOUND)))
+    assert "The best schedule" not in shown
+
+
+def test_gap_tables_fit_80_columns() -> None:
+    report = api.gap(INSTANCE, schedules={"greedy_forecast": SCHEDULE, "worse": WORSE})
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(gap_tables(report))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(" greedy_forecast ") for line in lines)
 
 
 def test_gap_tables_say_what_is_broken() -> None:

@@ -7,12 +7,12 @@ leaves one entry out of a list.
 from __future__ import annotations
 
 import ast
-import copy
 import importlib
 import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from torta_opt.bounds import checker
@@ -35,16 +35,28 @@ TURNED = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """What was changed in which module, and the text that results."""
+    """What is changed in which module: change ``change`` of node ``node`` of its syntax tree.
+
+    The changed tree is built on demand: building all of them takes half a minute.
+    """
 
     module: str
     line: str
     what: str
-    tree: ast.Module
+    node: int
+    change: int
 
     @property
     def name(self) -> str:
         return f"{self.module}: {self.line} | {self.what}"
+
+    @property
+    def tree(self) -> ast.Module:
+        tree = _tree(self.module)
+        node = next(islice(ast.walk(tree), self.node, None))
+        _, change = _changes(node)[self.change]
+        change()
+        return ast.fix_missing_locations(tree)
 
     def load(self) -> types.ModuleType:
         """The module ``check`` of a checker with the changed module, beside the real one."""
@@ -77,16 +89,11 @@ def _tree(name: str) -> ast.Module:
 
 
 def _mutants_of(name: str) -> Iterator[Mutant]:
-    original = _tree(name)
     lines = _source(name).read_text(encoding="utf-8").splitlines()
-    for n, node in enumerate(ast.walk(original)):
+    for n, node in enumerate(ast.walk(_tree(name))):
+        line = lines[getattr(node, "lineno", 1) - 1].strip()
         for k, (what, _) in enumerate(_changes(node)):
-            tree = copy.deepcopy(original)
-            twin = next(each for m, each in enumerate(ast.walk(tree)) if m == n)
-            _, change = _changes(twin)[k]
-            change()
-            ast.fix_missing_locations(tree)
-            yield Mutant(name, lines[getattr(node, "lineno", 1) - 1].strip(), what, tree)
+            yield Mutant(name, line, what, n, k)
 
 
 def _changes(node: ast.AST) -> list[tuple[str, Callable[[], None]]]:

@@ -7,11 +7,11 @@ columns, one price or one right-hand side.
 from __future__ import annotations
 
 import ast
-import copy
 import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,16 @@ SOURCE = Path(allocation_matrix.__file__)
 
 @dataclass(frozen=True)
 class Mutant:
-    """What was changed, and the text that results."""
+    """What is changed. The changed text is built on demand: all of them take half a minute."""
 
     name: str
-    tree: ast.Module
+    change: Callable[[ast.Module], None]
+
+    @property
+    def tree(self) -> ast.Module:
+        tree = _original()
+        self.change(tree)
+        return ast.fix_missing_locations(tree)
 
     def load(self) -> types.ModuleType:
         """The changed text as a module of its own."""
@@ -39,18 +45,24 @@ class Mutant:
 
 
 def mutants() -> list[Mutant]:
-    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    tree = _original()
     return [*_without_calls(tree), *_with_entries(tree)]
+
+
+def _original() -> ast.Module:
+    return ast.parse(SOURCE.read_text(encoding="utf-8"))
 
 
 def _without_calls(tree: ast.Module) -> Iterator[Mutant]:
     """One ``entries.add(...)`` left out."""
     for n, (function, call) in enumerate(_calls(tree)):
-        changed = copy.deepcopy(tree)
-        _, twin = _calls(changed)[n]
-        twin.value = ast.Constant(None)
-        ast.fix_missing_locations(changed)
-        yield Mutant(f"{function}: no {ast.unparse(call.value)[12:60]}", changed)
+        name = f"{function}: no {ast.unparse(call.value)[12:60]}"
+        yield Mutant(name, partial(_leave_out_call, n))
+
+
+def _leave_out_call(n: int, tree: ast.Module) -> None:
+    _, call = _calls(tree)[n]
+    call.value = ast.Constant(None)
 
 
 def _calls(tree: ast.Module) -> list[tuple[str, ast.Expr]]:
@@ -90,11 +102,13 @@ def _moved(value: ast.expr) -> ast.expr:
 def _with_entries(tree: ast.Module) -> Iterator[Mutant]:
     """One value of a dictionary by family spoiled."""
     for n, (function, node, place) in enumerate(_entries(tree)):
-        changed = copy.deepcopy(tree)
-        _, twin, _ = _entries(changed)[n]
-        twin.values[place] = _SPOILED[function](twin.values[place])
-        ast.fix_missing_locations(changed)
-        yield Mutant(f"{function}: {ast.literal_eval(node.keys[place])} spoiled", changed)
+        name = f"{function}: {ast.literal_eval(node.keys[place])} spoiled"
+        yield Mutant(name, partial(_spoil_entry, n))
+
+
+def _spoil_entry(n: int, tree: ast.Module) -> None:
+    function, node, place = _entries(tree)[n]
+    node.values[place] = _SPOILED[function](node.values[place])
 
 
 def _entries(tree: ast.Module) -> list[tuple[str, ast.Dict, int]]:

@@ -54,6 +54,59 @@ def mooncake_entry(ms: int, prompt: int = 1000, output: int = 100, ids: tuple = 
     }
 
 
+def qwen_entry(seconds: float, turn: int = 1) -> dict:
+    """A request of a Qwen-Bailian trace: times in seconds, a block id per 16 tokens."""
+    return {
+        "chat_id": int(seconds),
+        "parent_chat_id": -1,
+        "timestamp": seconds,
+        "input_length": 502,
+        "output_length": 1494,
+        "type": "thinking",
+        "turn": turn,
+        "hash_ids": list(range(32)),
+    }
+
+
+def write_samples(folder: Path) -> dict[str, tuple[Path, str | None]]:
+    """A small trace of every kind: by name, the file or folder and the kind that reads it."""
+    multimodal = ["2024-10-15T12:00:00.269Z,0,770,491", "2024-10-15T12:00:05.819Z,1,949,126"]
+    images = {"0": {"text_tokens": "{41: 1.0}", "image_tokens": "{9: 1.0}", "output_tokens": "{}"}}
+    write_servegen_chunks(folder / "mm-image")
+    write(folder / "mm-image" / "chunk-0-dataset.json", json.dumps(images))
+    tables = write_servegen_tables(folder / "tables")
+    chunks = write_servegen_chunks(folder / "chunks")
+    window = "600,0.935,0.76,Weibull,1.33,1.17"
+    blis = "request_id,client_id,input_tokens,output_tokens,arrival_time_us\n0,c1,10,5,0\n"
+    loads = "timestamp_anon,value,container_ip\n1662859290.0,2639.0,086b31f8\n"
+    azure = azure_rows(120)
+    burstgpt = ["5,ChatGPT,472,18,490,Conversation log", "95.5,GPT-4,10,7,17,API log"]
+    mooncake = [mooncake_entry(3000 * i) for i in range(9)]
+    qwen = [qwen_entry(0.5 * i) for i in range(9)]
+    titles = "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
+    return {
+        "azure": (write_azure(folder / "azure.csv", azure), "azure"),
+        "azure packed": (write_azure(folder / "azure.csv.gz", azure), "azure"),
+        "azure images": (write_azure(folder / "images.csv", multimodal, titles), "azure"),
+        "burstgpt": (write_burstgpt(folder / "burstgpt.csv", burstgpt), "burstgpt"),
+        "mooncake": (write_mooncake(folder / "mooncake.jsonl", mooncake), "mooncake"),
+        "servegen tables": (tables, "servegen"),
+        "servegen table": (tables / "m-test_total_rate_600s.csv", "servegen"),
+        "servegen chunks": (chunks, "servegen"),
+        "servegen chunk": (chunks / "chunk-0-trace.csv", "servegen"),
+        "servegen renamed": (write(folder / "rates.csv", f"{window}\n{window}\n"), None),
+        "servegen images": (folder / "mm-image", None),
+        "qwen": (write_mooncake(folder / "qwen.jsonl", qwen), None),
+        "blis": (write(folder / "blis.csv", blis), None),
+        "gentd26": (write(folder / "gentd26.csv", loads), None),
+        "aiperf": (
+            write_mooncake(folder / "aiperf.jsonl", [{"metadata": {}, "metrics": {}}]),
+            None,
+        ),
+        "a text": (write(folder / "README.md", "# A trace\n\nread me\n"), None),
+    }
+
+
 def write_servegen_tables(folder: Path, clients: int = 3, windows: int = 4) -> Path:
     """Constant rates: client n asks 0.2·(n+1) times a second; client 0 has no token statistics."""
     folder.mkdir(exist_ok=True)

@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from torta_opt.instance.data import Instance
+from torta_opt.instance.document import Bulk
 from torta_opt.io.errors import InvalidInput
 
 VERSION = 1
@@ -117,7 +118,7 @@ class CutEntry(_Strict):
 class NumbersEntry(_Strict):
     """Numbers of one family of rows."""
 
-    shape: list[Whole]
+    shape: Bulk[Whole]
     values: str = Field(
         description="base64 of zlib of float64 (little-endian), slot after slot for each of the "
         "other cells; the first bytes of all numbers, then the second ones, and so on"
@@ -129,9 +130,9 @@ class CertificateEntry(_Strict):
 
     version: Literal[1]
     regions: Literal["apart", "as_one"] = Field(description="the allocation or the merged program")
-    group: list[Whole] = Field(description="of each server: those counted together")
-    tangents: list[Annotated[float, Field(gt=0, le=1)]]
-    cuts: list[CutEntry]
+    group: Bulk[Whole] = Field(description="of each server: those counted together")
+    tangents: Bulk[Annotated[float, Field(gt=0, le=1)]]
+    cuts: Bulk[CutEntry]
     duals: dict[str, NumbersEntry] = Field(description="numbers for rows, by family")
 
 

@@ -37,7 +37,13 @@ class BoundDocument(BaseModel):
 
 
 def bound_to_document(bound: BoundResult, instance: Instance) -> dict[str, Any]:
-    """Everything but the time it took, so that the same bound gives the same bytes."""
+    """Everything but the time it took, so that the same bound gives the same bytes.
+
+    Where ``auto`` went beyond what a certificate proves, the file holds what it does prove: a file
+    is there to be checked.
+    """
+    if bound.why and bound.beside is not None:
+        bound = bound.beside
     document = {
         "format": FORMAT,
         "version": VERSION,

@@ -12,10 +12,15 @@ running idle. With e[τ,j,k,c] = β·price[τ,j]·(peak_k − idle_k)·u[k,c] (k
 
 Serving at once (τ = t) is the cheapest unless the price falls faster than waiting costs.
 Proof: docs/bounds/floor.md.
+
+Every term is a few float64 products and sums of numbers of the instance, cell by cell, and the
+terms are added up exactly and rounded once (``math.fsum``): the value is the same, to the last bit,
+on every processor, whatever order its vector units add in.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +44,7 @@ def floor(instance: Instance) -> Floor:
         parts[name] += usd
     for name, usd in _idle_earnings(instance).items():
         parts[name] = parts.get(name, 0.0) + usd
-    return Floor(sum(parts.values()), parts)
+    return Floor(math.fsum(parts.values()), parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +113,19 @@ def _arrivals(instance: Instance, serve: _Serve) -> dict[str, float]:
         is_served = chosen <= weights.expiry_usd[c]
         served = demand * is_served
         origin = np.arange(len(system.regions))[None]
-        parts["network"] += float((demand * network[origin, best]).sum())
-        parts["transfer"] += float((demand * transfer[origin, best]).sum())
-        parts["expiry"] += float((demand * ~is_served).sum() * weights.expiry_usd[c])
-        parts["waiting"] += float((served * (chosen_when - here)).sum() * per_slot)
+        parts["network"] += _sum(demand * network[origin, best])
+        parts["transfer"] += _sum(demand * transfer[origin, best])
+        parts["expiry"] += _sum(demand * ~is_served) * weights.expiry_usd[c]
+        parts["waiting"] += _sum(served * (chosen_when - here)) * per_slot
         for name in ("service", "energy"):
             usd = getattr(serve, name)[chosen_when, best, c]
-            parts[name] += float((demand * np.where(is_served, usd, 0.0)).sum())
-    return parts
+            parts[name] += _sum(demand * np.where(is_served, usd, 0.0))
+    return {name: float(usd) for name, usd in parts.items()}
+
+
+def _sum(terms: np.ndarray) -> float:
+    """The exact sum, rounded once."""
+    return math.fsum(terms.ravel().tolist())
 
 
 def _backlog(instance: Instance, serve: _Serve) -> dict[str, float]:
@@ -147,4 +157,4 @@ def _idle_earnings(instance: Instance) -> dict[str, float]:
         weights.rent_factor * system.rent_usd_per_hour[region, kind] * hours, energy.shape
     )
     pays = instance.up & (energy + rent < 0)
-    return {"energy": float(energy[pays].sum()), "rent": float(rent[pays].sum())}
+    return {"energy": _sum(energy[pays]), "rent": _sum(rent[pays])}

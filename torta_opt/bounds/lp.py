@@ -33,6 +33,7 @@ class ProgramBound:
     claim        the bound as the solver states it
     seconds      wall-clock time, building included
     interrupted  Ctrl-C ended the run
+    relaxed      what the linear relaxation proves, where branch and bound proved more
     """
 
     value: float
@@ -43,6 +44,7 @@ class ProgramBound:
     claim: float
     seconds: float
     interrupted: bool = False
+    relaxed: ProgramBound | None = None
 
 
 def lp_bound(

@@ -70,6 +70,20 @@ def branch_bound(
     )
     if relaxed.interrupted:
         return dataclasses.replace(relaxed, source="milp")
+    return branch_from(relaxed, limits, began=began, start=start, watch=watch)
+
+
+def branch_from(
+    relaxed: ProgramBound,
+    limits: Limits,
+    *,
+    began: float,
+    start: Schedule | None = None,
+    watch: Callable[[Progress], Any] | None = None,
+) -> ProgramBound:
+    """The same once the linear relaxation is solved."""
+    program = relaxed.program
+    problem = program.problem()
     point = None
     if start is not None:
         values = lift(program.instance, start, pools=program.pools, tangents=program.tangents)
@@ -88,6 +102,7 @@ def branch_bound(
         claim=result.bound,
         seconds=time.perf_counter() - began,
         interrupted=result.status is Status.INTERRUPTED,
+        relaxed=relaxed if better else None,
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from torta_opt.bounds.floor import floor
 from torta_opt.instance import Instance
 from torta_opt.io import InvalidInput
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 AUTO = "auto"
 LOSS = 3e-3  # of a bound: a certificate that proves less than that is none
 AUTO_CELLS = 50_000  # columns of routing and processing: some 25 slots of 12 regions, 15 s of work
+WHOLE_CELLS = 10_000  # likewise; the root of branch and bound takes some 20 s of work
+TINY_CELLS = 500  # likewise; branch and bound ends within a second or so
+LOOSE = 0.1  # of a bound: what fractions of servers must be worth for branch and bound to pay
+WORTH = 1e-3  # of a bound: what branch and bound must add for ``auto`` to do without a certificate
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Proof:
     merged  what the merged bound has solved, for who wants to go on from there
     interrupted   Ctrl-C ended the run: the bound holds, but more time would have made it better
     certificate   what lets anyone derive the value again without a solver, not yet checked
+    relaxed       what the linear relaxation of a program proves, where that is all that was solved
+    beside        the proof of a smaller value that has a certificate, where this one has none
     """
 
     value: float
@@ -60,6 +68,8 @@ class Proof:
     merged: MergedBound | None = None
     interrupted: bool = False
     certificate: Certificate | None = None
+    relaxed: ProgramBound | None = None
+    beside: Proof | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,11 @@ class BoundResult:
     certified  True if a certificate comes with it, from which a checker that knows no solver
                has derived the value again
     seconds    wall-clock time it took, the checker's included
-    costs, holds, merged, interrupted    as in ``Proof``
+    costs, holds, merged, interrupted, relaxed    as in ``Proof``
     certificate    None if the bound is not certified
+    beside     the certified bound that an uncertified one goes beyond, where there is one
+    why        what ``auto`` chose and why, in a line; empty if the method was named
+    stronger   the method that may prove much more, where it can be afforded; empty if none does
     """
 
     value: float
@@ -86,6 +99,17 @@ class BoundResult:
     merged: MergedBound | None = field(default=None, repr=False, compare=False)
     interrupted: bool = False
     certificate: Certificate | None = field(default=None, repr=False, compare=False)
+    relaxed: ProgramBound | None = field(default=None, repr=False, compare=False)
+    beside: BoundResult | None = field(default=None, repr=False)
+    why: str = ""
+    stronger: str = ""
+
+    @property
+    def certified_value(self) -> float | None:
+        """What a certificate proves; None if there is none."""
+        if self.certified:
+            return self.value
+        return None if self.beside is None else self.beside.value
 
 
 @dataclass(frozen=True)
@@ -140,10 +164,11 @@ def _windows(instance: Instance, task: Task) -> Proof:
 def _milp(instance: Instance, task: Task) -> Proof:
     from torta_opt.bounds.milp import milp_bound
 
-    return _proof(
-        instance,
-        milp_bound(instance, task.limits, constraints=task.constraints, on_progress=task.watch),
-    )
+    found = milp_bound(instance, task.limits, constraints=task.constraints, on_progress=task.watch)
+    proof = _proof(instance, found)
+    if found.relaxed is None:
+        return proof
+    return dataclasses.replace(proof, beside=_proof(instance, found.relaxed))
 
 
 def _proof(instance: Instance, found: ProgramBound) -> Proof:
@@ -156,7 +181,14 @@ def _proof(instance: Instance, found: ProgramBound) -> Proof:
 
     value = max(found.value, floor(instance).value)
     certificate = None if found.dual is None else certificate_of(found.program, found.dual)
-    return Proof(value, holds=holds, interrupted=found.interrupted, certificate=certificate)
+    relaxed = found if found.source == "lp" else None
+    return Proof(
+        value,
+        holds=holds,
+        interrupted=found.interrupted,
+        certificate=certificate,
+        relaxed=relaxed,
+    )
 
 
 METHODS: dict[str, BoundMethod] = {
@@ -187,35 +219,138 @@ METHODS: dict[str, BoundMethod] = {
 
 
 def choose(instance: Instance) -> str:
-    """What ``auto`` stands for: ``lp`` where that takes seconds, else ``merged``."""
+    """What ``auto`` begins with: ``lp`` where that takes seconds, else ``merged``."""
+    return "lp" if cells_of(instance) <= AUTO_CELLS else "merged"
+
+
+def cells_of(instance: Instance) -> int:
+    """Columns of routing and processing in the allocation program: a measure of its size."""
     system = instance.system
     regions, classes = len(system.regions), len(system.classes)
     pools = len({*zip(system.server_region.tolist(), system.server_type.tolist(), strict=True)})
-    cells = instance.slots * classes * (regions * regions + pools)
-    return "lp" if cells <= AUTO_CELLS else "merged"
+    return instance.slots * classes * (regions * regions + pools)
+
+
+def loose_servers(relaxed: ProgramBound) -> float:
+    """What it would cost to round servers that are on up to whole ones, as a share of the bound.
+
+    Large where a pool needs few servers or none: there the linear relaxation runs a tenth of one.
+    """
+    if relaxed.x is None:
+        return 0.0
+    ready = relaxed.program.values(relaxed.x)["ready"]
+    rest = np.ceil(ready - 1e-6) - ready
+    usd = float((rest * np.maximum(relaxed.program.pools.on_usd[:, :, None], 0.0)).sum())
+    return usd / abs(relaxed.value) if relaxed.value else float(usd > 0)
 
 
 def compute(instance: Instance, method: str, task: Task | None = None) -> BoundResult:
     """The bound that ``method``, or ``auto``, proves for ``instance``."""
     if method == AUTO:
-        method = choose(instance)
+        return _auto(instance, task or Task())
     if method not in METHODS:
         known = ", ".join([*METHODS, AUTO])
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
-    chosen = METHODS[method]
+    return _computed(instance, method, task or Task())
+
+
+def _computed(instance: Instance, method: str, task: Task) -> BoundResult:
     start = time.perf_counter()
-    proof = _checked(instance, chosen.compute(instance, task or Task()))
+    proof = _checked(instance, METHODS[method].compute(instance, task))
+    beside = None
+    if proof.beside is not None:
+        known = _result(_checked(instance, proof.beside), "lp", time.perf_counter() - start)
+        beside = known if known.certified else None
+    result = _result(proof, method, time.perf_counter() - start)
+    return dataclasses.replace(result, beside=beside, stronger=_stronger(instance, result))
+
+
+def _result(proof: Proof, source: str, seconds: float) -> BoundResult:
     return BoundResult(
         value=proof.value,
-        source=method,
+        source=source,
         certified=proof.certificate is not None,
-        seconds=time.perf_counter() - start,
+        seconds=seconds,
         costs=proof.costs,
         holds=proof.holds,
         merged=proof.merged,
         interrupted=proof.interrupted,
         certificate=proof.certificate,
+        relaxed=proof.relaxed,
     )
+
+
+def _stronger(instance: Instance, found: BoundResult) -> str:
+    """The method that may prove much more than was found, if it can be afforded."""
+    if found.source == "floor":
+        return choose(instance)
+    if found.source == "merged":
+        return "lp" if choose(instance) == "lp" else "windows"
+    if found.source == "lp" and found.relaxed is not None and cells_of(instance) <= AUTO_CELLS:
+        return "milp" if loose_servers(found.relaxed) >= LOOSE else ""
+    return "milp" if found.source == "windows" and cells_of(instance) <= WHOLE_CELLS else ""
+
+
+# --- auto ---------------------------------------------------------------------------------------
+
+
+def _auto(instance: Instance, task: Task) -> BoundResult:
+    """The linear relaxation that is affordable; then branch and bound where servers are few.
+
+    Branch and bound stops at a number of nodes that depends on the size of the instance alone, so
+    the bound is the same however fast the machine is; limits of the task come on top. Its value is
+    taken where it is worth doing without a certificate; the certified one stays beside.
+    """
+    began = time.perf_counter()
+    found = _computed(instance, choose(instance), task)
+    cells = cells_of(instance)
+    if found.source != "lp":
+        why = f"{found.source}: {cells:,} cells are too many for lp within seconds"
+        return dataclasses.replace(found, why=why)
+    if found.relaxed is None or found.interrupted:
+        return dataclasses.replace(found, why="lp: it takes seconds")
+    loose = loose_servers(found.relaxed)
+    share = f"fractions of servers are worth {100 * loose:.1f} % of the bound"
+    if cells > TINY_CELLS and loose < LOOSE:
+        return dataclasses.replace(found, why=f"lp: {share}")
+    if cells > WHOLE_CELLS:
+        why = f"lp: {share}, but {cells:,} cells are too many for milp within seconds"
+        return dataclasses.replace(found, why=why)
+    return _counted(instance, found, task, began)
+
+
+def _counted(instance: Instance, found: BoundResult, task: Task, began: float) -> BoundResult:
+    """What branch and bound makes of a linear relaxation."""
+    from torta_opt.bounds.milp import branch_from
+    from torta_opt.solvers import Limits
+
+    assert found.relaxed is not None
+    nodes = max(1, WHOLE_CELLS // cells_of(instance))
+    limits = task.limits or Limits()
+    most = nodes if limits.work is None else min(nodes, limits.work)
+    limits = dataclasses.replace(limits, work=most)
+    whole = branch_from(found.relaxed, limits, began=began, watch=task.watch)
+    interrupted = whole.interrupted or found.interrupted
+    budget = f"{most} node" if most == 1 else f"{most} nodes"
+    if whole.value <= found.value + WORTH * abs(found.value):
+        return dataclasses.replace(
+            found, why=f"lp: milp proves no more within {budget}", interrupted=interrupted
+        )
+    more = (whole.value - found.value) / abs(whole.value) if whole.value else 1.0
+    return dataclasses.replace(
+        _result(_proof(instance, whole), "milp", time.perf_counter() - began),
+        interrupted=interrupted,
+        beside=found if found.certified else None,
+        why=f"milp within {budget}: whole servers are worth {100 * more:.1f} % of the bound",
+        stronger="milp" if whole.x is None or not _is_closed(whole) else "",
+    )
+
+
+def _is_closed(whole: ProgramBound) -> bool:
+    """Whether branch and bound came to its end: the answer costs what the bound is."""
+    assert whole.x is not None
+    cost = whole.program.objective(whole.x)
+    return cost - whole.value <= WORTH * abs(cost)
 
 
 def rederived(certificate: Certificate, instance: Instance) -> float:

@@ -1,4 +1,9 @@
-"""The dearest way to serve a request: what an expired one should cost more than."""
+"""The dearest way to serve a request on a running server; an expired one should cost more.
+
+Above it, no schedule gains by letting a request expire in a region where a server is ready with its
+model and has time left. It says nothing about requests for which a server would have to be started,
+switched or kept on: what that costs comes on top, and expiry may be cheaper.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from torta_opt.instance.data import System
 
 
 def dearest_usd(system: System, price_usd_per_kwh: np.ndarray) -> np.ndarray:
-    """(C,) $ of serving one request of each class in the dearest allowed way.
+    """(C,) $ of serving one request of each class in the dearest allowed way, on a running server.
 
     With ``price_usd_per_kwh`` (R,) the highest price of each region, the maximum of
 

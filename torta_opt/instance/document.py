@@ -8,7 +8,7 @@ file (a class under ``service``, a model under ``loading``); a forbidden pair is
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,7 +27,11 @@ from torta_opt.io import InvalidInput, read_document, sha256_of, write_document
 
 FORMAT = "torta-opt/allocation"
 VERSION = 1
+MAX_FIELDS = 100  # of a document; formats have up to 20
 
+T = TypeVar("T")
+# A complaint for each of millions of entries would fill memory.
+Bulk = Annotated[list[T], Field(fail_fast=True)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -102,8 +106,8 @@ class BacklogEntry(_Strict):
 
 class InitialEntry(_Strict):
     servers: dict[Name, InitialServer] = Field(default_factory=dict)
-    backlog: list[BacklogEntry] = Field(default_factory=list)
-    routing: list[list[Count]] | None = Field(
+    backlog: Bulk[BacklogEntry] = Field(default_factory=list)
+    routing: Bulk[Bulk[Count]] | None = Field(
         default=None, description="requests routed in the last slot, [origin][region]"
     )
 
@@ -134,20 +138,20 @@ class InstanceDocument(_Strict):
     description: str = ""
     slot_ms: int
     hot_permille: int
-    regions: list[Name]
-    models: list[Name]
-    classes: list[ClassEntry]
-    types: list[TypeEntry]
-    servers: list[ServerEntry]
-    latency_s: list[list[Real | None]] = Field(description="[origin][region]; null forbids")
-    transfer_usd: list[list[list[Real]]] | None = Field(
-        default=None, description="[origin][region][class] per request; left out: free"
+    regions: Bulk[Name]
+    models: Bulk[Name]
+    classes: Bulk[ClassEntry]
+    types: Bulk[TypeEntry]
+    servers: Bulk[ServerEntry]
+    latency_s: Bulk[Bulk[Real | None]] = Field(description="[origin][region]; null forbids")
+    transfer_usd: Bulk[Bulk[Bulk[Real]]] | None = Field(
+        default=None, description="[origin][region][class] per request; left out or null: free"
     )
     weights: WeightsEntry
     initial: InitialEntry = Field(default_factory=InitialEntry)
-    outages: list[Outage] = Field(default_factory=list)
-    price_usd_per_kwh: list[list[Real]] = Field(description="[slot][region]")
-    arrivals: list[list[list[Count]]] = Field(description="[slot][region][class]")
+    outages: Bulk[Outage] = Field(default_factory=list)
+    price_usd_per_kwh: Bulk[Bulk[Real]] = Field(description="[slot][region]")
+    arrivals: Bulk[Bulk[Bulk[Count]]] = Field(description="[slot][region][class]")
 
 
 def load_instance(path: str | os.PathLike[str]) -> Instance:
@@ -177,6 +181,8 @@ def json_schema() -> dict[str, Any]:
 
 def parse(model: type[BaseModel], document: dict[str, Any]) -> Any:
     """``document`` as ``model``; the first broken rule as InvalidInput."""
+    if len(document) > MAX_FIELDS:  # pydantic would complain of each
+        raise InvalidInput(f"holds more than {MAX_FIELDS} fields")
     try:
         return model.model_validate(document)
     except ValidationError as error:

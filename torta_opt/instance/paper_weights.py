@@ -28,7 +28,7 @@ def paper_weights(system: System, alpha: float = ALPHA, beta: float = BETA) -> W
     routed in place of the paper's X_t, which has no meaning when the tasks of two slots differ),
     and electricity β a dollar. Rent, transfer, starts, switches and re-routed requests count for
     nothing. The paper has no expiry; here an expired request costs more than the dearest way to
-    serve it at electricity prices up to 1 $/kWh, so that dropping requests never pays.
+    serve it on a running server at electricity prices up to 1 $/kWh.
     """
     weights = Weights(
         time_usd_per_s=1.0,

@@ -279,7 +279,8 @@ def _check_service(system: System) -> None:
     slower[system.compatible] = (system.hot_service_s > system.service_s)[system.compatible]
     _refuse(system, "hot_service_s", slower, "must not exceed service_s")
     unheld = system.compatible & ~system.holds[:, system.class_model]
-    _refuse(system, "server_ms", unheld, "is given on a type that cannot hold the class's model")
+    rule = "is given on a type that cannot hold the class's model: leave the class out of service"
+    _refuse(system, "server_ms", unheld, rule)
 
 
 def _check_loading(system: System) -> None:

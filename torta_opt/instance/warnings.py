@@ -15,13 +15,14 @@ def warnings_of(instance: Instance) -> list[str]:
 
 
 def _cheap_expiry(instance: Instance) -> list[str]:
-    """π[c] that does not exceed the dearest way to serve c makes dropping requests pay."""
+    """π[c] up to the dearest way to serve c: expiry may pay though a running server has time."""
     system = instance.system
     dearest = dearest_usd(system, instance.price_usd_per_kwh.max(axis=0))
     expiry = system.weights.expiry_usd
     return [
         f"weights.expiry_usd.{system.classes[c]}: {expiry[c]:g} $ does not exceed the dearest way "
-        f"to serve the class ({dearest[c]:.4g} $), so letting requests expire can pay"
+        f"to serve the class on a running server ({dearest[c]:.4g} $), so letting requests expire "
+        "may pay even where a ready server has time left"
         for c in np.flatnonzero(expiry <= dearest)
     ]
 

@@ -1,31 +1,30 @@
 """Read and write versioned JSON documents, plain or gzip-compressed.
 
 Every document is one JSON object with ``"format"`` and ``"version"``. Reading refuses repeated
-keys, files over a size limit after decompression, unknown formats and unknown versions; NaN and
-Infinity, which JSON does not know but some tools write, are left to the schema of the format,
-which can name the field. Writing goes to a temporary name in the same folder and is renamed, and
-gives the same bytes for the same document.
+keys, unknown formats, unknown versions, and files that are too large once decompressed or hold too
+much (``structure.py``); NaN and Infinity, which JSON does not know but some tools write, are left
+to the schema of the format, which can name the field. Writing (``writing.py``) is atomic, and gives
+the same bytes for the same document.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
-import tempfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torta_opt.io.errors import InvalidInput
+from torta_opt.io.structure import MOST, Most, Structure
+from torta_opt.io.unpacking import plain_reading_errors, unpacked
+from torta_opt.io.writing import write_bytes
 
 Document = dict[str, Any]
 Migration = Callable[[Document], Document]
 
 MAX_BYTES = 1 << 30  # after decompression
-_GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
 
 
@@ -34,15 +33,17 @@ def read_document(
     formats: Mapping[str, int],
     migrations: Mapping[tuple[str, int], Migration] | None = None,
     max_bytes: int = MAX_BYTES,
+    most: Most = MOST,
 ) -> Document:
     """The JSON object in ``path``, brought to the current version of its format.
 
     ``formats`` maps each accepted format to its current version; ``migrations`` maps
-    (format, old version) to the step that yields the next version. Raises InvalidInput.
+    (format, old version) to the step that yields the next version; ``max_bytes`` and ``most``
+    bound what it may hold. Raises InvalidInput.
     """
     name = os.fspath(path)
     try:
-        document = _parse(_read_bytes(Path(path), max_bytes))
+        document = _parse(_read_text(Path(path), max_bytes, most))
         return _current(document, formats, migrations or {})
     except InvalidInput as error:
         raise error.within(name) from None
@@ -51,25 +52,6 @@ def read_document(
 def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) -> None:
     """Write ``document`` atomically; a name that ends in .gz is compressed."""
     write_bytes(path, document_bytes(document))
-
-
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write ``content`` under a temporary name in the same folder, then rename it."""
-    target = Path(path)
-    if target.suffix == ".gz":
-        content = gzip.compress(content, compresslevel=6, mtime=0)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)  # Ctrl-C may come after the rename
-            raise
-    except OSError as error:
-        raise InvalidInput(f"cannot be written: {error.strerror}", file=str(target)) from None
 
 
 def document_bytes(document: Mapping[str, Any]) -> bytes:
@@ -86,41 +68,29 @@ def sha256_of(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(document_bytes(document)).hexdigest()
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
+def _read_text(path: Path, max_bytes: int, most: Most) -> str:
+    content = _read_limited(path, max_bytes, most)
     try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            stream = gzip.GzipFile(fileobj=raw) if packed else raw
-            return _read_limited(stream, max_bytes)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InvalidInput("is not a complete gzip file") from None
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror or error}") from None
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"is not UTF-8 text (byte {error.start})") from None
 
 
-def _read_limited(stream: Any, max_bytes: int) -> bytes:
+def _read_limited(path: Path, max_bytes: int, most: Most) -> bytes:
     chunks: list[bytes] = []
-    size = 0
-    while chunk := stream.read(_CHUNK):
-        size += len(chunk)
-        if size > max_bytes:
-            raise InvalidInput(f"is larger than {max_bytes} bytes once decompressed")
-        chunks.append(chunk)
+    size, structure = 0, Structure(most)
+    with plain_reading_errors(), path.open("rb") as raw:
+        stream = unpacked(raw)
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            if size > max_bytes:
+                raise InvalidInput(f"is larger than {max_bytes} bytes once decompressed")
+            structure.add(chunk)
+            chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _parse(content: bytes) -> Document:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"is not UTF-8 text (byte {error.start})") from None
+def _parse(text: str) -> Document:
     try:
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=float)
     except json.JSONDecodeError as error:

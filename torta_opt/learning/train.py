@@ -17,7 +17,6 @@ import copy
 import dataclasses
 import importlib.util
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256
 from torta_opt.io import InvalidInput
 from torta_opt.io.files import document_bytes, write_bytes
-from torta_opt.learning.compare import interval
+from torta_opt.learning.compare import distinct, interval, units
 from torta_opt.learning.environment import BatchedMacro, Task
 from torta_opt.learning.ppo import Options, Trainer, Watch
 from torta_opt.networks.files import Networks, load_networks, new_networks, save_networks
@@ -80,7 +79,10 @@ def train(
     smoothing   λ of what the untrained network does, (P_t + λ·A_{t−1})/(1 + λ); 0 is A^OT
     device      of the networks while they learn: ``auto`` takes a GPU where there is one
 
-    Ctrl-C ends after the last whole update, with the best so far and a checkpoint written.
+    resume      go on from the checkpoint; from the start, where nothing was written yet
+
+    Ctrl-C ends after the last whole update, with the best so far and a checkpoint written. The
+    checkpoint comes before the first weights, so training that was killed at any moment resumes.
     """
     task, options = task or Task(), options or Options()
     stem = Path(os.fspath(output).removesuffix(".safetensors"))
@@ -104,14 +106,15 @@ def train(
         **(notes or {}),
     }
     curve: list[dict[str, float]] = []
-    if resume:
+    if resume and has_checkpoint(stem):
         best, base, curve = _resume(stem, trainer)
     else:
         standardise(networks, envs, seed)
         pretrain_forecaster(networks, instances, seed)
         best = base = judge(jury, networks)
-        _save_best(networks, stem, best, base, 0)
         _checkpoint(stem, trainer, best, base, curve)
+    if trainer.done == 0:
+        _save_best(networks, stem, best, base, 0)
     status, kept = "done", (trainer.state(), best, list(curve))
     with _tensorboard(stem, tensorboard) as record:
         try:
@@ -140,6 +143,30 @@ def train(
     if status == "done" and held_out:
         networks = report(stem, held_out, task)
     return Trained(networks, best, base, trainer.done, status)
+
+
+def has_checkpoint(output: str | os.PathLike[str]) -> bool:
+    """Whether training can go on; False if it wrote nothing yet.
+
+    Weights without a checkpoint are a finished network, which starting anew would destroy: raises
+    InvalidInput.
+    """
+    stem = Path(os.fspath(output).removesuffix(".safetensors"))
+    checkpoint = _checkpoint_file(stem)
+    if checkpoint.exists():
+        return True
+    weights = stem.with_name(stem.name + ".safetensors")
+    if weights.exists():
+        raise InvalidInput(
+            f"cannot be read: it does not exist, but {weights.name} does; without --resume, it is "
+            "replaced",
+            file=str(checkpoint),
+        )
+    return False
+
+
+def _checkpoint_file(stem: Path) -> Path:
+    return stem.with_name(stem.name + ".checkpoint.safetensors")
 
 
 def batches(
@@ -181,9 +208,11 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     Beside the learned policy stand the untrained one, the transport target, and its smoothing by
     λ1, the closed form of reward (3). All run under the micro layer they were trained for; where
     reward (3) was learned, which has next to nothing to do with that, under ``torta``'s as it
-    comes. Cost in $ and reward (3), means over instances; and the mean ratio of the learned
-    policy's cost to theirs, with a 95 % interval.
+    comes. Cost in $ and reward (3), means over instances; the mean ratio of the learned policy's
+    cost to theirs, and by how much its reward is above theirs, both paired by instance, with 95 %
+    intervals over instances. An instance given twice counts once (``compare.units``).
     """
+    instances = list(distinct(instances).values())
     networks = load_networks(stem)
     policy, weight, start = networks.policy, task.smooth_weight, networks.card["smoothing"]
     micro = task.micro if task.reward == "cost" else {}
@@ -196,15 +225,18 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     }
     costs, rewards = {}, {}
     for name, act in acts.items():
-        costs[name], rewards[name] = measure(env, act)
+        cost, reward = measure(env, act)
+        costs[name], rewards[name] = _by_unit(cost, instances), _by_unit(reward, instances)
+    others = [name for name in acts if name != "learned"]
     networks.card["held_out"] = {
         "instances": [[each.name, instance_sha256(each)] for each in instances],
         "cost_usd": {name: float(found.mean()) for name, found in costs.items()},
         "paper_reward": {name: float(found.mean()) for name, found in rewards.items()},
         "cost_ratio_to": {
-            name: _finite(dataclasses.asdict(interval((costs["learned"] / costs[name]).tolist())))
-            for name in costs
-            if name != "learned"
+            name: interval(costs["learned"] / costs[name]).to_document() for name in others
+        },
+        "paper_reward_above": {
+            name: interval(rewards["learned"] - rewards[name]).to_document() for name in others
         },
     }
     path = stem.with_name(stem.name + ".json")
@@ -212,9 +244,12 @@ def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
     return networks
 
 
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    """One instance has no interval: null in a card."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+def _by_unit(values: np.ndarray, instances: Sequence[Instance]) -> np.ndarray:
+    """``values``, one an instance, as means over those that count as one (``compare.units``)."""
+    found: dict[str, list[float]] = {}
+    for unit, value in zip(units(instances).values(), values, strict=True):
+        found.setdefault(unit, []).append(float(value))
+    return np.array([np.mean(each) for each in found.values()])
 
 
 @torch.no_grad()
@@ -337,11 +372,11 @@ def _checkpoint(
     plain |= {"best": best, "base": base, "curve": curve, "made": _made(trainer)}
     text = json.dumps(plain).encode()
     tensors["plain"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)  # one file, one rename
-    write_bytes(stem.with_name(stem.name + ".checkpoint.safetensors"), save(tensors))
+    write_bytes(_checkpoint_file(stem), save(tensors))
 
 
 def _resume(stem: Path, trainer: Trainer) -> tuple[float, float, list[dict[str, float]]]:
-    path = stem.with_name(stem.name + ".checkpoint.safetensors")
+    path = _checkpoint_file(stem)
     try:
         tensors = load(path.read_bytes())
         plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.io import InvalidInput, read_document
-from torta_opt.io.files import document_bytes, write_bytes
+from torta_opt.io.files import document_bytes
+from torta_opt.io.writing import write_all
 
 if TYPE_CHECKING:
     from torta_opt.networks.torta import ForecastNetwork, PolicyNetwork, ValueNetwork
@@ -67,8 +68,8 @@ def save_networks(networks: Networks, path: str | os.PathLike[str]) -> None:
         for part in STORED
         for name, tensor in getattr(networks, part).state_dict().items()
     }
-    write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
-    write_bytes(stem.with_name(stem.name + ".json"), document_bytes(networks.card))
+    weights, card = (stem.with_name(stem.name + end) for end in (".safetensors", ".json"))
+    write_all([(weights, save(tensors)), (card, document_bytes(networks.card))])
 
 
 def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = None) -> Networks:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from torta_opt.bounds.registry import BoundResult
-from torta_opt.instance.document import parse
+from torta_opt.instance.document import Bulk, parse
 from torta_opt.io import InvalidInput
 from torta_opt.placement.data import PlacementInstance
 from torta_opt.placement.document import placement_sha256
@@ -23,7 +23,7 @@ from torta_opt.placement.proof import Leaf, Proof, Split, proved_ms
 
 FORMAT = "torta-opt/placement-bound"
 VERSION = 1
-ROUNDING = 1e-9  # of a bound: what float64 sums can be off by, and more
+LOSS = 1e-9  # of a bound: a proof that derives less than that of it is none
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[float, Field(allow_inf_nan=False)]
@@ -69,13 +69,17 @@ class PlacementBoundDocument(_Strict):
     source: Name = Field(description="the method that proved the bound")
     value: Price = Field(description="seconds")
     certified: bool = Field(description="there is a proof")
-    proof: list[SplitEntry | LeafEntry] | None = None
+    proof: Bulk[SplitEntry | LeafEntry] | None = None
 
 
 def derived_s(instance: PlacementInstance, proof: Proof) -> float:
-    """What a proof proves, in seconds. Raises ValueError if it is none."""
+    """Seconds that a proof proves; no less than the floor, which needs none.
+
+    Raises ValueError if it is no proof.
+    """
     start_ms = instance.requests * instance.delays.start_ms
-    return (proved_ms(instance, prices(instance), proof) + start_ms) / 1000
+    derived = (proved_ms(instance, prices(instance), proof) + start_ms) / 1000
+    return max(derived, floor_s(instance))
 
 
 def bound_to_document(bound: BoundResult, instance: PlacementInstance) -> dict[str, Any]:
@@ -98,7 +102,8 @@ def bound_to_document(bound: BoundResult, instance: PlacementInstance) -> dict[s
 def check_bound(instance: PlacementInstance, document: dict[str, Any]) -> tuple[float, str | None]:
     """The claimed value, and what is wrong with it, if anything. Raises InvalidInput.
 
-    A floor is computed again; any other bound is derived from its proof.
+    A floor is computed again; any other bound is derived from its proof. There is no tolerance:
+    what is written is what is derived (``door.bound``), on every processor to the last bit.
     """
     entry: PlacementBoundDocument = parse(PlacementBoundDocument, document)
     if entry.instance_sha256 != placement_sha256(instance):
@@ -118,7 +123,7 @@ def check_bound(instance: PlacementInstance, document: dict[str, Any]) -> tuple[
         raise InvalidInput(
             f"{entry.source!r} cannot be checked without a solver or a proof", field="source"
         )
-    if entry.value <= least + ROUNDING * abs(least):
+    if entry.value <= least:
         return entry.value, None
     return entry.value, f"bound-too-high: value is {entry.value!r}, {what} {least!r}"
 

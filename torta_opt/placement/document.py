@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from torta_opt.instance.document import parse
+from torta_opt.instance.document import Bulk, parse
 from torta_opt.io import InvalidInput, read_document, sha256_of, write_document
 from torta_opt.placement.data import (
     Clients,
@@ -26,7 +26,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
-Table = list[list[Real]]
+Table = Bulk[Bulk[Real]]
 
 
 class _Strict(BaseModel):
@@ -101,9 +101,9 @@ class PlacementDocument(_Strict):
     llm: LlmEntry
     input_tokens: Count
     output_tokens: Count
-    types: list[TypeEntry]
-    servers: list[ServerEntry]
-    clients: list[ClientEntry]
+    types: Bulk[TypeEntry]
+    servers: Bulk[ServerEntry]
+    clients: Bulk[ClientEntry]
     links: LinksEntry
     delays: DelaysEntry = Field(default_factory=DelaysEntry)
 

@@ -118,7 +118,7 @@ def bound(
         value, interrupted = max(value, found.bound), found.interrupted
         proof = _proof_of(instance, found)
     if proof is not None:
-        value = max(value, derived_s(instance, proof)) if source == "combinatorial" else value
+        value = derived_s(instance, proof)
     return PlacementBound(
         value=value,
         source=source,
@@ -127,6 +127,7 @@ def bound(
         costs=costs if source == "floor" else {},
         interrupted=interrupted,
         proof=proof,
+        stronger="tree" if source in ("floor", "combinatorial") else "",
     )
 
 
@@ -152,7 +153,7 @@ def _proof_of(instance: PlacementInstance, found: ExactResult) -> Proof | None:
     if proof is None:
         return None
     short = found.bound - derived_s(instance, proof)
-    return proof if short <= bound_document.ROUNDING * abs(found.bound) else None
+    return proof if short <= bound_document.LOSS * abs(found.bound) else None
 
 
 def _solve_exactly(

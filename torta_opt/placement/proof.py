@@ -30,6 +30,7 @@ from torta_opt.placement.lower_bound import cache_room, least_with_blocks
 from torta_opt.placement.performance import Prices
 
 ROUNDING = 1e-11  # of the sum of the sizes of all terms
+MOST_PRICE_MS = 1e15  # of a proof; sums of larger ones may overflow, and infinity proves anything
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +116,21 @@ class Pricing:
             if cost == math.inf:
                 return math.inf, []
             value += float(self.demand[c]) * cost
-            longest = float(np.abs(visit).sum() + np.abs(block).max() * self.instance.llm.blocks)
+            longest = _sum(np.abs(visit)) + float(np.abs(block).max()) * self.instance.llm.blocks
             size += float(self.demand[c]) * longest
             ways.append((c, counts))
         spared = block_price * self.room(box)
         visits = np.maximum(visit_price * box.fewest, visit_price * box.visitors)
-        size += float(np.abs(spared).sum() + np.abs(visits).sum())
-        return value - float(spared.sum()) - float(visits.sum()) - ROUNDING * size, ways
+        size += _sum(np.abs(spared)) + _sum(np.abs(visits))
+        return value - _sum(spared) - _sum(visits) - ROUNDING * size, ways
+
+
+def _sum(terms: np.ndarray) -> float:
+    """The exact sum, rounded once: a proof is worth the same, to the last bit, on every processor.
+
+    NumPy adds in an order that depends on the vector units at hand.
+    """
+    return math.fsum(terms.ravel().tolist())
 
 
 @dataclass(frozen=True)
@@ -166,14 +175,18 @@ def proved_ms(instance: PlacementInstance, paid: Prices, proof: Proof) -> float:
                 block[_within(j, servers)] = price
             for c, j, price in entry.visit:
                 visit[_within(c, clients), _within(j, servers)] = price
-            if not (np.isfinite(block).all() and np.isfinite(visit).all() and (block >= 0).all()):
-                raise ValueError("a block price is negative or a price no number")
+            if not (_is_price(block).all() and _is_price(visit).all() and (block >= 0).all()):
+                raise ValueError("a block price is negative or a price no number up to 1e15")
             least = min(least, pricing.bound(box, block, visit)[0])
         else:
             raise ValueError("the tree breaks off")
     if next(entries, None) is not None:
         raise ValueError("the tree goes on after its last leaf")
     return least
+
+
+def _is_price(prices: np.ndarray) -> np.ndarray:
+    return np.abs(prices) <= MOST_PRICE_MS  # false for what is no number
 
 
 def _within(position: int, count: int) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from torta_opt.instance.document import parse
+from torta_opt.instance.document import Bulk, parse
 from torta_opt.io import InvalidInput, read_document, write_document
 from torta_opt.placement.data import Placement, PlacementInstance, PlacementSchedule, Route
 
@@ -37,7 +37,7 @@ class HostEntry(_Strict):
 
 class RouteEntry(_Strict):
     client: Name
-    servers: list[Name] = Field(description="passed one after the other, each run to its end")
+    servers: Bulk[Name] = Field(description="passed one after the other, each run to its end")
     requests: int = Field(default=1, ge=1, le=10**7, description="that take this route")
 
 
@@ -49,8 +49,8 @@ class ScheduleDocument(_Strict):
     instance: Name
     method: Name
     seed: int | None = None
-    hosts: list[HostEntry]
-    routes: list[RouteEntry]
+    hosts: Bulk[HostEntry]
+    routes: Bulk[RouteEntry]
 
 
 def load_placement_schedule(

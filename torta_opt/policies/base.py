@@ -1,7 +1,9 @@
 """What a policy is: it sees a slot, and decides it.
 
 A policy is any object with the four members of ``Policy``. The runner hands it one ``Observation``
-per slot; nothing that happens later can be reached from it.
+per slot; nothing that happens later can be reached from it. It may have a fifth member,
+``deterministic``: True says that the seed changes nothing, so that one run on an instance is all
+there is to see. Who does not say so counts as seeded.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 from torta_opt.instance.data import System
 from torta_opt.schedule.step import Decision, State
 
-__all__ = ["PRICE_HOURS", "Decision", "Observation", "Policy", "State"]
+__all__ = ["PRICE_HOURS", "Decision", "Observation", "Policy", "State", "is_deterministic"]
 
 PRICE_HOURS = 24  # how far ahead electricity prices are known
 
@@ -59,3 +61,8 @@ class Policy(Protocol):
 
     def forecast(self) -> np.ndarray | None:
         """(R,) requests expected in the slot after the one just decided; None if not forecast."""
+
+
+def is_deterministic(policy: Policy) -> bool:
+    """Whether ``policy`` says that it decides the same whatever its seed."""
+    return getattr(policy, "deterministic", False) is True

@@ -22,6 +22,7 @@ import numpy as np
 
 from torta_opt.io import InvalidInput
 from torta_opt.policies.forecasting import Smoothing
+from torta_opt.schedule.data import MAX_FORECAST
 
 NAMES = ("smoothed", "last", "seasonal", "perfect", "corrupted", "mlp", "none")
 
@@ -113,7 +114,11 @@ class Learned:
             return smoothed
         total = smoothed.sum(axis=1, keepdims=True)
         share = np.where(total > 0, smoothed / np.where(total > 0, total, 1.0), 0.0)
-        return np.maximum(self._predict(self._history), 0.0)[:, None] * share
+        expected = np.maximum(self._predict(self._history), 0.0)
+        if not (expected <= MAX_FORECAST).all():  # NaN too
+            rule = f"the network expects more than {MAX_FORECAST:g} requests, or no number"
+            raise InvalidInput(f"{rule}: its weights cannot be used", field="weights")
+        return expected[:, None] * share
 
 
 def forecaster(

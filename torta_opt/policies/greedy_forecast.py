@@ -30,6 +30,7 @@ class GreedyForecast(LayeredPolicy):
     """See the module; parameters are those of ``Settings``."""
 
     name = "greedy_forecast"
+    deterministic = True
 
     def prepare(self, observation: Observation) -> None:
         system, tables = self.tables.system, self.tables

@@ -10,6 +10,7 @@ arguments become parameters. A name of ours cannot be taken over.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any
 
 from torta_opt.io import InvalidInput
 from torta_opt.policies.base import Policy
+from torta_opt.policies.failures import PolicyFailed, blamed_on
 
 GROUP = "torta_opt.policies"
 
@@ -97,7 +99,11 @@ def summaries() -> dict[str, str]:
 
 
 def create(spec: str) -> Policy:
-    """The policy that ``spec`` names, ``name[:parameter=value]…``. Raises InvalidInput."""
+    """The policy that ``spec`` names, ``name[:parameter=value]…``.
+
+    Raises InvalidInput if nothing has that name or the parameters are wrong, and PolicyFailed if
+    another package's policy cannot be made.
+    """
     name, *assignments = spec.split(":")
     constructor = _constructor(name)
     parameters: dict[str, Any] = {}
@@ -106,18 +112,33 @@ def create(spec: str) -> Policy:
             raise InvalidInput(f"{key!r:.60} is given twice in {spec!r:.80}", field="policy")
         parameters[key] = value
     _check_known(name, constructor, parameters)
-    try:
-        policy = constructor(**parameters)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{spec!r:.80}: {error}", field="policy") from None
-    if not isinstance(policy, Policy):
-        raise InvalidInput(
-            f"{name!r}: {type(policy).__name__} has no name, reset, decide and forecast",
-            field="policy",
-        )
-    if assignments:
-        policy.name = spec
+    policy = _made(spec, constructor, parameters)
+    with blamed_on(name, "making it"):
+        if not isinstance(policy, Policy):
+            kind = type(policy).__name__
+            raise PolicyFailed(name, f"{kind} has no name, reset, decide and forecast")
+        if assignments:
+            policy.name = spec
     return policy
+
+
+def check(spec: str) -> None:
+    """Raise InvalidInput if ``spec`` is wrong; what another package does wrong shows in its run."""
+    with contextlib.suppress(PolicyFailed):
+        create(spec)
+
+
+def _made(spec: str, constructor: Callable[..., Policy], parameters: dict[str, Any]) -> Policy:
+    """What the constructor gives; values that it does not like are the user's fault."""
+    name = spec.partition(":")[0]
+    try:
+        with blamed_on(name, "making it", is_ours=name in BUILT_IN):
+            return constructor(**parameters)
+    except PolicyFailed as failed:
+        cause = failed.__cause__
+        if parameters and isinstance(cause, TypeError | ValueError | InvalidInput):
+            raise InvalidInput(f"{spec!r:.80}: {cause}", field="policy") from None
+        raise
 
 
 def _constructor(name: str) -> Callable[..., Policy]:
@@ -127,13 +148,8 @@ def _constructor(name: str) -> Callable[..., Policy]:
     if name not in points:
         known = ", ".join(summaries())
         raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
-    try:
+    with blamed_on(name, f"loading it from {_origin(points[name])}"):
         return points[name].load()
-    except Exception as error:  # whatever the other package does wrong
-        reason = f"{type(error).__name__}: {error}"
-        raise InvalidInput(
-            f"{name!r} from {_origin(points[name])} cannot be loaded: {reason}", field="policy"
-        ) from error
 
 
 def _entry_points() -> dict[str, EntryPoint]:
@@ -160,7 +176,10 @@ def _assignment(text: str, spec: str) -> tuple[str, Any]:
 def _check_known(name: str, constructor: Callable[..., Policy], parameters: dict[str, Any]) -> None:
     if not parameters:
         return
-    accepted = inspect.signature(constructor).parameters
+    try:
+        accepted = inspect.signature(constructor).parameters
+    except (TypeError, ValueError):  # it does not say
+        return
     if any(entry.kind is inspect.Parameter.VAR_KEYWORD for entry in accepted.values()):
         return
     for key in parameters:

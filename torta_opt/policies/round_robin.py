@@ -22,6 +22,7 @@ class RoundRobin(LayeredPolicy):
     """See the module; parameters are those of ``Settings``."""
 
     name = "round_robin"
+    deterministic = True
 
     def route(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
         open_to, start = self.open_to(c), self.observation.slot

@@ -16,7 +16,8 @@ from torta_opt.instance.data import Instance
 from torta_opt.instance.document import instance_sha256
 from torta_opt.io.errors import VerificationFailed
 from torta_opt.policies.base import PRICE_HOURS, Decision, Observation, Policy, State
-from torta_opt.schedule.data import Schedule
+from torta_opt.policies.failures import PolicyFailed, blamed_on
+from torta_opt.schedule.data import MAX_FORECAST, Schedule
 from torta_opt.schedule.step import initial_state, slot_data, step
 
 Progress = Callable[[int, int], None]
@@ -34,42 +35,55 @@ class Run:
 def run(policy: Policy, instance: Instance, seed: int = 0, progress: Progress | None = None) -> Run:
     """Every slot of ``instance`` decided by ``policy``.
 
-    ``progress`` is called with the number of slots done and of all slots. Raises
-    VerificationFailed, naming policy and slot, if a decision breaks a rule.
+    ``progress`` is called with the number of slots done and of all slots. Raises PolicyFailed,
+    naming policy and slot, if the policy raises or a decision breaks a rule.
     """
     begin = time.perf_counter()
+    name, is_ours = _name(policy), type(policy).__module__.startswith("torta_opt.")
     system = instance.system
     tables = _empty_tables(instance)
     forecast: np.ndarray | None = None
     slot_seconds = np.zeros(instance.slots)
     memory = _Memory(instance)
-    policy.reset(system, seed)
+    with blamed_on(name, "reset", is_ours=is_ours):
+        policy.reset(system, seed)
     state = initial_state(instance)
     for t in range(instance.slots):
         observation = memory.observe(t, state)
         start = time.perf_counter()
-        decision = policy.decide(observation)
-        expected = policy.forecast()
-        slot_seconds[t] = time.perf_counter() - start
+        with blamed_on(name, f"slot {t}", is_ours=is_ours):
+            decision = policy.decide(observation)
+            expected = policy.forecast()
+            slot_seconds[t] = time.perf_counter() - start
+            decision = _as_tables(name, t, decision, tables)
+            forecast = _remember(name, forecast, expected, t, instance)
         try:
-            decision = _as_tables(t, decision, tables)
             state = step(system, state, slot_data(instance, t), decision).state
-            forecast = _remember(forecast, expected, t, instance)
         except VerificationFailed as error:
-            raise VerificationFailed(f"{policy.name}: {error}") from None
-        for name, table in tables.items():
-            table[t] = getattr(decision, name)
+            raise PolicyFailed(name, str(error)) from None
+        for field, table in tables.items():
+            table[t] = getattr(decision, field)
         if progress is not None:
             progress(t + 1, instance.slots)
     schedule = Schedule(
         **tables,
         forecast=forecast,
-        method=policy.name,
+        method=name,
         seed=seed,
         instance=instance.name,
         instance_sha256=instance_sha256(instance),
     )
     return Run(schedule, time.perf_counter() - begin, slot_seconds)
+
+
+def _name(policy: Policy) -> str:
+    """What the policy calls itself, which schedules are labelled with."""
+    kind = type(policy).__name__
+    with blamed_on(kind, "name"):
+        name = policy.name
+    if not (isinstance(name, str) and name and name.isprintable()):
+        raise PolicyFailed(kind, "its name must be text, not empty and without control characters")
+    return name
 
 
 class _Memory:
@@ -123,22 +137,36 @@ def _empty_tables(instance: Instance) -> dict[str, np.ndarray]:
     }
 
 
-def _as_tables(slot: int, decision: Decision, tables: dict[str, np.ndarray]) -> Decision:
+def _as_tables(
+    policy: str, slot: int, decision: Decision, tables: dict[str, np.ndarray]
+) -> Decision:
     """The decision as integer arrays of the right shape, its own copies."""
+    lacking = [name for name in tables if not hasattr(decision, name)]
+    if lacking:
+        raise PolicyFailed(
+            policy,
+            f"slot {slot}: decide gave {type(decision).__name__}, which has no "
+            f"{', '.join(lacking)}; it must give a Decision",
+        )
     arrays = {}
     for name, table in tables.items():
         array = np.asarray(getattr(decision, name))
         if array.shape != table.shape[1:] or array.dtype.kind not in "iu":
-            raise VerificationFailed(
+            raise PolicyFailed(
+                policy,
                 f"slot {slot}: {name} must be integers of shape {table.shape[1:]}, "
-                f"found {array.dtype} of shape {array.shape}"
+                f"found {array.dtype} of shape {array.shape}",
             )
         arrays[name] = array.astype(np.int64)
     return Decision(**arrays)
 
 
 def _remember(
-    forecast: np.ndarray | None, expected: np.ndarray | None, t: int, instance: Instance
+    policy: str,
+    forecast: np.ndarray | None,
+    expected: np.ndarray | None,
+    t: int,
+    instance: Instance,
 ) -> np.ndarray | None:
     """Write what is expected of slot t+1; the first slot was never forecast and stays 0."""
     if expected is None:
@@ -146,9 +174,12 @@ def _remember(
     if forecast is None:
         forecast = np.zeros(instance.arrivals.shape[:2])
     expected = np.asarray(expected, float)
-    if expected.shape != forecast.shape[1:] or not (expected >= 0).all():
-        raise VerificationFailed(
-            f"slot {t}: the forecast must be {forecast.shape[1]} numbers that are not negative"
+    within = (expected >= 0) & (expected <= MAX_FORECAST)
+    if expected.shape != forecast.shape[1:] or not within.all():
+        raise PolicyFailed(
+            policy,
+            f"slot {t}: the forecast must be {forecast.shape[1]} numbers from 0 to "
+            f"{MAX_FORECAST:g}",
         )
     if t + 1 < instance.slots:
         forecast[t + 1] = expected

@@ -43,6 +43,7 @@ class Sdib(LayeredPolicy):
     """
 
     name = "sdib"
+    deterministic = True
 
     def __init__(self, idle_weight: float = 0.02, idle_cap: int = 10, **settings: Any):
         super().__init__(**settings)

@@ -47,6 +47,7 @@ class SkyLB(LayeredPolicy):
     """
 
     name = "skylb"
+    deterministic = True
 
     def __init__(
         self,

@@ -87,6 +87,11 @@ class Torta(TortaOt):
         self.shrink, self.season, self.accuracy = shrink, int(season), accuracy
         self._future: np.ndarray | None = None
 
+    @property
+    def deterministic(self) -> bool:
+        """The network takes no lots once it is trained; a corrupted forecast does."""
+        return super().deterministic and self.forecaster != "corrupted"
+
     def show(self, instance: Instance) -> None:
         """Let ``perfect`` and ``corrupted`` forecasts know the arrivals: not a fair policy."""
         self._future = instance.arrivals

@@ -122,6 +122,11 @@ class TortaOt(LayeredPolicy):
         mine = {name: value for name, value in given.items() if name in own}
         self.parameters = Parameters(**mine)
 
+    @property
+    def deterministic(self) -> bool:
+        """Only ``sample`` draws lots."""
+        return self.parameters.split != "sample"
+
     def reset(self, system: System, seed: int) -> None:
         super().reset(system, seed)
         parameters = self.parameters

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torta_opt.solvers import Progress
 
 _MISSING = "-"
+CLOSE = 0.01  # of a cost: where less is open, nobody is told how to know more
 _SPLIT_POLICIES = 4  # policies side by side in one cost table
 
 
@@ -194,7 +195,15 @@ def number(value: float | int | None) -> str:
 def _results(report: GapReport, unit: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0), collapse_padding=True)
     table.add_column("policy", overflow="fold", min_width=10, vertical="bottom")
-    titles = ("gap", "avoidable\ngap", "feasible", "response\ns", "expired", "seconds")
+    titles = (
+        "gap at\nleast",
+        "gap at\nmost",
+        "avoidable\ngap",
+        "valid",
+        "response\ns",
+        "expired",
+        "run s",
+    )
     for title in (f"cost {unit}", *titles):
         table.add_column(title, justify="right", no_wrap=True)
     costs = money([result.cost for result in report.results])
@@ -204,6 +213,7 @@ def _results(report: GapReport, unit: str) -> Table:
         table.add_row(
             result.policy,
             cost,
+            percent(result.gap_at_least),
             percent(result.gap),
             percent(result.avoidable_gap),
             "yes" if result.feasible else "NO",
@@ -222,10 +232,52 @@ def _bound_lines(report: GapReport, unit: str) -> Iterator[Text]:
         f"bound {bound} {unit}: no schedule costs less "
         f"(source {report.bound.source}, {proof}, {report.bound.seconds:.2f} s)"
     )
+    yield from _more_about_the_bound(report, unit)
+    yield from _verdict(report, unit)
     if report.bound.source == report.floor.source:
         yield Text("The bound is the floor, so the avoidable gap is 100 % by definition.", "dim")
     if report.status != "done":
         yield Text(f"{report.status}: only what was complete is shown", style="yellow")
+
+
+def _more_about_the_bound(report: GapReport, unit: str) -> Iterator[Text]:
+    """What is certified beside a bound that is not, and what the default chose."""
+    bound = report.bound
+    if bound.beside is not None:
+        value = money([bound.beside.value])[0]
+        yield Text(f"certified is {value} {unit} (source {bound.beside.source})")
+    if bound.why:
+        yield Text(f"auto took {bound.why}")
+
+
+def _verdict(report: GapReport, unit: str) -> Iterator[Text]:
+    """What is known from both sides, in a sentence, and how to know more."""
+    best = report.cheapest
+    if best is None or best.gap is None:
+        return
+    low, high = money([report.bound.value, best.cost])
+    dearest = max(report.results, key=lambda each: each.gap_at_least or 0.0)
+    saving = f"{best.policy} at most {percent(best.gap)}"
+    if dearest.gap_at_least:
+        between = f"{percent(dearest.gap_at_least)} to {percent(dearest.gap)}"
+        saving = f"{dearest.policy} could save {between} of its cost, {saving}"
+    else:
+        saving = f"{best.policy} could save at most {percent(best.gap)} of its cost"
+    yield Text(f"The best schedule costs {low} to {high} {unit}: {saving}.", "bold")
+    if best.gap > CLOSE:
+        yield from _hints(report)
+
+
+def _hints(report: GapReport) -> Iterator[Text]:
+    """How to narrow what is known, from above and from below."""
+    ways = []
+    if report.bound.stronger:
+        limit = " --time-limit 300" if report.bound.stronger == "milp" else ""  # it may not end
+        ways.append(f"--bound {report.bound.stronger}{limit}")
+    if report.cheaper:
+        ways.append(f"{report.cheaper} among --policies")
+    if ways:
+        yield Text(f"To know more: {', or '.join(ways)}.", "dim")
 
 
 def _broken_lines(report: GapReport) -> Iterator[Text]:

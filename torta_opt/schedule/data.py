@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from torta_opt.instance.rules import as_array
+from torta_opt.io.errors import InvalidInput
 
 
 class Command(IntEnum):
@@ -24,6 +25,7 @@ class Command(IntEnum):
 
 
 NO_MODEL = -1
+MAX_FORECAST = 1e15  # requests of a slot; far above what arrivals add up to, and sums stay finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Schedule:
     command_model  (T, S) the model of a start or switch, −1 otherwise
     processing     (T, S, C) z[t,s,c] requests of class c that server s processes
     forecast       (T, R) requests the method expected to arrive in slot t, one slot before;
-                   None where the method does not forecast
+                   at most ``MAX_FORECAST``; None where the method does not forecast
     method, seed   how the schedule was made
     instance, instance_sha256   what it was made for; None where the tool that wrote it did not say
     """
@@ -54,7 +56,10 @@ class Schedule:
         for field in ("routing", "command", "command_model", "processing"):
             object.__setattr__(self, field, as_array(getattr(self, field), int, field))
         if self.forecast is not None:
-            object.__setattr__(self, "forecast", as_array(self.forecast, float, "forecast"))
+            forecast = as_array(self.forecast, float, "forecast")
+            if not ((forecast >= 0) & (forecast <= MAX_FORECAST)).all():
+                raise InvalidInput(f"must hold numbers from 0 to {MAX_FORECAST:g}", "forecast")
+            object.__setattr__(self, "forecast", forecast)
 
     @property
     def slots(self) -> int:

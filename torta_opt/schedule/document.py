@@ -18,10 +18,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from torta_opt.instance.data import Instance
-from torta_opt.instance.document import instance_sha256, parse
+from torta_opt.instance.document import Bulk, instance_sha256, parse
 from torta_opt.instance.rules import MAX_COUNT
 from torta_opt.io import InvalidInput, read_document, write_document
-from torta_opt.schedule.data import NO_MODEL, Command, Schedule
+from torta_opt.schedule.data import MAX_FORECAST, NO_MODEL, Command, Schedule
 
 FORMAT = "torta-opt/schedule"
 VERSION = 1
@@ -37,25 +37,25 @@ class _Strict(BaseModel):
 
 
 class RoutingTable(_Strict):
-    slot: list[Position]
-    origin: list[Position]
-    region: list[Position]
-    class_: list[Position] = Field(alias="class")
-    requests: list[Requests]
+    slot: Bulk[Position]
+    origin: Bulk[Position]
+    region: Bulk[Position]
+    class_: Bulk[Position] = Field(alias="class")
+    requests: Bulk[Requests]
 
 
 class CommandTable(_Strict):
-    slot: list[Position]
-    server: list[Position]
-    command: list[Literal["start", "stop", "switch"]]
-    model: list[Position | None]
+    slot: Bulk[Position]
+    server: Bulk[Position]
+    command: Bulk[Literal["start", "stop", "switch"]]
+    model: Bulk[Position | None]
 
 
 class ProcessingTable(_Strict):
-    slot: list[Position]
-    server: list[Position]
-    class_: list[Position] = Field(alias="class")
-    requests: list[Requests]
+    slot: Bulk[Position]
+    server: Bulk[Position]
+    class_: Bulk[Position] = Field(alias="class")
+    requests: Bulk[Requests]
 
 
 class ScheduleDocument(_Strict):
@@ -71,7 +71,9 @@ class ScheduleDocument(_Strict):
     routing: RoutingTable
     commands: CommandTable
     processing: ProcessingTable
-    forecast: list[list[Annotated[float, Field(allow_inf_nan=False, ge=0)]]] | None = None
+    forecast: (
+        Bulk[Bulk[Annotated[float, Field(allow_inf_nan=False, ge=0, le=MAX_FORECAST)]]] | None
+    ) = None
 
 
 def load_schedule(path: str | os.PathLike[str], instance: Instance) -> Schedule:

@@ -83,7 +83,7 @@ def test_bad_rows(tmp_path: Path, row: str, reason: str) -> None:
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     path = write(tmp_path / "b.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n")
-    with pytest.raises(InvalidInput, match="line 1: lacks the column Model"):
+    with pytest.raises(InvalidInput, match=r"line 1: .* this looks like an Azure trace"):
         read(path)
 
 

@@ -27,6 +27,7 @@ def table_of(tmp_path: Path, content: str | bytes) -> Table:
         gzip.compress(b"a,b\n1,x\n\n2,y\n"),
         '"a","b"\n"1","x"\n\n2,"y"\n',
     ],
+    ids=["space in title", "carriage returns", "byte order mark", "gzip", "quotes"],
 )
 def test_rows_and_their_lines(tmp_path: Path, content: str | bytes) -> None:
     table = table_of(tmp_path, content)
@@ -72,6 +73,18 @@ def test_what_is_no_whole_number(tmp_path: Path, cell: str) -> None:
         (b"a,b\n\0,1\n", "line 2: is not UTF-8 text: it holds a zero byte"),
         (gzip.compress(b"a,b\n" * 1000)[:-5], "is not a complete gzip file"),
     ],
+    ids=[
+        "nothing",
+        "blank lines",
+        "title twice",
+        "field missing",
+        "field too many",
+        "open quote",
+        "field too long",
+        "not UTF-8",
+        "zero byte",
+        "gzip cut off",
+    ],
 )
 def test_broken_files(tmp_path: Path, content: str | bytes, rule: str) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -94,3 +107,13 @@ def test_needed_columns(tmp_path: Path) -> None:
     table.require("b", "a")
     with pytest.raises(InvalidInput, match="lacks the column c; needed: a, c; found: a, b"):
         table.require("a", "c")
+
+
+def test_a_table_of_too_many_cells_is_refused_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_csv, "MAX_CELLS", 30)
+    assert len(table_of(tmp_path, "a,b\n" + "1,2\n" * 14).rows) == 14
+    for content in ("a,b\n" + "1,2\n" * 15, "a\n" + "\n" * 30):
+        with pytest.raises(InvalidInput, match=r"t\.csv: holds more than 30 cells"):
+            table_of(tmp_path, gzip.compress(content.encode()))

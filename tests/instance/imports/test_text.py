@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -78,3 +80,23 @@ def test_a_file_that_may_not_be_read_or_is_none(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(InvalidInput, match="cannot be read: "):
         read(tmp_path / ("x" * 300))
+
+
+def test_a_packed_file_that_expands_too_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "FREE_BYTES", 100_000)
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"\n" * 1_000_000))
+    with pytest.raises(InvalidInput, match=r"bomb\.csv\.gz: expands to more than 200 times"):
+        read(path)
+
+
+def test_a_packed_file_through_a_pipe(tmp_path: Path) -> None:
+    """A pipe cannot be rewound after a look at its first bytes."""
+    os.mkfifo(tmp_path / "pipe")
+    content = gzip.compress(b"title\n1\n2\n")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(content), daemon=True)
+    writer.start()
+    assert read(tmp_path / "pipe") == [(1, b"title\n1\n2\n")]
+    writer.join(timeout=60)

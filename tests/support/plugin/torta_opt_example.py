@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from torta_opt.instance.data import OFF, System
+from torta_opt.io import InvalidInput
 from torta_opt.policies.base import Decision, Observation
 from torta_opt.schedule.data import NO_MODEL
 
@@ -18,7 +21,7 @@ class StayHome:
         self.limit = limit
 
     def reset(self, system: System, seed: int) -> None:
-        self.system = system
+        self.system, self.regions = system, len(system.regions)
 
     def decide(self, observation: Observation) -> Decision:
         regions, classes = observation.arrivals.shape
@@ -35,6 +38,64 @@ class StayHome:
 
     def forecast(self) -> None:
         return None
+
+
+class Failing(StayHome):
+    """Serves as it should, but for what ``how`` says goes wrong."""
+
+    name = "failing"
+
+    def __init__(self, how: str = "constructor"):
+        super().__init__()
+        if how == "constructor":
+            raise RuntimeError("no licence\nfound")
+        if how == "value":
+            raise ValueError("how must be something else")
+        self.how = how
+        if how == "name":
+            self.name = None
+
+    def __setattr__(self, field: str, value: object) -> None:
+        if not (field == "name" and getattr(self, "how", "") == "name" and value is not None):
+            super().__setattr__(field, value)
+
+    def reset(self, system: System, seed: int) -> None:
+        super().reset(system, seed)
+        if self.how == "reset":
+            raise KeyError("system")
+
+    def decide(self, observation: Observation) -> Decision:
+        right = super().decide(observation)
+        if self.how == "decide" and observation.slot == 1:
+            return 1 // 0
+        if self.how == "exit":
+            raise SystemExit(0)
+        if self.how == "refusal":
+            raise InvalidInput("is not to my liking", field="observation")
+        if self.how == "silent":
+            raise Wordless
+        if self.how == "ragged":
+            return replace(right, command=[[1], [1, 2]])
+        if self.how == "rule":
+            return replace(right, routing=right.routing + 1)
+        if self.how == "huge":
+            return replace(right, command=right.command + 2**62)
+        if self.how == "ctrl_c":
+            raise KeyboardInterrupt
+        wrong = {"none": None, "text": "routing", "table": {"routing": right.routing}}
+        return wrong.get(self.how, right)
+
+    def forecast(self) -> object:
+        forecasts = {"forecast": "many", "forecast_huge": [1e308] * 9, "forecast_nan": [np.nan] * 9}
+        found = forecasts.get(self.how)
+        return found if self.how == "forecast" or found is None else found[: self.regions]
+
+
+class Wordless(Exception):
+    """An exception whose text raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
 class Unfinished:

@@ -7,7 +7,8 @@ v   1e-4 $ a second. What latency-optimised tiers of public APIs charge per seco
     at about 18 $ an hour, would be 5e-3.)
 κ   A request sent elsewhere than its like finds no cache there: it takes σ − σʰ longer, and its
     share of that in server time is paid for; the mean over the fleet and the classes.
-π   ``expiry_margin`` times the dearest way to serve the class, so that expiring never pays.
+π   ``expiry_margin`` times the dearest way to serve the class on a running server: no request
+    expires where a server is ready with its model and has time left (a server to start is dearer).
 """
 
 from __future__ import annotations

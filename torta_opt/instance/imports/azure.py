@@ -1,8 +1,8 @@
 """Azure LLM inference traces, 2023 to 2025 (github.com/Azure/AzurePublicDataset, CC BY 4.0).
 
 One request a row: TIMESTAMP (date and time, UTC unless an offset follows; any number of decimals),
-ContextTokens, GeneratedTokens. Further columns (NumImages of 2025) are passed over. No model, no
-client, no place.
+ContextTokens, GeneratedTokens. No model, no client, no place. NumImages of the multimodal trace
+(2025) is not used: the work of images is left out, and the account of the import says so.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def read_azure(
     path: str | os.PathLike[str], tally: Tally, progress: Progress | None = None
 ) -> Iterator[Batch]:
     """Requests of an Azure trace, in the order of the file; times are milliseconds since 1970."""
-    for rows in read_csv_columns(path, COLUMNS, tally, progress):
+    for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="azure"):
         yield Batch(rows["time"], rows["input"], rows["output"])

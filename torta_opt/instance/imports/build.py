@@ -304,6 +304,8 @@ def _origins(plan: _Plan) -> str:
 
 def _notes(plan: _Plan, system: System) -> tuple[str, ...]:
     notes = list(plan.trace.tally.notes)
+    if "numimages" in map(str.lower, plan.trace.tally.unused):
+        notes.append("NumImages is not used: images add nothing to the work of a request here")
     stand_ins = {name.lower() for name in plan.parameters.model_map}
     drawn = [name for name in plan.trace.models if name.lower() not in stand_ins]
     if drawn:
@@ -354,6 +356,7 @@ def _report(plan: _Plan, instance: Instance, factor: float, seconds: float) -> I
         demand_factor=factor,
         load=load_of(instance),
         hot_permille=system.hot_permille,
+        unused_columns=tuple(tally.unused),
         notes=_notes(plan, system),
         seconds=round(seconds, 3),
     )

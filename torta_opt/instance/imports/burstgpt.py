@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from torta_opt.instance.imports.csv_rows import Column, read_csv_columns
+from torta_opt.instance.imports.kinds import UNITS_MS
 from torta_opt.instance.imports.rows import Batch, Progress, Tally
 
 COLUMNS = {
@@ -29,14 +30,17 @@ def read_burstgpt(
     tally: Tally,
     progress: Progress | None = None,
     keep_failed: bool = False,
+    unit: str | None = None,
 ) -> Iterator[Batch]:
     """Requests of a BurstGPT trace, in the order of the file.
 
-    Failed requests are counted and left out unless ``keep_failed``.
+    Failed requests are counted and left out unless ``keep_failed``. ``unit`` is that of the times,
+    seconds if it is None.
     """
-    for rows in read_csv_columns(path, COLUMNS, tally, progress):
+    factor = UNITS_MS[unit or "s"]
+    for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="burstgpt", unit=unit):
         batch = Batch(
-            arrival_ms=np.floor(rows["time"] * 1000 + 1e-6).astype(np.int64),
+            arrival_ms=np.floor(rows["time"] * factor + 1e-6).astype(np.int64),
             input_tokens=rows["input"],
             output_tokens=rows["output"],
             model=_models(rows["model"], tally),

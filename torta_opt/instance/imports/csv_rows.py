@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from torta_opt.instance.imports.kinds import check_form
 from torta_opt.instance.imports.rows import MAX_TOKENS, Progress, Tally, refuse_where
 from torta_opt.instance.imports.text import open_lines
 from torta_opt.io import InvalidInput
@@ -47,19 +48,27 @@ def read_csv_columns(
     tally: Tally,
     progress: Progress | None = None,
     titles: list[str] | None = None,
+    kind: str | None = None,
+    unit: str | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Good rows of ``path``: their ``line`` numbers, and each of ``columns`` that the file has.
 
     The first line holds the titles, unless ``titles`` stand in for it. They are compared without
-    regard to case, order or surrounding spaces; other columns are passed over.
+    regard to case, order or surrounding spaces; ``tally`` is told which others there are. With
+    ``kind``, the first line of another kind of trace is refused; ``unit`` is what the user says
+    about the times (see ``kinds``).
     """
     with open_lines(path, progress) as lines:
         first_row = 1
         if titles is None:
-            titles = _titles(lines.first())
+            first = lines.first()
+            if kind is not None:
+                check_form(kind, first, unit)
+            titles = _titles(first)
             first_row = 2
         places = _places(titles, columns)
         found = {key: columns[key] for key in places}
+        tally.leave_out(title for n, title in enumerate(titles) if n not in places.values())
         for line, block in lines.blocks(first_row):
             numbers, values = _parse(line, block, len(titles), places, found, tally)
             yield _check(numbers, values, found, tally)

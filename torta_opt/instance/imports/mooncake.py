@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from torta_opt.instance.imports.kinds import UNITS_MS, check_form
 from torta_opt.instance.imports.rows import MAX_TOKENS, Batch, Progress, Tally
 from torta_opt.instance.imports.text import open_lines
 from torta_opt.io import InvalidInput
@@ -66,17 +67,26 @@ def read_mooncake(
     tally: Tally,
     progress: Progress | None = None,
     seen: SeenBlocks | None = None,
+    unit: str | None = None,
 ) -> Iterator[Batch]:
-    """Requests of a Mooncake trace, in the order of the file; ``seen`` counts their blocks."""
+    """Requests of a Mooncake trace, in the order of the file; ``seen`` counts their blocks.
+
+    ``unit`` is that of the times, milliseconds if it is None. ``tally.fractions`` counts times that
+    are no whole milliseconds.
+    """
+    factor = UNITS_MS[unit or "ms"]
     with open_lines(path, progress) as lines:
-        first = (lines.first() + "\n").encode()
-        _check_json(first)
-        yield _batch(1, first, tally, seen)
+        text = lines.first()
+        check_form("mooncake", text, unit)
+        first = (text + "\n").encode()
+        entry = _check_json(first)
+        tally.leave_out(str(key) for key in entry if key not in (*FIELDS, "hash_ids"))
+        yield _batch(1, first, tally, seen, factor)
         for line, block in lines.blocks(2):
-            yield _batch(line, block, tally, seen)
+            yield _batch(line, block, tally, seen, factor)
 
 
-def _check_json(first: bytes) -> None:
+def _check_json(first: bytes) -> dict:
     """A first line that is no JSON object means another kind of file."""
     try:
         entry = json.loads(first)
@@ -89,17 +99,19 @@ def _check_json(first: bytes) -> None:
         if field not in entry:
             found = ", ".join(map(str, entry))[:200]
             raise InvalidInput(f"lacks {field}; found: {found}", field="line 1")
+    return entry
 
 
-def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None) -> Batch:
-    rows: list[tuple[int, int, int]] = []
+def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None, factor: float) -> Batch:
+    latest = round(MAX_MILLISECONDS / factor)
+    rows: list[tuple[float, int, int]] = []
     prompts: list[list[int]] = []
     for number, raw in enumerate(block.split(b"\n")[:-1], start=line):
         if not raw.strip():
             continue
         tally.rows += 1
         try:
-            row, blocks = _request(raw)
+            row, blocks = _request(raw, latest)
         except ValueError as error:
             tally.refuse(number, str(error))
             continue
@@ -107,12 +119,19 @@ def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None) -> Ba
         prompts.append(blocks)
     if seen is not None:
         seen.add(prompts)
-    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    return Batch(table[:, 0], table[:, 1], table[:, 2])
+    times = [_milliseconds(time, factor) for time, _, _ in rows]
+    tally.fractions += sum(time != int(time) for time, _, _ in rows)
+    table = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, 2)
+    return Batch(np.array(times, dtype=np.int64), table[:, 0], table[:, 1])
 
 
-def _request(raw: bytes) -> tuple[tuple[int, int, int], list[int]]:
-    """((milliseconds, input tokens, output tokens), prompt blocks)."""
+def _milliseconds(time: float, factor: float) -> int:
+    """⌊time · factor⌋; what floating point adds to a whole millisecond does not count."""
+    return int(time) if factor == 1 and time == int(time) else math.floor(time * factor + 1e-6)
+
+
+def _request(raw: bytes, latest: int) -> tuple[tuple[float, int, int], list[int]]:
+    """((time in the unit of the trace, input tokens, output tokens), prompt blocks)."""
     try:
         entry = json.loads(raw)
     except UnicodeDecodeError:
@@ -123,12 +142,12 @@ def _request(raw: bytes) -> tuple[tuple[int, int, int], list[int]]:
         raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(entry, dict):
         raise ValueError("is not a JSON object")
-    time_ms = math.floor(_number(entry, "timestamp", MAX_MILLISECONDS))
+    time = _number(entry, "timestamp", latest)
     prompt, output = (_number(entry, field, MAX_TOKENS) for field in FIELDS[1:])
     if prompt != int(prompt) or output != int(output):
         raise ValueError("input_length or output_length is not a whole number")
     blocks = _block_ids(entry["hash_ids"]) if "hash_ids" in entry else []
-    return (time_ms, int(prompt), int(output)), blocks
+    return (time, int(prompt), int(output)), blocks
 
 
 def _number(entry: dict, field: str, most: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from torta_opt.instance.generate.hardware import GPUS, MODELS
 from torta_opt.instance.generate.parameters import PaperParameters
 from torta_opt.instance.imports.horizon import MAX_SLOTS
+from torta_opt.instance.imports.kinds import UNIT_NAMES
 from torta_opt.io import InvalidInput
 
 PathLike = str | os.PathLike[str]
@@ -52,6 +53,8 @@ class ImportParameters:
       start_s, slots      first second and number of slots with arrivals; None: all of the trace,
                           or its busiest 480 slots if it is longer
       max_bad_share       a trace with a larger share of bad rows is refused
+      unit                s, ms or us: unit of the times, where these are numbers; None: that of
+                          the kind, and a trace that looks as if it had another is refused
       keep_failed         keep BurstGPT's requests without a response
     Classes
       input_quantiles, output_quantiles    shares of the requests at which token counts are cut
@@ -86,6 +89,7 @@ class ImportParameters:
     start_s: float | None = None
     slots: int | None = None
     max_bad_share: float = 0.1
+    unit: str | None = None
     keep_failed: bool = False
     input_quantiles: tuple[float, ...] = (0.5,)
     output_quantiles: tuple[float, ...] = (0.5,)
@@ -196,6 +200,8 @@ class ImportParameters:
         for name in ("zones", "gpu_counts"):
             if not isinstance(getattr(self, name), Mapping | None):
                 raise InvalidInput("must be a table", field=name)
+        if self.unit is not None and self.unit not in tuple(UNIT_NAMES):
+            raise InvalidInput(f"must be one of {', '.join(UNIT_NAMES)}", field="unit")
         if not isinstance(self.price_start, str | None):
             raise InvalidInput("must be a date and time", field="price_start")
         if not all(isinstance(name, str) for name in self.regions or ()):

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from torta_opt.instance.imports import horizon, servegen_requests
 from torta_opt.instance.imports.azure import read_azure
 from torta_opt.instance.imports.burstgpt import read_burstgpt
 from torta_opt.instance.imports.horizon import Part
+from torta_opt.instance.imports.kinds import check_file, check_span, check_windows
 from torta_opt.instance.imports.mooncake import SeenBlocks, read_mooncake
 from torta_opt.instance.imports.parameters import ImportParameters
 from torta_opt.instance.imports.rows import Progress, Tally
@@ -66,6 +68,8 @@ def open_trace(
 ) -> Iterator[Trace]:
     """Read a trace of any size and choose the part of it; its requests last while it is open."""
     check_kind(kind)
+    if parameters.unit is not None and kind in ("azure", "servegen"):
+        raise InvalidInput(f"goes with burstgpt and mooncake: the times of {kind} say it", "unit")
     with Spool() as spool:
         if kind == "servegen":
             yield _drawn(path, parameters, seed, progress, spool)
@@ -80,16 +84,20 @@ def _read(
     progress: Progress | None,
     spool: Spool,
 ) -> Trace:
-    tally, seen = Tally(), SeenBlocks()
+    tally, seen, unit = Tally(), SeenBlocks(), parameters.unit
+    check_file(kind, Path(path))
     if kind == "azure":
         batches = read_azure(path, tally, progress)
     elif kind == "burstgpt":
-        batches = read_burstgpt(path, tally, progress, parameters.keep_failed)
+        batches = read_burstgpt(path, tally, progress, parameters.keep_failed, unit)
     else:
-        batches = read_mooncake(path, tally, progress, seen)
+        batches = read_mooncake(path, tally, progress, seen, unit)
     for batch in batches:
         spool.append(batch)
     tally.check(parameters.max_bad_share, os.fspath(path))
+    if unit is None:
+        with _naming(path):
+            check_span(kind, spool.requests, spool.last_ms - spool.first_ms, tally.fractions)
     part = horizon.choose_part(spool, parameters.slot_ms, parameters.start_s, parameters.slots)
     return Trace(
         spool=spool,
@@ -104,6 +112,15 @@ def _read(
     )
 
 
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Complaints name the trace."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+
+
 def _drawn(
     path: str | os.PathLike[str],
     parameters: ImportParameters,
@@ -113,6 +130,8 @@ def _drawn(
 ) -> Trace:
     tally = Tally()
     workload = read_servegen(path, tally, parameters.max_bad_share)
+    with _naming(path):
+        check_windows(workload.window_s)
     part = servegen_requests.choose_part(
         workload, parameters.slot_ms, parameters.start_s, parameters.slots
     )

@@ -33,6 +33,7 @@ class ImportReport:
     part                which part of the trace that is
     origins             how the requests were spread over the regions
     load                share of the fleet's time that the demand takes at the least
+    unused_columns      columns or keys of the trace that nothing was read from
     seconds             how long the import took
     """
 
@@ -58,6 +59,7 @@ class ImportReport:
     demand_factor: float
     load: float
     hot_permille: int
+    unused_columns: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: float
 
@@ -83,6 +85,11 @@ class ImportReport:
                 f"  {kind.name}: {kind.requests} requests, mean {kind.input_tokens:.0f} tokens in, "
                 f"{kind.output_tokens:.0f} out"
                 for kind in self.classes
+            ),
+            *(
+                [f"columns not used: {', '.join(self.unused_columns)}"]
+                if self.unused_columns
+                else []
             ),
             *self.notes,
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ Progress = Callable[[int, int], None]  # (bytes or windows done, all of them)
 
 MAX_TOKENS = 10_000_000  # above the longest context window on offer
 NAMED_BAD_ROWS = 5  # of the bad rows, this many are named
+NAMED_UNUSED = 40  # and of the columns that are not used, this many
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,8 @@ class Tally:
     bad         rows that break a rule, left out; ``bad_rows`` names the first of them
     models      names of the models in the trace, in order of appearance
     notes       what else a user should know
+    fractions   times of a trace that counts milliseconds which are no whole ones
+    unused      titles of the columns, or keys, that nothing was read from
     """
 
     rows: int = 0
@@ -70,6 +73,8 @@ class Tally:
     bad_rows: list[BadRow] = field(default_factory=list)
     models: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    fractions: int = 0
+    unused: list[str] = field(default_factory=list)
 
     def refuse(self, line: int, reason: str) -> None:
         """Count a bad row, and remember it if it is among the first."""
@@ -81,12 +86,18 @@ class Tally:
         """Position of a model named in the trace."""
         return self.models.setdefault(name, len(self.models))
 
+    def leave_out(self, titles: Iterable[str]) -> None:
+        """Remember columns that are not used, each once, and not more than anyone would read."""
+        shown = filter(None, (title.strip()[:40] for title in titles))
+        self.unused = list(dict.fromkeys([*self.unused, *shown]))[:NAMED_UNUSED]
+
     def absorb(self, other: Tally, file: str) -> None:
         """Add the account of one file among several."""
         self.rows += other.rows
         for row in other.bad_rows:
             self.refuse(row.line, f"{row.reason} ({file})")
         self.bad += other.bad - len(other.bad_rows)
+        self.leave_out(other.unused)
 
     def check(self, max_bad_share: float, file: str) -> None:
         """Refuse a file that holds no request, or too many bad rows."""

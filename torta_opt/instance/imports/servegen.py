@@ -27,9 +27,11 @@ import numpy as np
 
 from torta_opt.instance.imports.arrivals import ClientRates
 from torta_opt.instance.imports.csv_rows import Column, read_csv_columns
+from torta_opt.instance.imports.kinds import check_servegen_file
 from torta_opt.instance.imports.rows import Tally, refuse_where
 from torta_opt.instance.imports.token_laws import TokenLaw, histogram_law, quantile_law
 from torta_opt.io import InvalidInput
+from torta_opt.io.structure import Structure
 
 MAX_DATASET_BYTES = 256 << 20
 MAX_CV = 1000.0
@@ -87,6 +89,7 @@ def read_servegen(
     if not folder.exists():
         raise InvalidInput("does not exist", file=str(folder))
     if folder.is_file():
+        check_servegen_file(folder)
         model = model or _model_of(folder.name)
         folder = folder.parent
     if any(folder.glob("chunk-*-trace.csv*")):
@@ -229,11 +232,14 @@ def _dataset(file: Path) -> list[tuple[float, TokenLaw, TokenLaw]]:
     try:
         if file.stat().st_size > MAX_DATASET_BYTES:
             raise InvalidInput(f"is larger than {MAX_DATASET_BYTES} bytes", file=str(file))
-        entries = json.loads(file.read_bytes())
+        entries = json.loads(_bounded(file))
+        _refuse_images(entries)
         laws = [
             (float(start), _histogram(sides["input_tokens"]), _histogram(sides["output_tokens"]))
             for start, sides in entries.items()
         ]
+    except InvalidInput as error:
+        raise error.within(str(file)) from None
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -244,6 +250,24 @@ def _dataset(file: Path) -> list[tuple[float, TokenLaw, TokenLaw]]:
     if not laws:
         raise InvalidInput("holds no window", file=str(file))
     return sorted(laws, key=lambda entry: entry[0])
+
+
+def _bounded(file: Path) -> bytes:
+    content = file.read_bytes()
+    try:
+        Structure().add(content)
+    except InvalidInput as error:
+        raise error.within(str(file)) from None
+    return content
+
+
+def _refuse_images(entries: dict) -> None:
+    """Multimodal workloads tell text, image, audio and video tokens apart: not read yet."""
+    if any("text_tokens" in sides and "input_tokens" not in sides for sides in entries.values()):
+        raise InvalidInput(
+            "has text_tokens and others, as ServeGen's multimodal workloads do, in place of "
+            "input_tokens: only its language workloads are read"
+        )
 
 
 _PAIR = re.compile(r"\s*(\d+)\s*:\s*([0-9.eE+-]+)\s*")

@@ -14,6 +14,7 @@ from torta_opt.instance.imports.text import open_lines
 from torta_opt.io import InvalidInput
 
 MAX_BYTES = 512 << 20
+MAX_CELLS = 10_000_000  # arrivals: 480 slots × 200 regions × 26 classes in 4 columns
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Table:
 def read_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
     """All rows of a CSV file, plain or .gz; empty lines do not count."""
     file = os.fspath(path)
-    content = _text(file)
+    content = _text(file, delimiter.encode())
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     titles: list[str] = []
     rows: list[Row] = []
@@ -103,16 +104,20 @@ def read_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
     return Table(file, titles, rows)
 
 
-def _text(file: str) -> str:
+def _text(file: str, delimiter: bytes) -> str:
     try:
         if Path(file).stat().st_size > MAX_BYTES:
             raise InvalidInput(f"is larger than {MAX_BYTES} bytes", file=file)
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=file) from None
     parts: list[bytes] = []
+    cells = 0
     with open_lines(file) as lines:
         for _, block in lines.blocks(1):
             parts.append(block)
+            cells += block.count(b"\n") + block.count(delimiter)
+            if cells > MAX_CELLS:  # each takes a hundred times its byte
+                raise InvalidInput(f"holds more than {MAX_CELLS:,} cells", file=file)
             if sum(map(len, parts)) > MAX_BYTES:
                 raise InvalidInput(f"is larger than {MAX_BYTES} bytes once decompressed", file=file)
     try:

@@ -19,7 +19,7 @@ import numpy as np
 
 from torta_opt.instance.data import OFF, Instance, System
 from torta_opt.instance.document import instance_to_document
-from torta_opt.io import InvalidInput, write_bytes
+from torta_opt.io.writing import whole_folder, write_all
 
 WEIGHTS = (
     "time_usd_per_s",
@@ -54,18 +54,15 @@ OPTIONAL = ("rent", "transfer", "outages", "backlog", "processing", "routing")
 
 
 def save_tables(instance: Instance, folder: str | os.PathLike[str]) -> list[str]:
-    """Write every table into ``folder``, which is made if need be; returns the files."""
+    """Write every table into ``folder``, or none of them; returns the files.
+
+    A new folder gets its name once it is complete; in one that exists, other files stay.
+    """
     target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"cannot be made: {error.strerror}", file=str(target)) from None
-    files = []
-    for table, rows in _tables(instance):
-        file = target / f"{table}.csv"
-        write_bytes(file, _csv(TITLES[table], rows))
-        files.append(str(file))
-    return files
+    with whole_folder(target) as place:
+        contents = {f"{t}.csv": _csv(TITLES[t], rows) for t, rows in _tables(instance)}
+        write_all((place / name, content) for name, content in contents.items())
+    return [str(target / name) for name in contents]
 
 
 def load_tables(folder: str | os.PathLike[str]) -> Instance:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +10,11 @@ from typing import IO
 
 from torta_opt.instance.imports.rows import Progress
 from torta_opt.io import InvalidInput
+from torta_opt.io.unpacking import plain_reading_errors, unpacked
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 4 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
+FREE_BYTES = 8 << 20  # of a packed file, however far it expands
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -66,17 +65,11 @@ def open_lines(path: str | os.PathLike[str], progress: Progress | None = None) -
     """Open ``path`` for reading; whatever goes wrong is an InvalidInput that names it."""
     name = os.fspath(path)
     try:
-        size = Path(path).stat().st_size
-        with Path(path).open("rb") as raw:
-            packed = raw.peek(2)[:2] == _GZIP_MAGIC
-            stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore
-            yield Lines(stream, raw, size, progress)
+        with plain_reading_errors(), Path(path).open("rb") as raw:
+            size = os.fstat(raw.fileno()).st_size
+            yield Lines(unpacked(raw, FREE_BYTES), raw, size, progress)
     except InvalidInput as error:
         raise (error if error.file else error.within(name)) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InvalidInput("is not a complete gzip file", file=name) from None
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror or error}", file=name) from None
 
 
 def _check_text(chunk: bytes, line: int) -> None:

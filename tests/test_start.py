@@ -1,0 +1,172 @@
+"""Ctrl-C from the first moment to the last: a line, never a traceback.
+
+The processes are real, and so are the signals. Moments are told by what is being imported, which
+is the same on a slow machine; those told by the clock take what they hit.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from torta_opt.instance import save_instance
+from torta_opt.instance.generate import generate
+
+# Sends itself SIGINT when MODULE is about to be imported, or DELAY seconds after.
+AT_IMPORT = """
+import os, signal, sys, threading
+module, delay, *arguments = sys.argv[1:]
+sys.argv = ["torta-opt", *arguments]
+
+def press():
+    print("PRESSED", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def watch(event, values):
+    if event == "import" and values[0] == module and not pressed:
+        pressed.append(True)
+        threading.Timer(float(delay), press).start() if float(delay) else press()
+
+pressed = []
+sys.addaudithook(watch)
+from torta_opt.start import main
+main()
+"""
+
+# Says when the command line is about to be loaded: Ctrl-C is taken care of then.
+AT_TIME = """
+import sys
+
+def watch(event, values):
+    if event == "import" and values[0] == "torta_opt.cli" and not told:
+        told.append(True)
+        print("BEGUN", file=sys.stderr, flush=True)
+
+told = []
+sys.addaudithook(watch)
+sys.argv = ["torta-opt", *sys.argv[1:]]
+from torta_opt.start import main
+main()
+"""
+
+METHODS = ("methods", "--json")
+SOLVE = ("solve", "{}", "--method", "round_robin", "--json")
+BOUND = ("bound", "{}", "--method", "lp", "--json")
+CODES = {
+    0: "it was done, or had something to show",
+    4: "interrupted before there was anything to write",
+    -signal.SIGINT: "while Python itself was ending",
+}
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("start") / "i.json"
+    save_instance(generate("small/loading"), path)
+    return path
+
+
+def arguments(command: tuple[str, ...], instance: Path) -> list[str]:
+    return [each.format(instance) for each in command]
+
+
+def check(code: int, out: str, err: str) -> None:
+    """No traceback; a code that says what happened; on stdout one JSON document or nothing."""
+    assert "Traceback" not in err, err
+    assert "Error" not in err, err
+    assert code in CODES, (code, err)
+    if out:
+        assert isinstance(json.loads(out), dict)
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        (METHODS, "torta_opt.cli"),
+        (METHODS, "typer"),
+        (METHODS, "torta_opt.io.errors"),
+        (SOLVE, "torta_opt.api"),
+        (SOLVE, "numpy._core._multiarray_umath"),
+        (SOLVE, "torta_opt.policies.runner"),
+        (BOUND, "scipy.sparse"),
+        (BOUND, "highspy"),
+        (BOUND, "highspy._core"),
+    ],
+)
+def test_while_a_module_is_loaded(command: tuple[str, ...], module: str, instance: Path) -> None:
+    process = [sys.executable, "-c", AT_IMPORT, module, "0", *arguments(command, instance)]
+    done = subprocess.run(process, capture_output=True, text=True, timeout=120)
+    assert "PRESSED\n" in done.stderr
+    check(done.returncode, done.stdout, done.stderr.replace("PRESSED\n", ""))
+    assert json.loads(done.stdout)["status"] == "interrupted"
+    assert "interrupted" in done.stderr
+
+
+@pytest.mark.parametrize("delay", [0.001, 0.004, 0.016])
+@pytest.mark.parametrize("module", ["numpy", "highspy._core"])
+def test_a_little_later(module: str, delay: float, instance: Path) -> None:
+    """In the middle of an extension, where the interruption may come out as an ImportError."""
+    process = [sys.executable, "-c", AT_IMPORT, module, str(delay), *arguments(BOUND, instance)]
+    done = subprocess.run(process, capture_output=True, text=True, timeout=120)
+    check(done.returncode, done.stdout, done.stderr.replace("PRESSED\n", ""))
+
+
+def at_time(command: tuple[str, ...], instance: Path, seconds: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_TIME, *arguments(command, instance)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "BEGUN\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    check(process.returncode, out, err)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("command", [METHODS, SOLVE, BOUND], ids=lambda command: command[0])
+def test_at_some_moments(command: tuple[str, ...], seconds: float, instance: Path) -> None:
+    at_time(command, instance, seconds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [METHODS, SOLVE, BOUND], ids=lambda command: command[0])
+def test_at_every_moment(command: tuple[str, ...], instance: Path) -> None:
+    for step in range(100):
+        at_time(command, instance, 0.02 * step)
+
+
+def test_an_error_of_ours_stays_one_without_ctrl_c() -> None:
+    """Only what follows Ctrl-C is taken for it."""
+    script = (
+        "import sys; sys.argv = ['torta-opt', 'methods']\n"
+        "from torta_opt import cli, start\n"
+        "cli.run = lambda *_: 1 // 0\n"
+        "start.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_shell_that_has_ctrl_c_ignored_keeps_it_so(instance: Path) -> None:
+    """As for a job in the background of a shell without job control."""
+    process = [sys.executable, "-c", AT_IMPORT, "typer", "0", *arguments(METHODS, instance)]
+    done = subprocess.run(
+        process,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 0
+    assert "policy" in json.loads(done.stdout)

@@ -1,0 +1,207 @@
+"""Write files so that each is there whole or not at all, and never in place of a device.
+
+A regular file is written under a temporary name in its folder, then renamed. A link stays a link:
+what it leads to is written. What is no regular file (a device, a FIFO, a pipe, a terminal) is
+opened and written into, as any tool would do; /dev/stdout and /dev/fd/N are the open files of
+this process that they stand for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torta_opt.io.errors import InvalidInput
+
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write ``content``, compressed if the name ends in .gz. Raises InvalidInput."""
+    write_all([(path, content)])
+
+
+def write_all(files: Iterable[tuple[str | os.PathLike[str], bytes]]) -> None:
+    """Write several files, all of them or none: every one is complete before the first is renamed.
+
+    Raises InvalidInput.
+    """
+    staged: list[_Staged] = []
+    try:
+        for path, content in files:
+            with _complaining(path):
+                packed = _packed(path, content)
+                if is_special(path):
+                    staged.append(_Staged(path, content=packed))
+                else:
+                    target = Path(os.path.realpath(path))
+                    staged.append(_Staged(path, target, _staged(target, packed)))
+        for each in staged:
+            with _complaining(each.path):
+                each.commit()
+    except BaseException:
+        for each in staged:
+            each.drop()
+        raise
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is to be written into and never replaced: it is no regular file.
+
+    Folders do not count: writing to one fails. /dev/stdout counts, even where it leads to a file.
+    """
+    if descriptor_of(path) is not None:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def descriptor_of(path: str | os.PathLike[str]) -> int | None:
+    """The open file of this process that /dev/stdout, /dev/stderr or /dev/fd/N stands for."""
+    name = os.path.abspath(path)
+    found = _DESCRIPTOR.fullmatch(name)
+    return int(found[1]) if found else _STREAMS.get(name)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to write files into. A new one gets its name once it is complete, or never.
+
+    One that exists is given as it is: its other files stay. Raises InvalidInput.
+    """
+    target = Path(folder)
+    if target.is_dir():
+        yield target
+        return
+    made = [parent for parent in target.parents if not parent.exists()]
+    try:
+        temporary = _new_folder_for(target)
+    except OSError as error:
+        raise InvalidInput(f"cannot be made: {error.strerror}", file=str(target)) from None
+    try:
+        yield temporary
+        with _complaining(target):
+            temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _new_folder_for(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(target):
+        raise _os_error(errno.EEXIST)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
+    temporary.chmod(0o777 & ~_umask())
+    return temporary
+
+
+@dataclass
+class _Staged:
+    """A file that is ready: under a temporary name, or, for what is special, in memory."""
+
+    path: str | os.PathLike[str]
+    target: Path | None = None
+    temporary: Path | None = None
+    content: bytes = b""
+
+    def commit(self) -> None:
+        if self.target is None or self.temporary is None:
+            _write_into(self.path, self.content)
+        else:
+            os.replace(self.temporary, self.target)
+
+    def drop(self) -> None:
+        if self.temporary is not None:
+            self.temporary.unlink(missing_ok=True)  # Ctrl-C may come after the rename
+
+
+def _staged(target: Path, content: bytes) -> Path:
+    """A temporary file beside ``target`` that holds ``content``, with the permissions to be."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target))
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())  # some file systems say only now that they are full
+        _give_permissions(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _give_permissions(temporary: str, target: Path) -> None:
+    """Those of the file that is replaced, else those of any new file."""
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        os.chmod(temporary, 0o666 & ~_umask())
+        return
+    if not os.access(target, os.W_OK):
+        raise _os_error(errno.EACCES)  # a rename would not ask
+    with contextlib.suppress(OSError):  # only root may give files away
+        os.chown(temporary, old.st_uid, old.st_gid)
+    os.chmod(temporary, stat.S_IMODE(old.st_mode))
+
+
+def _write_into(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write into what exists; without O_CREAT, nothing can appear in its place."""
+    own = descriptor_of(path)
+    handle = os.open(path, os.O_WRONLY) if own is None else os.dup(own)
+    try:
+        write_fully(handle, content)
+    finally:
+        os.close(handle)
+
+
+def write_fully(handle: int, content: bytes) -> None:
+    """All of ``content`` into an open file; a pipe may take only a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _packed(path: str | os.PathLike[str], content: bytes) -> bytes:
+    if Path(path).suffix != ".gz":
+        return content
+    return gzip.compress(content, compresslevel=6, mtime=0)
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}."
+
+
+@contextlib.contextmanager
+def _complaining(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        rule = f"cannot be written: {error.strerror or error}"
+        raise InvalidInput(rule, file=os.fspath(path)) from None
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,76 @@
+"""Where the program begins: Ctrl-C ends in one line from the first moment to the last.
+
+Loading the packages that a command needs takes up to seconds. A KeyboardInterrupt in the middle of
+that would end in a traceback, or come out of a half-loaded package as another error. So this module
+imports next to nothing, and says what Ctrl-C does before anything else is loaded:
+
+    while the command line is loaded    one line, and the process ends: nothing has been done yet
+    while a command runs                KeyboardInterrupt, which the command answers with what it
+                                        has; an error that follows from it counts as interruption
+    at the end                          nothing: all is written, and the exit code stands
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+
+NOTHING_FOUND = 4  # LimitReached.exit_code; loading it here would take too long
+
+
+def main() -> None:
+    """Entry point of ``torta-opt``."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        from torta_opt import cli  # whoever started the program has decided about Ctrl-C
+
+        return cli.main()
+    ctrl_c = _CtrlC(sys.argv[1:])
+    signal.signal(signal.SIGINT, ctrl_c.leave)
+    from torta_opt import cli
+
+    sys.unraisablehook = ctrl_c.unraisable
+    signal.signal(signal.SIGINT, ctrl_c.interrupt)
+    try:
+        cli.main()
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
+    except BaseException:
+        if not ctrl_c.pressed:
+            raise
+        ctrl_c.leave()
+
+
+class _CtrlC:
+    """What a press of Ctrl-C does, by the part of the program that runs."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._arguments = arguments
+        self.pressed = False
+
+    def leave(self, *_: object) -> None:
+        """Say so, and end without exit handlers, which may wait for packages half loaded."""
+        if "--json" in self._arguments:
+            _write(1, '{\n  "status": "interrupted"\n}\n')
+        _write(2, "torta-opt: interrupted before there was anything to write\n")
+        os._exit(NOTHING_FOUND)
+
+    def interrupt(self, *_: object) -> None:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+    def unraisable(self, event: sys.UnraisableHookArgs) -> None:
+        """An interruption that came where none can be raised comes again a little later."""
+        if issubclass(event.exc_type, KeyboardInterrupt):
+            return _thread.interrupt_main()
+        return sys.__unraisablehook__(event)
+
+
+def _write(descriptor: int, text: str) -> None:
+    """Past the buffers of Python, which a signal may have come in the middle of."""
+    try:
+        os.write(descriptor, text.encode())
+    except OSError:  # nobody listens; contextlib would take time to load
+        return
