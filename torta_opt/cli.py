@@ -2,7 +2,7 @@
 
 With --json a command prints one JSON document on stdout and nothing else; everything meant for
 people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2 invalid input,
-3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed.
+3 infeasible, 4 a limit or Ctrl-C came before there was anything to write, 5 verification failed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt import __version__
-from torta_opt.io import Infeasible, InvalidInput, TortaOptError
+from torta_opt.io import Infeasible, InvalidInput, LimitReached, TortaOptError
 
 if TYPE_CHECKING:
-    from torta_opt.api import SolverWatch, Watch
+    from torta_opt.api import Result, SolverWatch, Watch
+    from torta_opt.bounds.registry import BoundResult
     from torta_opt.instance import Instance
     from torta_opt.learning.compare import Interval
     from torta_opt.schedule import Schedule
@@ -95,6 +96,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
     try:
         code = app(list(arguments), prog_name="torta-opt", standalone_mode=False)
+    except LimitReached as error:
+        return _nothing(arguments, "limit", str(error))
     except TortaOptError as error:
         return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -103,11 +106,15 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         return _complain(f"{message} (torta-opt --help lists what there is)", 2)
     if code == INTERRUPTED_CODE:
-        _say("interrupted")
-        if "--json" in arguments:
-            _print_json({"status": "interrupted"})
-        return 0
+        return _nothing(arguments, "interrupted", "interrupted before there was anything to write")
     return code or 0
+
+
+def _nothing(arguments: Sequence[str], status: str, line: str) -> int:
+    """A limit or Ctrl-C came before anything was found: nothing is written, and that is said."""
+    if "--json" in arguments:
+        _print_json({"status": status, "message": line})
+    return _complain(line, LimitReached.exit_code)
 
 
 @app.callback(invoke_without_command=True)
@@ -278,7 +285,7 @@ def solve(
     if output is not None:
         api.save_schedule(result.schedule, problem, output)
     if result.status != api.DONE:
-        _say(result.status)
+        _say(_how_it_ended(result))
     document = {"instance": problem.name, **result.to_document(), "output": output}
 
     def table() -> Any:
@@ -322,13 +329,15 @@ def bound(
         "value": proved.value,
         "source": proved.source,
         "certified": proved.certified,
+        "status": proved.status,
         "seconds": proved.seconds,
         "costs": proved.costs,
         "output": output,
     }
-    if proved.interrupted:
-        document["status"] = "interrupted"
-        _say("interrupted")
+    if proved.stopped:
+        document["stopped"] = proved.stopped
+    if proved.status != api.DONE:
+        _say(_how_it_ended(proved))
     proof = "certified" if proved.certified else "not certified"
     unit = _unit(problem, weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
@@ -692,7 +701,15 @@ def compare(
     names = api.policy_names() if policies is None else _policy_list(policies)
     with _watching() as watch:
         progress = watch and functools.partial(watch, "comparing")
-        rows = run_all(problems, names, range(seeds), output, jobs, progress)
+        try:
+            rows = run_all(problems, names, range(seeds), output, jobs, progress)
+        except KeyboardInterrupt:
+            if not (os.path.exists(output) and os.path.getsize(output)):
+                raise
+            _say("interrupted")
+            if json_:  # the rows that are complete stand in the table
+                _print_json({"output": output, "status": "interrupted"})
+            return
     found = summary(rows)
 
     def table() -> Any:
@@ -1085,6 +1102,13 @@ def _warn(instance: Instance) -> None:
         return
     for warning in warnings_of(instance):
         _say(f"warning: {warning}")
+
+
+def _how_it_ended(found: Result | BoundResult) -> str:
+    """``interrupted``, or ``limit`` and why."""
+    if found.status == "interrupted" or not found.stopped:
+        return found.status
+    return f"{found.status}: {found.stopped}"
 
 
 def _say(line: str) -> None:

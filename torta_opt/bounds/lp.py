@@ -33,6 +33,7 @@ class ProgramBound:
     claim        the bound as the solver states it
     seconds      wall-clock time, building included
     interrupted  Ctrl-C ended the run
+    limited      a limit ended it before it had solved what it was to solve
     """
 
     value: float
@@ -43,6 +44,7 @@ class ProgramBound:
     claim: float
     seconds: float
     interrupted: bool = False
+    limited: bool = False
 
 
 def lp_bound(
@@ -75,7 +77,15 @@ def relaxed_bound(program: AllocationProgram, result: Result, seconds: float) ->
             raise KeyboardInterrupt
         raise LimitReached(f"{program.instance.name}: no bound found within the limits")
     return ProgramBound(
-        value, "lp", program, result.row_dual, result.x, result.bound, seconds, is_stopped
+        value,
+        "lp",
+        program,
+        result.row_dual,
+        result.x,
+        result.bound,
+        seconds,
+        interrupted=is_stopped,
+        limited=not is_stopped and result.status is not Status.OPTIMAL,
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from torta_opt.bounds.floor import floor
 from torta_opt.instance import Instance
-from torta_opt.io import InvalidInput
+from torta_opt.io import InvalidInput, LimitReached
+from torta_opt.io.status import status_of
 
 if TYPE_CHECKING:
     from torta_opt.bounds.certificate import Certificate
@@ -51,6 +52,7 @@ class Proof:
             higher cost; None where the proof needs no such thing
     merged  what the merged bound has solved, for who wants to go on from there
     interrupted   Ctrl-C ended the run: the bound holds, but more time would have made it better
+    limited       a limit did so
     certificate   what lets anyone derive the value again without a solver, not yet checked
     """
 
@@ -59,6 +61,7 @@ class Proof:
     holds: Callable[[Schedule, float], LiftCheck] | None = None
     merged: MergedBound | None = None
     interrupted: bool = False
+    limited: bool = False
     certificate: Certificate | None = None
 
 
@@ -67,11 +70,12 @@ class BoundResult:
     """A number that no schedule of an instance can beat.
 
     value      dollars
-    source     the method that proved it
+    source     the method that proved it; ``floor`` where another ended before it had proved a thing
     certified  True if a certificate comes with it, from which a checker that knows no solver
                has derived the value again
     seconds    wall-clock time it took, the checker's included
-    costs, holds, merged, interrupted    as in ``Proof``
+    costs, holds, merged, interrupted, limited    as in ``Proof``
+    stopped    one line on what kept another method from proving a thing
     certificate    None if the bound is not certified
     """
 
@@ -85,7 +89,14 @@ class BoundResult:
     )
     merged: MergedBound | None = field(default=None, repr=False, compare=False)
     interrupted: bool = False
+    limited: bool = False
     certificate: Certificate | None = field(default=None, repr=False, compare=False)
+    stopped: str = ""
+
+    @property
+    def status(self) -> str:
+        """``done``, or ``limit`` or ``interrupted``: the bound holds, more time makes it better."""
+        return status_of(not self.limited, self.interrupted)
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,7 @@ def _merged(instance: Instance, task: Task) -> Proof:
         holds=holds,
         merged=found,
         interrupted=found.interrupted,
+        limited=found.limited,
         certificate=merged_certificate(found.merged, found.dual),
     )
 
@@ -156,7 +168,13 @@ def _proof(instance: Instance, found: ProgramBound) -> Proof:
 
     value = max(found.value, floor(instance).value)
     certificate = None if found.dual is None else certificate_of(found.program, found.dual)
-    return Proof(value, holds=holds, interrupted=found.interrupted, certificate=certificate)
+    return Proof(
+        value,
+        holds=holds,
+        interrupted=found.interrupted,
+        limited=found.limited,
+        certificate=certificate,
+    )
 
 
 METHODS: dict[str, BoundMethod] = {
@@ -196,15 +214,25 @@ def choose(instance: Instance) -> str:
 
 
 def compute(instance: Instance, method: str, task: Task | None = None) -> BoundResult:
-    """The bound that ``method``, or ``auto``, proves for ``instance``."""
+    """The bound that ``method``, or ``auto``, proves for ``instance``.
+
+    Where a limit or Ctrl-C comes before it has proved anything, the floor stands in for it.
+    """
     if method == AUTO:
         method = choose(instance)
     if method not in METHODS:
         known = ", ".join([*METHODS, AUTO])
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
     chosen = METHODS[method]
-    start = time.perf_counter()
-    proof = _checked(instance, chosen.compute(instance, task or Task()))
+    start, why = time.perf_counter(), ""
+    try:
+        proof = _checked(instance, chosen.compute(instance, task or Task()))
+    except (LimitReached, KeyboardInterrupt) as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        least = _floor(instance, Task())
+        proof = dataclasses.replace(least, interrupted=stopped, limited=not stopped)
+        why = f"{method}: Ctrl-C came before a bound" if stopped else f"{method}: {error}"
+        method = "floor"
     return BoundResult(
         value=proof.value,
         source=method,
@@ -214,7 +242,9 @@ def compute(instance: Instance, method: str, task: Task | None = None) -> BoundR
         holds=proof.holds,
         merged=proof.merged,
         interrupted=proof.interrupted,
+        limited=proof.limited,
         certificate=proof.certificate,
+        stopped=why,
     )
 
 
