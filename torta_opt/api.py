@@ -29,11 +29,10 @@ from torta_opt.instance import document as instance_document
 from torta_opt.io import (
     Infeasible,
     InvalidInput,
-    LimitReached,
     VerificationFailed,
     read_document,
 )
-from torta_opt.io.status import DONE, INTERRUPTED, LIMIT, status_of
+from torta_opt.io.status import DONE, INTERRUPTED, status_of
 from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
 
@@ -678,8 +677,14 @@ def _solve_placement(
     if constraints:
         raise InvalidInput("constraints go with allocation instances, not with placement")
     found = door.solve(instance, method, seed, limits, start, solver_watch)
-    status = INTERRUPTED if found.interrupted else DONE
-    return Result(found.schedule, found.evaluation, found.seconds, bound=found.bound, status=status)
+    return Result(
+        found.schedule,
+        found.evaluation,
+        found.seconds,
+        bound=found.bound,
+        status=status_of(found.reached, found.interrupted),
+        stopped=found.stopped,
+    )
 
 
 def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -108,9 +108,7 @@ def branch_bound(
     )
 
 
-def less_tolerance(
-    problem: Problem, claim: float, paid: float, cost_size: float = 1.0
-) -> float:
+def less_tolerance(problem: Problem, claim: float, paid: float, cost_size: float = 1.0) -> float:
     """What is left of the bound that a solver claims of a program with boxed columns.
 
     paid        dollars that an answer of the program pays and earns, the two added up

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sparse
@@ -57,7 +58,7 @@ def tangent_points(instance: Instance) -> tuple[float, ...] | None:
         return TANGENTS
     first = instance.initial.routing
     totals = np.concatenate([first.sum(axis=1)[None], instance.arrivals.sum(axis=2)])
-    pairs = {tuple(sorted(pair)) for row in totals.T.tolist() for pair in _neighbours(row)}
+    pairs = {tuple(sorted(pair)) for row in totals.T.tolist() for pair in pairwise(row)}
     changes: set[Fraction] = set()
     for fewer, more in pairs:
         if fewer:
@@ -71,27 +72,21 @@ def tangent_points(instance: Instance) -> tuple[float, ...] | None:
     return tuple(float(change) for change in sorted(changes) if change > 0) or TANGENTS
 
 
-def _neighbours(row: list[int]) -> list[tuple[int, int]]:
-    return list(zip(row[:-1], row[1:], strict=True))
-
-
 def _with_oldest_first(program: AllocationProgram) -> AllocationProgram:
     """(expire), (oldest)"""
     limits, deadlines = program.limits, program.instance.system.deadline_slots
     waits, slots = program.columns["q"].mask, program.instance.slots
     mask = program.columns["expired"].mask & waits
     mask[-1] = False
-    first = len(program.cost)
-    overdue = Family(OVERDUE, first, mask)
+    overdue = Family(OVERDUE, len(program.cost), mask)
+    nothing = sparse.csr_array((len(program.row_lower), len(overdue)))
     program = dataclasses.replace(
         program,
         columns={**program.columns, OVERDUE: overdue},
         cost=np.append(program.cost, np.zeros(len(overdue))),
         upper=np.append(program.upper, np.ones(len(overdue))),
         integer=np.append(program.integer, np.ones(len(overdue), bool)),
-        matrix=sparse.csr_array(
-            sparse.hstack([program.matrix, sparse.csr_array((len(program.row_lower), len(overdue)))])
-        ),
+        matrix=sparse.csr_array(sparse.hstack([program.matrix, nothing])),
     )
     number = {name: family.number for name, family in program.columns.items()}
     rows = Family("expire", 0, mask)
