@@ -87,7 +87,7 @@ def test_a_rule_that_keeps_the_gap_open_is_named(monkeypatch: pytest.MonkeyPatch
         if not found.reached
     }
     assert stopped
-    assert all("columns, more than the 0" in reason for reason in stopped)
+    assert all("more than the 0 columns" in reason for reason in stopped)
 
 
 # --- what it begins with ------------------------------------------------------------------------

@@ -312,15 +312,16 @@ class _Search:
     @cached_property
     def exact(self) -> AllocationProgram | None:
         """The exact program; None, and why, if it is too large."""
+        too_large = f"the exact program has more than the {NAMED_COLUMNS:,} columns it may have"
+        if self.instance.up.sum() > NAMED_COLUMNS:  # each server has a column in each such slot
+            self.rule = too_large
+            return None
         program = build_exact_program(self.instance)
         if program is None:
             self.rule = "squares of changes of routing have too many values for the exact program"
             return None
         if len(program.cost) > NAMED_COLUMNS:
-            self.rule = (
-                f"the exact program has {len(program.cost):,} columns, more than the "
-                f"{NAMED_COLUMNS:,} up to which it is solved"
-            )
+            self.rule = too_large
             return None
         return with_user_constraints(with_knapsack_rows(program), self.constraints)
 
