@@ -23,6 +23,7 @@ from torta_opt.bounds.document import bound_to_document
 from torta_opt.bounds.registry import BoundResult
 from torta_opt.instance import instance_to_document, load_instance, save_instance
 from torta_opt.instance.generate import generate, preset_names
+from torta_opt.io import LimitReached
 from torta_opt.io.structure import MOST
 from torta_opt.policies.registry import create, policy_names
 from torta_opt.policies.runner import run as run_policy
@@ -324,11 +325,52 @@ class TestProgram:
         arguments = [str(files["valid"]) if word == "START" else word for word in arguments]
         refuses(torta("solve", files["instance"], *arguments))
 
-    def test_nothing_to_show_within_the_limit(self, torta: Torta, tmp_path: Path) -> None:
-        save_instance(generate("paper/polska", slots=6), tmp_path / "i.json")
-        answer = torta("solve", tmp_path / "i.json", "--method", "optimal", "--time-limit", 0)
+    @pytest.mark.parametrize("method", ["optimal", "clairvoyant"])
+    def test_no_time_writes_the_schedule_of_a_policy(
+        self, method: str, torta: Torta, tmp_path: Path
+    ) -> None:
+        path, output = tmp_path / "i.json", tmp_path / "s.json"
+        save_instance(generate("paper/polska", slots=6), path)
+        arguments = ["--method", method, "--time-limit", 0, "-o", output, "--json"]
+        answer = torta("solve", path, *arguments)
+        assert (answer.code, answer.document["status"]) == (0, "limit")
+        assert "limit" in answer.document["stopped"]
+        assert answer.document["bound"] <= answer.document["cost"]
+        assert torta("verify", path, output, "--json").document["cost"] == answer.document["cost"]
+
+    def test_a_limit_with_nothing_to_show(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def late(*_: Any, **__: Any) -> Any:
+            raise LimitReached("no schedule found within the limits")
+
+        monkeypatch.setattr("torta_opt.api.solve", late)
+        output = files["instance"].parent / "none.json"
+        arguments = ["solve", files["instance"], "--method", "optimal", "-o", output]
+        answer = torta(*arguments, "--json")
         assert answer.code == 4
-        assert "within the limits" in answer.complaint
+        assert answer.document["status"] == "limit"
+        assert "within the limits" in torta(*arguments).complaint
+        assert not output.exists()
+
+    def test_a_bound_cut_short_says_so(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = torta("bound", files["instance"], "--method", "lp", "--json").document
+        assert whole["status"] == "done"
+        cut = torta("bound", files["instance"], "--method", "milp", "--work-limit", 0, "--json")
+        assert cut.document["status"] in ("done", "limit")
+
+        def late(*_: Any, **__: Any) -> Any:
+            raise LimitReached("no bound found within the limits")
+
+        monkeypatch.setattr("torta_opt.bounds.lp.lp_bound", late)
+        answer = torta("bound", files["instance"], "--method", "lp", "--json")
+        assert answer.code == 0
+        found = answer.document
+        assert (found["status"], found["source"]) == ("limit", "floor")
+        assert found["stopped"].startswith("lp: ")
+        assert found["value"] <= whole["value"]
 
     def test_gap_from_the_relaxation_at_other_weights_too(
         self, torta: Torta, files: dict[str, Path]
@@ -891,7 +933,9 @@ class TestInterrupt:
 
         monkeypatch.setattr("torta_opt.policies.runner.run", interrupted)
         answer = torta("solve", files["instance"], "--method", "round_robin", "--json")
-        assert (answer.code, answer.document) == (0, {"status": "interrupted"})
+        assert answer.code == 4
+        assert answer.document["status"] == "interrupted"
+        assert "before there was anything to write" in answer.err
 
 
 def test_a_bug_looks_like_a_bug(

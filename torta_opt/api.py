@@ -32,10 +32,10 @@ from torta_opt.instance import document as instance_document
 from torta_opt.io import (
     Infeasible,
     InvalidInput,
-    LimitReached,
     VerificationFailed,
     read_document,
 )
+from torta_opt.io.status import DONE, INTERRUPTED, status_of
 from torta_opt.schedule import document as schedule_document
 from torta_opt.schedule import evaluate, verify
 from torta_opt.schedule.verify import Verification, Violation
@@ -56,7 +56,6 @@ Path = str | os.PathLike[str]
 Watch = Callable[[str, int, int], None]  # what is being done, slots done, slots of all
 SolverWatch = Callable[["Progress"], Any]  # samples of a run of a solver
 
-DONE, INTERRUPTED = "done", "interrupted"
 SENSITIVITY = ("x0.25", "x4")  # weights at which gaps are reported beside the instance's own
 OPTIMAL = "optimal"
 CLAIRVOYANT = "clairvoyant"
@@ -88,7 +87,9 @@ class Result:
 
     slot_seconds   (T,) of each decision of a policy; None where all were taken at once
     bound          what no schedule can beat, where the method proved one on the way
-    status         ``interrupted`` if Ctrl-C ended the search
+    status         ``done``: what was asked for is reached; ``limit``: the method ended before, for
+                   want of time, of work or of a stronger method; ``interrupted``: Ctrl-C ended it
+    stopped        one line on why a method that goes on until a gap is reached has ended
     """
 
     schedule: Schedule = field(repr=False)
@@ -97,6 +98,7 @@ class Result:
     slot_seconds: np.ndarray | None = field(default=None, repr=False)
     bound: float | None = None
     status: str = DONE
+    stopped: str = ""
 
     @property
     def cost(self) -> float:
@@ -111,10 +113,12 @@ class Result:
 
     def to_document(self) -> dict[str, Any]:
         proved = {} if self.bound is None else {"bound": self.bound, "gap": self.gap}
+        why = {"stopped": self.stopped} if self.stopped else {}
         return {
             "method": self.schedule.method,
             "seed": self.schedule.seed,
             "status": self.status,
+            **why,
             "seconds": self.seconds,
             **proved,
             **_priced(self.evaluation),
@@ -800,8 +804,14 @@ def _solve_placement(
     if constraints:
         raise InvalidInput("constraints go with allocation instances, not with placement")
     found = door.solve(instance, method, seed, limits, start, solver_watch)
-    status = INTERRUPTED if found.interrupted else DONE
-    return Result(found.schedule, found.evaluation, found.seconds, bound=found.bound, status=status)
+    return Result(
+        found.schedule,
+        found.evaluation,
+        found.seconds,
+        bound=found.bound,
+        status=status_of(found.reached, found.interrupted),
+        stopped=found.stopped,
+    )
 
 
 def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -834,33 +844,34 @@ def _solve_optimal(
         instance, limits, start=start, constraints=constraints, on_progress=solver_watch
     )
     verify(instance, found.schedule).raise_if_broken(OPTIMAL)
-    status = INTERRUPTED if found.interrupted else DONE
-    evaluation = evaluate(instance, found.schedule)
-    return Result(found.schedule, evaluation, found.seconds, bound=found.bound, status=status)
+    return Result(
+        found.schedule,
+        evaluate(instance, found.schedule),
+        found.seconds,
+        bound=found.bound,
+        status=status_of(found.reached, found.interrupted),
+        stopped=found.stopped,
+    )
 
 
 def _solve_clairvoyant(
     instance: Instance, limits: Limits | None, solved: MergedBound | None = None
 ) -> Result:
-    from torta_opt.bounds.merged import merged_bound
-    from torta_opt.search.merged import PlanInterrupted, plan_merged
+    from torta_opt.search.clairvoyant import solve_clairvoyant
 
-    began, status = time.perf_counter(), DONE
-    solved = solved or merged_bound(instance, limits)
-    try:
-        schedule = plan_merged(instance, solved, limits)
-    except PlanInterrupted as error:
-        if error.schedule is None:
-            raise
-        schedule, status = error.schedule, INTERRUPTED
-    if schedule is None:
-        raise LimitReached(f"{instance.name}: no schedule found within the limits")
-    schedule = dataclasses.replace(schedule, method=CLAIRVOYANT)
+    found = solve_clairvoyant(instance, limits, solved)
+    schedule = dataclasses.replace(found.schedule, method=CLAIRVOYANT)
     verify(instance, schedule).raise_if_broken(CLAIRVOYANT)
-    seconds = time.perf_counter() - began
     evaluation = evaluate(instance, schedule)
-    raise_if_refuted(CLAIRVOYANT, instance.name, evaluation.costs, solved.value, "merged")
-    return Result(schedule, evaluation, seconds, bound=solved.value, status=status)
+    raise_if_refuted(CLAIRVOYANT, instance.name, evaluation.costs, found.bound, "merged")
+    return Result(
+        schedule,
+        evaluation,
+        found.seconds,
+        bound=found.bound,
+        status=status_of(found.reached, found.interrupted),
+        stopped=found.stopped,
+    )
 
 
 def _attempt(

@@ -2,9 +2,9 @@
 
 With --json a command prints one JSON document on stdout and nothing else; everything meant for
 people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2 invalid input,
-3 infeasible, 4 a limit was reached with nothing to show, 5 verification failed, 141 whoever reads
-stdout wants no more (as after ``| head``). Where ``-o`` names standard output, what would stand
-there goes to stderr.
+3 infeasible, 4 a limit or Ctrl-C came before there was anything to write, 5 verification failed,
+141 the reader of stdout has gone (as after ``| head``). Where ``-o`` names standard output, the
+report goes to stderr.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt import __version__
-from torta_opt.io import Infeasible, InvalidInput, TortaOptError
+from torta_opt.io import Infeasible, InvalidInput, LimitReached, TortaOptError
 from torta_opt.io.streams import ReaderGone, flush_output, guard_streams
 from torta_opt.io.writing import descriptor_of, is_special
 
 if TYPE_CHECKING:
-    from torta_opt.api import SolverWatch, Watch
+    from torta_opt.api import Result, SolverWatch, Watch
+    from torta_opt.bounds.registry import BoundResult
     from torta_opt.instance import Instance
     from torta_opt.learning.compare import Row
     from torta_opt.schedule import Schedule
@@ -121,17 +122,23 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
     try:
         code = app(list(arguments), prog_name="torta-opt", standalone_mode=False)
+    except LimitReached as error:
+        return _nothing(arguments, "limit", str(error))
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         if not message:  # nothing was asked for: the help stands on stdout already
             return 2
         return _complain(f"{message} (torta-opt --help lists what there is)", 2)
     if code == INTERRUPTED_CODE:
-        _say("interrupted")
-        if "--json" in arguments:
-            _print_json({"status": "interrupted"})
-        return 0
+        return _nothing(arguments, "interrupted", "interrupted before there was anything to write")
     return code or 0
+
+
+def _nothing(arguments: Sequence[str], status: str, line: str) -> int:
+    """A limit or Ctrl-C came before anything was found: nothing is written, and that is said."""
+    if "--json" in arguments:
+        _print_json({"status": status, "message": line})
+    return _complain(line, LimitReached.exit_code)
 
 
 @app.callback(invoke_without_command=True)
@@ -302,7 +309,7 @@ def solve(
     if output is not None:
         api.save_schedule(result.schedule, problem, output)
     if result.status != api.DONE:
-        _say(result.status)
+        _say(_how_it_ended(result))
     document = {"instance": problem.name, **result.to_document(), "output": output}
 
     def table() -> Any:
@@ -347,13 +354,15 @@ def bound(
         "source": proved.source,
         "certified": proved.certified,
         "certified_value": proved.certified_value,
+        "status": proved.status,
         "seconds": proved.seconds,
         "costs": proved.costs,
         "output": output,
     }
-    if proved.interrupted:
-        document["status"] = "interrupted"
-        _say("interrupted")
+    if proved.stopped:
+        document["stopped"] = proved.stopped
+    if proved.status != api.DONE:
+        _say(_how_it_ended(proved))
     proof = "certified" if proved.certified else "not certified"
     unit = _unit(problem, weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
@@ -736,14 +745,22 @@ def compare(
     steady = [name for name in names if study.runs_once(name)] if seeds > 1 else []
     _check_bound_name(bound_method)
     problems = _problems_to_compare(instances, slots)
-    with _watching() as watch:
-        progress = watch and functools.partial(watch, "comparing")
-        rows = study.compare(problems, names, range(seeds), output, jobs, progress)
-        proved: list[Row] = []
-        if bound_method != NO_BOUND:
-            progress = watch and functools.partial(watch, "proving bounds")
-            proved = study.bounds(problems, bound_method, output, jobs, progress)
-            rows = study.with_gaps(rows, proved)
+    proved: list[Row] = []
+    try:
+        with _watching() as watch:
+            progress = watch and functools.partial(watch, "comparing")
+            rows = study.compare(problems, names, range(seeds), output, jobs, progress)
+            if bound_method != NO_BOUND:
+                progress = watch and functools.partial(watch, "proving bounds")
+                proved = study.bounds(problems, bound_method, output, jobs, progress)
+                rows = study.with_gaps(rows, proved)
+    except KeyboardInterrupt:
+        if not (os.path.exists(output) and os.path.getsize(output)):
+            raise
+        _say("interrupted")  # the rows that are complete stand in the table
+        if json_:
+            _print_json({"output": output, "status": "interrupted"})
+        return
     unit_of = study.units(problems)
     count, systems = len(set(unit_of.values())), study.system_count(problems)
     found = study.comparison(rows, against or names[0], unit_of)
@@ -1182,6 +1199,13 @@ def _warn(instance: Instance) -> None:
         return
     for warning in warnings_of(instance):
         _say(f"warning: {warning}")
+
+
+def _how_it_ended(found: Result | BoundResult) -> str:
+    """``interrupted``, or ``limit`` and why."""
+    if found.status == "interrupted" or not found.stopped:
+        return found.status
+    return f"{found.status}: {found.stopped}"
 
 
 def _say(line: str) -> None:

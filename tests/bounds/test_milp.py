@@ -186,3 +186,18 @@ def test_constraints_that_only_fractions_keep_are_infeasible() -> None:
     assert np.isfinite(lp_bound(instance, constraints=[odd]).value)
     with pytest.raises(Infeasible, match="the constraints leave no schedule"):
         milp_bound(instance, constraints=[odd])
+
+
+def test_progress_tells_no_incumbent_and_only_bounds_that_hold() -> None:
+    """What branch and bound has found is an answer of the program, not a schedule."""
+    instance = generate("paper/abilene").cut(0, 2)
+    seen: list[Progress] = []
+    found = milp_bound(instance, Limits(gap=0.0, work=30), on_progress=seen.append)
+    assert seen
+    assert all(sample.incumbent == np.inf for sample in seen)
+    assert all(sample.bound <= found.value + near(found.value) for sample in seen)
+    assert found.limited
+
+
+def test_what_ran_to_its_end_is_not_limited() -> None:
+    assert not milp_bound(generate("small/switch")).limited

@@ -24,7 +24,7 @@ from torta_opt.bounds.registry import (
 )
 from torta_opt.instance import load_instance
 from torta_opt.instance.generate import generate
-from torta_opt.io import InvalidInput
+from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.schedule import evaluate
 from torta_opt.solvers import Limits
 
@@ -149,3 +149,27 @@ def test_limits_reach_the_solver() -> None:
 
 def test_every_method_says_what_it_does() -> None:
     assert all(method.summary for method in METHODS.values())
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(LimitReached, "limit"), (KeyboardInterrupt, "interrupted")]
+)
+def test_the_floor_stands_in_for_a_bound_that_was_not_found(
+    error: type[BaseException], status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: Any, **__: Any) -> Any:
+        raise error("too late")
+
+    monkeypatch.setattr("torta_opt.bounds.lp.lp_bound", nothing)
+    found = compute(INSTANCE, "lp")
+    assert (found.value, found.source) == (floor(INSTANCE).value, "floor")
+    assert found.status == status
+    assert found.stopped.startswith("lp: ")
+
+
+@pytest.mark.parametrize("method", ["merged", "lp", "windows", "milp"])
+def test_done_and_limit(method: str) -> None:
+    assert compute(INSTANCE, method).status == "done"
+    late = compute(generate("small/expiry"), method, Task(Limits(seconds=0.0)))
+    assert late.status == "limit"
+    assert late.value <= compute(generate("small/expiry"), "milp").value

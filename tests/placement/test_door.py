@@ -24,6 +24,7 @@ from torta_opt.placement.document import (
 from torta_opt.placement.offline import METHODS
 from torta_opt.placement.presets import PRESETS, clustered, mix, placement_preset, tiny
 from torta_opt.placement.schedule import save_placement_schedule, schedule_to_document
+from torta_opt.solvers import Limits
 
 
 @pytest.fixture
@@ -465,3 +466,13 @@ def test_kept_instances_are_what_generate_writes(name):
     folder = Path(__file__).parents[2] / "instances" / "placement"
     (path,) = folder.glob(f"{name}.json*")
     assert placement_sha256(load_placement(path)) == placement_sha256(placement_preset(name))
+
+
+def test_optimal_within_no_time_is_a_limit(binding):
+    found = api.solve(api.open_instance(binding), "optimal", limits=Limits(seconds=0.0))
+    assert (found.status, found.stopped) == ("limit", "the time limit came first")
+    assert api.solve(api.open_instance(binding), "optimal").status == "done"
+    assert api.solve(api.open_instance(binding), "cg_bprr").status == "done"
+    assert api.bound(api.open_instance(binding), "tree").status == "done"
+    cut = api.bound(api.open_instance(binding), "tree", limits=Limits(seconds=0.0))
+    assert cut.status == "limit"

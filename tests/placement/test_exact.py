@@ -27,7 +27,7 @@ from torta_opt.placement.performance import prices
 from torta_opt.placement.presets import clustered, mix, placement_preset, tiny, worst_case
 from torta_opt.placement.published_milp import published_program
 from torta_opt.placement.verify import verify
-from torta_opt.solvers import Limits, Status, checks, solve_lp, solve_milp
+from torta_opt.solvers import Limits, Progress, Status, checks, solve_lp, solve_milp
 
 
 def _tiny(seed):
@@ -272,3 +272,45 @@ def _binding():
         token=((10.0, 12.0, 15.0),),
         requests=(4,),
     )
+
+
+def test_progress_tells_only_costs_of_verified_schedules(monkeypatch):
+    """The solver claims an incumbent that no schedule has; nobody is told of it."""
+    seen, costs = [], {math.inf}
+    honest, solve = exact._Search.offer, exact.solve_milp
+
+    def offer(self, schedule):
+        costs.add((total_ms(self.paid, schedule) + self.offset) / 1000)
+        honest(self, schedule)
+
+    def claims(problem, limits, *, on_progress, **options):
+        on_progress(Progress(0.0, -1.0, -math.inf, 1))
+        return solve(problem, limits, on_progress=on_progress, **options)
+
+    monkeypatch.setattr(exact._Search, "offer", offer)
+    monkeypatch.setattr(exact._Search, "by_tree", lambda self, share: None)
+    monkeypatch.setattr(exact, "solve_milp", claims)
+    found = solve_exact(_binding(), on_progress=seen.append)
+    assert "positions" in {sample.phase for sample in seen}
+    assert all(sample.incumbent in costs for sample in seen)
+    assert all(sample.bound <= found.cost * (1 + 1e-9) for sample in seen)
+
+
+def test_it_says_why_it_ended():
+    ended = solve_exact(_binding())
+    assert (ended.optimal, ended.limited) == (True, False)
+    late = solve_exact(_binding(), Limits(seconds=0.0))
+    assert (late.optimal, late.stopped) == (False, "the time limit came first")
+    cut = solve_exact(mix(1), Limits(work=4, gap=0.0), positions=False)
+    assert (cut.optimal, cut.limited) == (False, True)
+    assert cut.stopped == "the work limit came first"
+
+
+def test_ctrl_c_in_a_known_method_keeps_the_schedule_before_it(monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exact, "cg_bprr", interrupted)
+    found = solve_exact(build(memory=(10_000, 10_000, 10_000)))
+    assert found.interrupted
+    assert found.schedule is not None

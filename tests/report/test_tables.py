@@ -16,8 +16,10 @@ from torta_opt.report.tables import (
     money,
     number,
     percent,
+    progress_line,
     solve_table,
 )
+from torta_opt.solvers import Progress
 
 WEIGHTS = {"time_usd_per_s": 1.0, "expiry_usd": 100.0}
 INSTANCE = make_instance([[[3]], [[0]]], weights=WEIGHTS, initial={"model": [0]})
@@ -173,3 +175,10 @@ def test_description_table() -> None:
     shown = text(description_table(api.describe(INSTANCE)))
     assert "2 slots of 45 s" in shown
     assert "floor" in shown
+
+
+def test_a_line_of_progress_shows_what_is_known() -> None:
+    sample = Progress(3.0, 20.0, 19.0, 7, "exact program")
+    line = progress_line("optimal", sample, 10.0)
+    assert line == "optimal: exact program  best 20  bound 19  gap 5.00 %  3 s, 7 s left"
+    assert progress_line("milp", replace(sample, incumbent=np.inf), None).endswith("bound 19  3 s")

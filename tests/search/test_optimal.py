@@ -13,14 +13,18 @@ import pytest
 from support.optima import slack, tiniest
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
+from torta_opt.bounds.floor import floor
 from torta_opt.bounds.merged import merged_bound
 from torta_opt.formulations.constraints import UserConstraint
 from torta_opt.instance import Instance
 from torta_opt.instance.generate import generate
 from torta_opt.io import Infeasible, LimitReached, VerificationFailed
+from torta_opt.policies.registry import create
+from torta_opt.policies.runner import run
 from torta_opt.schedule import Schedule, evaluate, verify
 from torta_opt.search import optimal
 from torta_opt.search.optimal import Optimal, solve_optimal
+from torta_opt.search.start import STARTERS
 from torta_opt.solvers import Limits, Progress
 
 
@@ -64,14 +68,73 @@ def test_optimal_is_the_cheapest_of_all_schedules_on_thousands(seed: int) -> Non
     assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 150
 
 
-def test_what_is_not_proved_is_close() -> None:
-    """Without squares only the choice of what expires separates program and schedules."""
-    gaps = []
-    for instance, _ in tiniest(seed=42, count=35, frobenius=0.0):
-        found = solve_optimal(instance, Limits(gap=1e-6))
-        gaps.append(0.0 if found.gap is None else found.gap)
-    assert np.mean(np.array(gaps) < 1e-5) > 0.7
-    assert np.median(gaps) < 1e-5
+def test_tiny_instances_are_solved_to_their_end() -> None:
+    """Three servers, waits of three slots, squares: whatever separates pools from schedules."""
+    cases = tiniest(seed=42, count=60, servers=3, deadline_slots=3, frobenius=0.6)
+    for instance, best in cases:
+        found = solve_optimal(instance)
+        assert_sound(instance, found, best)
+        assert found.reached
+        assert found.stopped in (optimal.REACHED, optimal.SOLVED)
+        assert found.cost == pytest.approx(best, rel=1e-6, abs=slack(best))
+
+
+def test_a_rule_that_keeps_the_gap_open_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimal, "NAMED_COLUMNS", 0)
+    stopped = {
+        found.stopped
+        for found in (solve_optimal(instance) for instance, _ in tiniest(seed=42, count=35))
+        if not found.reached
+    }
+    assert stopped
+    assert all("more than the 0 columns" in reason for reason in stopped)
+
+
+# --- what it begins with ------------------------------------------------------------------------
+
+
+def test_never_dearer_than_a_policy_it_begins_with() -> None:
+    rng = np.random.default_rng(45)
+    for _ in range(12):
+        instance = random_tiny_instance(rng)
+        found = solve_optimal(instance, Limits(work=0))
+        for name in STARTERS:
+            schedule = run(create(name), instance).schedule
+            cost = evaluate(instance, schedule).cost
+            assert found.cost <= cost + slack(cost)
+
+
+def test_ctrl_c_before_the_first_schedule_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optimal, "policy_schedules", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        solve_optimal(generate("small/switch"))
+
+
+def test_progress_tells_costs_of_verified_schedules_and_proved_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples: list[Progress] = []
+    costs = {float("inf")}
+    honest = optimal._Search.offer
+
+    def offer(search: Any, schedule: Schedule | None) -> None:
+        if schedule is not None:
+            costs.add(evaluate(search.instance, schedule).cost)
+        honest(search, schedule)
+
+    monkeypatch.setattr(optimal._Search, "offer", offer)
+    instance = generate("paper/abilene").cut(0, 2)
+    found = solve_optimal(instance, Limits(gap=0.0, work=40), on_progress=samples.append)
+    assert {sample.phase for sample in samples} >= {"policies", "branch and bound"}
+    assert all(sample.incumbent in costs for sample in samples)
+    assert all(sample.bound <= found.cost for sample in samples)
+    assert samples[-1].bound <= found.bound + slack(found.bound)
+    seconds = [sample.seconds for sample in samples]
+    assert seconds == sorted(seconds)
+    assert (found.reached, found.stopped) == (False, "the work limit came first")
 
 
 # --- limits -------------------------------------------------------------------------------------
@@ -85,9 +148,13 @@ def test_a_work_limit_leaves_a_sound_answer_or_none(work: int) -> None:
             assert_sound(instance, found, best)
 
 
-def test_no_time_is_a_limit_reached() -> None:
-    with pytest.raises(LimitReached, match="within the limits"):
-        solve_optimal(generate("small/loading"), Limits(seconds=0.0))
+def test_no_time_leaves_the_schedule_of_a_policy() -> None:
+    instance = generate("small/loading")
+    found = solve_optimal(instance, Limits(seconds=0.0))
+    first = run(create(STARTERS[0]), instance).schedule
+    assert found.cost == evaluate(instance, first).cost
+    assert found.bound == floor(instance).value
+    assert (found.reached, found.stopped) == (False, "the time limit came first")
 
 
 def test_a_start_is_what_no_time_returns() -> None:
@@ -143,7 +210,7 @@ def test_ctrl_c_in_branch_and_bound_returns_the_best_so_far() -> None:
 def test_ctrl_c_anywhere_returns_the_best_so_far(
     calls_before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes while a schedule is rounded, and before there is any: then it is passed on."""
+    """It comes while a schedule is rounded: then there are those of policies at the least."""
     instance, rounded = generate("small/switch"), []
     honest = optimal.round_relaxation
 
@@ -155,12 +222,10 @@ def test_ctrl_c_anywhere_returns_the_best_so_far(
 
     monkeypatch.setattr(optimal._Search, "merge", lambda search: None)
     monkeypatch.setattr(optimal, "round_relaxation", interrupted)
-    if calls_before == 0:
-        with pytest.raises(KeyboardInterrupt):
-            solve_optimal(instance, Limits(gap=0.0))
-        return
     found = solve_optimal(instance, Limits(gap=0.0))
-    assert found.cost <= min(evaluate(instance, schedule).cost for schedule in rounded)
+    assert verify(instance, found.schedule).ok
+    for schedule in rounded:
+        assert found.cost <= evaluate(instance, schedule).cost
     assert found.interrupted == (calls_before < len(optimal.DISCOUNTS))
 
 

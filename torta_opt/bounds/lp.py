@@ -34,6 +34,7 @@ class ProgramBound:
     seconds      wall-clock time, building included
     interrupted  Ctrl-C ended the run
     relaxed      what the linear relaxation proves, where branch and bound proved more
+    limited      a limit ended it before it had solved what it was to solve
     """
 
     value: float
@@ -45,6 +46,7 @@ class ProgramBound:
     seconds: float
     interrupted: bool = False
     relaxed: ProgramBound | None = None
+    limited: bool = False
 
 
 def lp_bound(
@@ -77,7 +79,15 @@ def relaxed_bound(program: AllocationProgram, result: Result, seconds: float) ->
             raise KeyboardInterrupt
         raise LimitReached(f"{program.instance.name}: no bound found within the limits")
     return ProgramBound(
-        value, "lp", program, result.row_dual, result.x, result.bound, seconds, is_stopped
+        value,
+        "lp",
+        program,
+        result.row_dual,
+        result.x,
+        result.bound,
+        seconds,
+        interrupted=is_stopped,
+        limited=not is_stopped and result.status is not Status.OPTIMAL,
     )
 
 

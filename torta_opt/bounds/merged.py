@@ -32,6 +32,7 @@ class MergedBound:
     x            (columns,) an answer of the merged program
     seconds      wall-clock time, building included
     interrupted  Ctrl-C ended the run
+    limited      a limit ended it before the program was solved
     """
 
     value: float
@@ -40,6 +41,7 @@ class MergedBound:
     x: np.ndarray | None
     seconds: float
     interrupted: bool = False
+    limited: bool = False
 
 
 def merged_bound(
@@ -56,4 +58,12 @@ def merged_bound(
     result = solve_lp(merged.program.problem(), method, limits, crossover=False)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
     assert found.dual is not None
-    return MergedBound(found.value, merged, found.dual, found.x, found.seconds, found.interrupted)
+    return MergedBound(
+        found.value,
+        merged,
+        found.dual,
+        found.x,
+        found.seconds,
+        interrupted=found.interrupted,
+        limited=found.limited,
+    )

@@ -9,6 +9,7 @@ nothing of its claim is left and the linear relaxation stands.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,8 +19,8 @@ import numpy as np
 from torta_opt.bounds.lp import ProgramBound, relaxed_bound
 from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
 from torta_opt.formulations.constraints import UserConstraint, with_user_constraints
+from torta_opt.formulations.exact import point
 from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.formulations.lift import lift
 from torta_opt.instance.data import Instance
 from torta_opt.io.errors import Infeasible
 from torta_opt.schedule.data import Schedule
@@ -62,15 +63,20 @@ def branch_bound(
     began: float,
     start: Schedule | None = None,
     watch: Callable[[Progress], Any] | None = None,
+    cost_size: float = 1.0,
 ) -> ProgramBound:
-    """Branch and bound of a program; ``began`` is when its time started to run."""
+    """Branch and bound of a program; ``began`` is when its time started to run.
+
+    ``watch`` is told the bound that is proved so far. The solver's incumbents are answers of a
+    relaxation, no schedules: their cost is nobody's. ``cost_size`` is that of ``solve_milp``.
+    """
     problem = program.problem()
     relaxed = relaxed_bound(
         program, solve_lp(problem, limits=_left(limits, began), crossover=False), 0.0
     )
     if relaxed.interrupted:
         return dataclasses.replace(relaxed, source="milp")
-    return branch_from(relaxed, limits, began=began, start=start, watch=watch)
+    return branch_from(relaxed, limits, began=began, start=start, watch=watch, cost_size=cost_size)
 
 
 def branch_from(
@@ -80,18 +86,29 @@ def branch_from(
     began: float,
     start: Schedule | None = None,
     watch: Callable[[Progress], Any] | None = None,
+    cost_size: float = 1.0,
 ) -> ProgramBound:
     """The same once the linear relaxation is solved."""
     program = relaxed.program
     problem = program.problem()
-    point = None
-    if start is not None:
-        values = lift(program.instance, start, pools=program.pools, tangents=program.tangents)
-        point = program.vector(values)
-    result = solve_milp(problem, _left(limits, began), start=point, on_progress=watch)
+    paid = money(program, relaxed.x)
+
+    def tell(sample: Progress) -> None:
+        safe = less_tolerance(problem, sample.bound, paid, cost_size)
+        seconds = time.perf_counter() - began
+        bound = max(relaxed.value, safe)
+        watch(Progress(seconds, math.inf, bound, sample.nodes, "branch and bound"))
+
+    result = solve_milp(
+        problem,
+        _left(limits, began),
+        start=None if start is None else point(program, start),
+        on_progress=None if watch is None else tell,
+        cost_size=cost_size,
+    )
     if result.status is Status.INFEASIBLE:
         raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
-    safe = less_tolerance(problem, result.bound, money(program, relaxed.x))
+    safe = less_tolerance(problem, result.bound, paid, cost_size)
     better = bool(np.isfinite(result.bound)) and safe > relaxed.value
     return dataclasses.replace(
         relaxed,
@@ -103,13 +120,15 @@ def branch_from(
         seconds=time.perf_counter() - began,
         interrupted=result.status is Status.INTERRUPTED,
         relaxed=relaxed if better else None,
+        limited=result.status not in (Status.INTERRUPTED, Status.OPTIMAL),
     )
 
 
-def less_tolerance(problem: Problem, claim: float, paid: float) -> float:
+def less_tolerance(problem: Problem, claim: float, paid: float, cost_size: float = 1.0) -> float:
     """What is left of the bound that a solver claims of a program with boxed columns.
 
-    paid   dollars that an answer of the program pays and earns, the two added up
+    paid        dollars that an answer of the program pays and earns, the two added up
+    cost_size   what the solver was given
 
     With reduced costs r_j ≥ −ε, as HiGHS sees them, a node is dearer than its own optimum by no
     more than ε·Σ_j (upper_j − lower_j): no column moves further. ε and the cutoff are absolute and
@@ -117,7 +136,7 @@ def less_tolerance(problem: Problem, claim: float, paid: float) -> float:
     """
     room = float((problem.col_upper - problem.col_lower).sum())
     inside = DUAL_TOLERANCE * room + CUTOFF
-    return claim - TOLERANCE * (abs(claim) + paid) - inside / cost_scale(problem)
+    return claim - TOLERANCE * (abs(claim) + paid) - inside / cost_scale(problem, cost_size)
 
 
 def money(program: AllocationProgram, x: np.ndarray | None) -> float:

@@ -13,7 +13,8 @@ import numpy as np
 
 from torta_opt.bounds.floor import floor
 from torta_opt.instance import Instance
-from torta_opt.io import InvalidInput
+from torta_opt.io import InvalidInput, LimitReached
+from torta_opt.io.status import status_of
 
 if TYPE_CHECKING:
     from torta_opt.bounds.certificate import Certificate
@@ -57,6 +58,7 @@ class Proof:
             higher cost; None where the proof needs no such thing
     merged  what the merged bound has solved, for who wants to go on from there
     interrupted   Ctrl-C ended the run: the bound holds, but more time would have made it better
+    limited       a limit did so
     certificate   what lets anyone derive the value again without a solver, not yet checked
     relaxed       what the linear relaxation of a program proves, where that is all that was solved
     beside        the proof of a smaller value that has a certificate, where this one has none
@@ -67,6 +69,7 @@ class Proof:
     holds: Callable[[Schedule, float], LiftCheck] | None = None
     merged: MergedBound | None = None
     interrupted: bool = False
+    limited: bool = False
     certificate: Certificate | None = None
     relaxed: ProgramBound | None = None
     beside: Proof | None = None
@@ -77,11 +80,12 @@ class BoundResult:
     """A number that no schedule of an instance can beat.
 
     value      dollars
-    source     the method that proved it
+    source     the method that proved it; ``floor`` where another ended before it had proved a thing
     certified  True if a certificate comes with it, from which a checker that knows no solver
                has derived the value again
     seconds    wall-clock time it took, the checker's included
-    costs, holds, merged, interrupted, relaxed    as in ``Proof``
+    costs, holds, merged, interrupted, limited, relaxed    as in ``Proof``
+    stopped    one line on what kept another method from proving a thing
     certificate    None if the bound is not certified
     beside     the certified bound that an uncertified one goes beyond, where there is one
     why        what ``auto`` chose and why, in a line; empty if the method was named
@@ -98,9 +102,11 @@ class BoundResult:
     )
     merged: MergedBound | None = field(default=None, repr=False, compare=False)
     interrupted: bool = False
+    limited: bool = False
     certificate: Certificate | None = field(default=None, repr=False, compare=False)
     relaxed: ProgramBound | None = field(default=None, repr=False, compare=False)
     beside: BoundResult | None = field(default=None, repr=False)
+    stopped: str = ""
     why: str = ""
     stronger: str = ""
 
@@ -110,6 +116,11 @@ class BoundResult:
         if self.certified:
             return self.value
         return None if self.beside is None else self.beside.value
+
+    @property
+    def status(self) -> str:
+        """``done``, or ``limit`` or ``interrupted``: the bound holds, more time makes it better."""
+        return status_of(not self.limited, self.interrupted)
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,7 @@ def _merged(instance: Instance, task: Task) -> Proof:
         holds=holds,
         merged=found,
         interrupted=found.interrupted,
+        limited=found.limited,
         certificate=merged_certificate(found.merged, found.dual),
     )
 
@@ -186,6 +198,7 @@ def _proof(instance: Instance, found: ProgramBound) -> Proof:
         value,
         holds=holds,
         interrupted=found.interrupted,
+        limited=found.limited,
         certificate=certificate,
         relaxed=relaxed,
     )
@@ -245,7 +258,10 @@ def loose_servers(relaxed: ProgramBound) -> float:
 
 
 def compute(instance: Instance, method: str, task: Task | None = None) -> BoundResult:
-    """The bound that ``method``, or ``auto``, proves for ``instance``."""
+    """The bound that ``method``, or ``auto``, proves for ``instance``.
+
+    Where a limit or Ctrl-C comes before it has proved anything, the floor stands in for it.
+    """
     if method == AUTO:
         return _auto(instance, task or Task())
     if method not in METHODS:
@@ -256,13 +272,26 @@ def compute(instance: Instance, method: str, task: Task | None = None) -> BoundR
 
 def _computed(instance: Instance, method: str, task: Task) -> BoundResult:
     start = time.perf_counter()
-    proof = _checked(instance, METHODS[method].compute(instance, task))
+    try:
+        proof = _checked(instance, METHODS[method].compute(instance, task))
+    except (LimitReached, KeyboardInterrupt) as error:
+        return _floor_instead(instance, method, error, start)
     beside = None
     if proof.beside is not None:
         known = _result(_checked(instance, proof.beside), "lp", time.perf_counter() - start)
         beside = known if known.certified else None
     result = _result(proof, method, time.perf_counter() - start)
     return dataclasses.replace(result, beside=beside, stronger=_stronger(instance, result))
+
+
+def _floor_instead(
+    instance: Instance, method: str, error: BaseException, start: float
+) -> BoundResult:
+    """The floor, where a limit or Ctrl-C came before the method had proved anything."""
+    stopped = isinstance(error, KeyboardInterrupt)
+    why = f"{method}: Ctrl-C came before a bound" if stopped else f"{method}: {error}"
+    least = _result(_floor(instance, Task()), "floor", time.perf_counter() - start)
+    return dataclasses.replace(least, interrupted=stopped, limited=not stopped, stopped=why)
 
 
 def _result(proof: Proof, source: str, seconds: float) -> BoundResult:
@@ -275,6 +304,7 @@ def _result(proof: Proof, source: str, seconds: float) -> BoundResult:
         holds=proof.holds,
         merged=proof.merged,
         interrupted=proof.interrupted,
+        limited=proof.limited,
         certificate=proof.certificate,
         relaxed=proof.relaxed,
     )
@@ -331,6 +361,7 @@ def _counted(instance: Instance, found: BoundResult, task: Task, began: float) -
     limits = dataclasses.replace(limits, work=most)
     whole = branch_from(found.relaxed, limits, began=began, watch=task.watch)
     interrupted = whole.interrupted or found.interrupted
+    cut_short = most < nodes or time.perf_counter() - began >= limits.seconds
     budget = f"{most} node" if most == 1 else f"{most} nodes"
     if whole.value <= found.value + WORTH * abs(found.value):
         return dataclasses.replace(
@@ -340,6 +371,7 @@ def _counted(instance: Instance, found: BoundResult, task: Task, began: float) -
     return dataclasses.replace(
         _result(_proof(instance, whole), "milp", time.perf_counter() - began),
         interrupted=interrupted,
+        limited=found.limited or cut_short,
         beside=found if found.certified else None,
         why=f"milp within {budget}: whole servers are worth {100 * more:.1f} % of the bound",
         stronger="milp" if whole.x is None or not _is_closed(whole) else "",

@@ -111,6 +111,7 @@ def bound_by_windows(
             search.report(on_progress, number + 1)
     except KeyboardInterrupt:
         search.interrupted = True
+    search.limited = search.is_late or (planned < passes and not search.is_done)
     return search.result()
 
 
@@ -131,7 +132,7 @@ class _Ascent:
         self.dual = np.zeros(len(program.row_lower))
         self.value = prove(program, self.dual)
         self.values = [self.value]
-        self.interrupted = False
+        self.interrupted = self.limited = False
 
     def start(self) -> None:
         """Prices of the merged program."""
@@ -160,7 +161,7 @@ class _Ascent:
     def report(self, on_progress: Callable[[Progress], Any] | None, number: int) -> None:
         if on_progress is not None:
             seconds = time.perf_counter() - self.began
-            on_progress(Progress(seconds, math.inf, self.value, number))
+            on_progress(Progress(seconds, math.inf, self.value, number, "windows"))
 
     @property
     def _left(self) -> Limits:
@@ -168,6 +169,11 @@ class _Ascent:
         return dataclasses.replace(
             self.limits, seconds=max(0.0, self.limits.seconds - spent), threads=1
         )
+
+    @property
+    def is_late(self) -> bool:
+        """Time is up, and the bound is not what was asked for."""
+        return self._left.seconds == 0 and self.value < self.target
 
     @property
     def is_done(self) -> bool:
@@ -186,7 +192,8 @@ class _Ascent:
             None,
             self.value,
             seconds,
-            self.interrupted,
+            interrupted=self.interrupted,
+            limited=self.limited and not self.interrupted,
         )
 
 

@@ -49,14 +49,18 @@ OPTIMAL = "optimal"
 class Solved:
     """A schedule that passed the verifier; ``bound`` if the method proved one on the way.
 
+    reached       the gap asked for is, or the exact program is solved; heuristics ask for none
     interrupted   Ctrl-C ended the search
+    stopped       one line on why the search ended
     """
 
     schedule: PlacementSchedule
     evaluation: PlacementEvaluation
     seconds: float
     bound: float | None = None
+    reached: bool = True
     interrupted: bool = False
+    stopped: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +113,14 @@ def bound(
     begin = time.perf_counter()
     source = "combinatorial" if method == AUTO else method
     costs = floor_costs(instance)
-    value, proof, interrupted = sum(costs.values()), None, False
+    value, proof, interrupted, limited = sum(costs.values()), None, False, False
     if source == "combinatorial":
         _, block_price = priced_bound_ms(instance, prices(instance))
         proof = (leaf_of(block_price),)
     elif source != "floor":
         found = _exact(instance, limits, on_progress, positions=source == "milp")
-        value, interrupted = max(value, found.bound), found.interrupted
+        value = max(value, found.bound)
+        interrupted, limited = found.interrupted, found.limited and not found.optimal
         proof = _proof_of(instance, found)
     if proof is not None:
         value = derived_s(instance, proof)
@@ -126,6 +131,7 @@ def bound(
         seconds=time.perf_counter() - begin,
         costs=costs if source == "floor" else {},
         interrupted=interrupted,
+        limited=limited,
         proof=proof,
         stronger="tree" if source in ("floor", "combinatorial") else "",
     )
@@ -168,12 +174,22 @@ def _solve_exactly(
     if start is not None:
         verify(instance, start).raise_if_broken("start")
     found = solve_exact(instance, limits, start, on_progress)
+    if found.schedule is None and found.interrupted:
+        raise KeyboardInterrupt
     if found.schedule is None:
         raise LimitReached(f"{instance.name}: no schedule found within the limits")
     schedule = replace(found.schedule, method=OPTIMAL)
     verify(instance, schedule).raise_if_broken(OPTIMAL)
     priced = evaluate(instance, schedule)
-    return Solved(schedule, priced, found.seconds, found.bound, found.interrupted)
+    return Solved(
+        schedule,
+        priced,
+        found.seconds,
+        found.bound,
+        reached=found.optimal,
+        interrupted=found.interrupted,
+        stopped=found.stopped,
+    )
 
 
 def check(instance: PlacementInstance, document: dict[str, Any]) -> Checked:

@@ -64,6 +64,10 @@ ROUNDING = 1e-9  # of a bound: a solver's last digits
 class ExactResult:
     """cost and bound in seconds (of the objective); schedule None if none was found.
 
+    optimal  the gap asked for is reached, or the program with positions was solved to that gap as
+             far as the solver's tolerances can tell
+    limited  a limit ended the search before it had used up its methods
+    stopped  one line on why it ended
     source   what proved the bound: combinatorial, tree (both without a solver) or positions
              (branch and bound)
     proof    what the tree proves it by, where it is the source
@@ -75,6 +79,8 @@ class ExactResult:
     seconds: float
     optimal: bool
     interrupted: bool = False
+    limited: bool = False
+    stopped: str = ""
     source: str = "combinatorial"
     trace: tuple[Progress, ...] = field(default=(), repr=False)
     proof: Proof | None = field(default=None, repr=False)
@@ -97,17 +103,23 @@ def solve_exact(
 ) -> ExactResult:
     """The best schedule, and a bound on all schedules; a limit or Ctrl-C keeps both so far.
 
-    Raises Infeasible if no schedule exists. ``on_progress`` is told seconds, cost and bound.
+    Raises Infeasible if no schedule exists. ``on_progress`` is told seconds, the cost of the best
+    schedule that passed the verifier, and the bound that is proved.
     Without ``positions`` the third step is left out: then no bound rests on a solver.
     """
     search = _Search(instance, limits or Limits(seconds=600.0), objective, on_progress)
     search.raise_bound(lower_bound_ms(instance, search.paid), "combinatorial")
-    for schedule in _known(instance, search.paid, start, objective):
-        search.offer(schedule)
-    if not search.done:
-        search.by_tree(SHARE if positions else 1.0)
-    if positions and not search.done:
-        search.with_positions()
+    try:
+        for schedule in _known(instance, search.paid, start, objective):
+            search.offer(schedule)
+        if search.best is None:
+            search.first_of(_by_other_methods(instance))
+        if not search.done:
+            search.by_tree(SHARE if positions else 1.0)
+        if positions and not search.done:
+            search.with_positions()
+    except KeyboardInterrupt:
+        search.interrupted = True
     return search.result()
 
 
@@ -130,7 +142,8 @@ class _Search:
         self.best: PlacementSchedule | None = None
         self.cost, self.bound, self.source = math.inf, -math.inf, "combinatorial"
         self.proof: Proof | None = None
-        self.interrupted = False
+        self.interrupted = self.solved = self.cut = False
+        self.phase = "known methods"
         self.trace: list[Progress] = []
         self._improver = Improver(instance, self.paid)
 
@@ -160,6 +173,13 @@ class _Search:
             self.best, self.cost = schedule, cost
             self._tell(0)
 
+    def first_of(self, schedules: Iterator[PlacementSchedule]) -> None:
+        """Offer schedules until one passes."""
+        for schedule in schedules:
+            self.offer(schedule)
+            if self.best is not None:
+                return
+
     def raise_bound(self, bound: float, source: str) -> None:
         if bound > self.bound:
             self.bound, self.source = bound, source
@@ -170,6 +190,7 @@ class _Search:
 
         share   of the time left that it may take
         """
+        self.phase = "tree"
         tree = Tree(Pricing(self.instance, self.paid))
         until = self.seconds + share * self.left
         with _noticing_ctrl_c() as was_interrupted:
@@ -185,11 +206,13 @@ class _Search:
         self._route(layers(self.instance, order, self.instance.use_limit))
         most = math.inf if self.limits.work is None else self.limits.work
         tried: set[bytes] = set()
+        self.cut = True  # unless the tree is used up
         while not (self.done or is_over() or tree.count >= most):
             boxes = min(max(FIRST_BOXES, tree.count), most - tree.count)
             tree.grow(self._target, is_over, boxes)
             self._take_tree(tree)
             if not self._assemble(tree, tried, is_over) and not tree.can_grow:
+                self.cut = False
                 break
 
     @property
@@ -255,6 +278,7 @@ class _Search:
             self.offer(schedule)
 
     def with_positions(self) -> None:
+        self.phase = "positions"
         program = position_program(self.instance, self.paid)
         start = program.point(self.best) if self.best is not None else None
         found = solve_milp(
@@ -265,6 +289,9 @@ class _Search:
         )
         if found.x is not None:
             self.offer(program.schedule(found.x))
+        self.solved = found.status == Status.OPTIMAL and self.best is not None
+        self.solved &= self.cost <= found.objective + ROUNDING * abs(found.objective)
+        self.cut = not self.solved
         self._take(found.status, found.bound, "positions")
 
     def result(self) -> ExactResult:
@@ -274,12 +301,27 @@ class _Search:
             cost=cost / 1000,
             bound=bound / 1000,
             seconds=self.seconds,
-            optimal=self.closed,
+            optimal=self.closed or self.solved,
             interrupted=self.interrupted,
+            limited=self.cut and not self.closed,
+            stopped=self._reason(),
             source=self.source,
             trace=tuple(self.trace),
             proof=self.proof if self.source == "tree" else None,
         )
+
+    def _reason(self) -> str:
+        if self.closed:
+            return "the gap asked for is reached"
+        if self.solved:
+            return "the program with positions is solved to its end"
+        if self.interrupted:
+            return "Ctrl-C"
+        if self.left == 0:
+            return "the time limit came first"
+        if self.cut and self.limits.work is not None:
+            return "the work limit came first"
+        return "the solver gave up" if self.cut else "the tree is used up"
 
     def _take(self, status: Status, bound: float, source: str) -> None:
         self.interrupted |= status == Status.INTERRUPTED
@@ -298,14 +340,13 @@ class _Search:
         return Infeasible(f"{self.instance.name}: no placement has room for all requests at once")
 
     def _watch(self, sample: Progress) -> None:
-        cost = min(self.cost, sample.incumbent)
-        self._tell(sample.nodes, cost, max(self.bound, sample.bound))
+        """The solver's incumbents are no schedules before the verifier has seen them."""
+        self._tell(sample.nodes, max(self.bound, sample.bound - ROUNDING * abs(sample.bound)))
 
-    def _tell(self, nodes: int, cost: float | None = None, bound: float | None = None) -> None:
-        cost = self.cost if cost is None else cost
-        bound = self.bound if bound is None else bound
-        scaled = (cost + self.offset) / 1000, (bound + self.offset) / 1000
-        self.trace.append(Progress(self.seconds, *scaled, nodes))
+    def _tell(self, nodes: int, bound: float | None = None) -> None:
+        bound = min(self.bound if bound is None else bound, self.cost)
+        scaled = (self.cost + self.offset) / 1000, (bound + self.offset) / 1000
+        self.trace.append(Progress(self.seconds, *scaled, nodes, self.phase))
         if self.on_progress is not None:
             self.on_progress(self.trace[-1])
 
@@ -345,6 +386,15 @@ def _known(
         yield one_chain(instance, paid)
     with contextlib.suppress(Infeasible):
         yield cg_bprr(instance, objective=objective)
+
+
+def _by_other_methods(instance: PlacementInstance) -> Iterator[PlacementSchedule]:
+    """Where the known ones find nothing."""
+    from torta_opt.placement.offline import METHODS
+
+    for method in METHODS.values():
+        with contextlib.suppress(Infeasible):
+            yield method.solve(instance, 0)
 
 
 def one_chain(instance: PlacementInstance, paid: Prices) -> PlacementSchedule:

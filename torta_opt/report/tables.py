@@ -50,8 +50,8 @@ def solve_table(result: Result, unit: str = "$") -> RenderableType:
 
 
 def progress_line(name: str, sample: Progress, time_limit: float | None) -> str:
-    """Where a solver's run stands: best cost, bound, gap, seconds gone and left."""
-    parts = [name]
+    """Where a run stands: cost of the best schedule, bound, gap, seconds gone and left."""
+    parts = [f"{name}: {sample.phase}" if sample.phase else name]
     if math.isfinite(sample.incumbent):
         parts.append(f"best {sample.incumbent:,.6g}")
     if math.isfinite(sample.bound):

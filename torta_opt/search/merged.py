@@ -15,6 +15,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -43,14 +46,19 @@ class PlanInterrupted(KeyboardInterrupt):
 
 
 def plan_merged(
-    instance: Instance, found: MergedBound | None = None, limits: Limits | None = None
+    instance: Instance,
+    found: MergedBound | None = None,
+    limits: Limits | None = None,
+    on_limit: Callable[[], Any] = lambda: None,
 ) -> Schedule | None:
     """A schedule from a merged plan; None if a limit came first.
 
-    found   what the merged bound of the instance has solved, where that is known
+    found     what the merged bound of the instance has solved, where that is known
+    on_limit  called where a limit cut a step short
 
     Raises PlanInterrupted if Ctrl-C ended it, with the schedule that there was by then, if any.
     """
+    ends = time.perf_counter() + (limits or Limits()).seconds
     try:
         found = found or merged_bound(instance, limits)
     except LimitReached:
@@ -67,9 +75,13 @@ def plan_merged(
         if servers is None:
             continue
         requests = with_servers(program, servers, shortened(program))
-        answer = solve_lp(requests, limits=limits, crossover=False)
+        left = max(0.0, ends - time.perf_counter())
+        left_over = dataclasses.replace(limits or Limits(), seconds=left)
+        answer = solve_lp(requests, limits=left_over, crossover=False)
         if answer.x is not None and (best is None or answer.objective < best.objective):
             best = answer
+        if answer.status in (Status.FEASIBLE, Status.BOUND_ONLY):
+            on_limit()
         if answer.status is Status.INTERRUPTED:
             raise PlanInterrupted(_planned(instance, merged, best))
     return _planned(instance, merged, best)

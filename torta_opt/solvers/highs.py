@@ -265,6 +265,7 @@ def solve_milp(
     start: np.ndarray | None = None,
     on_progress: Callable[[Progress], Any] | None = None,
     relaxation: str = "auto",
+    cost_size: float = 1.0,
 ) -> Result:
     """Solve a mixed-integer program by branch and bound.
 
@@ -273,6 +274,8 @@ def solve_milp(
     relaxation   method of the first relaxation: simplex | ipm | hipo; auto as in ``solve_lp``.
                  Left to itself HiGHS takes the simplex method, and sees nothing for minutes where
                  ipm is through in seconds
+    cost_size    what a typical cost is inside HiGHS, whose tolerances of costs are absolute: small
+                 programs can do with more than 1
     """
     limits = limits or Limits()
     found = without_solver(problem)
@@ -281,7 +284,7 @@ def solve_milp(
     if not problem.integrality.any():  # HiGHS would solve it too, and report a bound of 0
         return solve_lp(problem, relaxation, limits)
     start = _checked_start(problem, start)
-    run = Run(scale=cost_scale(problem))
+    run = Run(scale=cost_scale(problem, cost_size))
     highs = load(problem, run.scale)
     method = _chosen(relaxation, problem, warm=False)
     if method in _FIRST_ORDER:

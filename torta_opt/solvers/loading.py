@@ -14,8 +14,8 @@ _LARGEST_COST = 1e6  # inside HiGHS, where small costs can be lifted without pas
 _COLUMN_WISE, _ROW_WISE, _MINIMISE = 1, 2, 1
 
 
-def cost_scale(problem: Problem) -> float:
-    """Power of two that brings a typical cost near 1.
+def cost_scale(problem: Problem, size: float = 1.0) -> float:
+    """Power of two that brings a typical cost near ``size``.
 
     HiGHS measures reduced costs against an absolute 1e-7. Costs of 1e-5 (a request-second in $) are
     then known to a per cent only. Multiplying by a power of two loses nothing.
@@ -23,7 +23,7 @@ def cost_scale(problem: Problem) -> float:
     largest = np.abs(problem.cost).max(initial=0.0)
     if largest == 0:
         return 1.0
-    exponent = -math.log2(problem.typical_cost)
+    exponent = math.log2(size / problem.typical_cost)
     return 2.0 ** math.floor(min(exponent, math.log2(_LARGEST_COST / largest)))
 
 

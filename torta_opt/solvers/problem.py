@@ -163,12 +163,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """One sample of a run: seconds since its start, best objective and bound so far, nodes."""
+    """One sample of a run: seconds since its start, best objective and bound so far, nodes.
+
+    Of a search for schedules ``incumbent`` is the cost of a schedule that passed the verifier, and
+    ``bound`` holds for all schedules; of a bound alone ``incumbent`` is +∞. ``phase`` says in a
+    word or two what is being done.
+    """
 
     seconds: float
     incumbent: float
     bound: float
     nodes: int
+    phase: str = ""
 
 
 @dataclass(frozen=True, eq=False)
