@@ -5,7 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Tests run side by side: one process per core, at most eight. Each has one thread for BLAS and torch,
+# or they would take the cores from one another. One after the other: make test TEST_OPTIONS="-n 0"
 TEST_OPTIONS ?=
+PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1} \
+  $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
@@ -20,11 +24,11 @@ gap: $(VENV)/run.stamp ## proven gaps on the paper's Abilene, from an empty mach
 certificate: $(VENV)/run.stamp ## prove the bundled bound of Abilene anew: minutes
 	$(BIN)/torta-opt bound instances/paper/abilene.json.gz --method windows --work-limit 1 --threads 2 -o certificates/abilene.json.gz
 
-test: $(VENV)/test.stamp ## the fast tests
-	$(BIN)/python -m pytest -m "not slow" $(TEST_OPTIONS)
+test: $(VENV)/test.stamp ## the fast tests: minutes
+	$(PYTEST) -m "not slow" $(TEST_OPTIONS)
 
 test-all: $(VENV)/test.stamp ## every test
-	$(BIN)/python -m pytest $(TEST_OPTIONS)
+	$(PYTEST) $(TEST_OPTIONS)
 
 bench: $(VENV)/test.stamp ## every benchmark, kept in docs/performance.md; each can also be run alone
 	$(BIN)/python benchmarks/performance.py

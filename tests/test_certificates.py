@@ -98,8 +98,8 @@ def test_a_claim_beyond_the_certificate_fails_in_one_line(
     path.write_text(json.dumps(document | {"value": document["value"] * 1.0001}))
     code, out, err = torta("verify", file, path)
     assert (code, err) == (5, "")
-    assert "bound-too-high: value is" in out
-    assert len(out.replace("\n", " ").split("bound-too-high")) == 2
+    # Where lines end depends on the length of the path.
+    assert " ".join(out.split()).count("bound-too-high: value is") == 1
     code, out, err = torta("gap", file, "--certificate", path, "--policies", "skylb")
     assert (code, out, len(err.splitlines())) == (5, "", 1)
     assert "bound-too-high" in err

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from support.plain import make_instance, make_schedule
+from support.processors import printed_elsewhere
 from support.reference import COMPONENTS, simulate
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
@@ -69,7 +70,7 @@ def check_metrics(expected: dict, found: dict) -> None:
 
 
 class TestAgainstReference:
-    @settings(max_examples=2000)
+    @settings(max_examples=500)
     @given(feasible_cases())
     def test_agrees_on_tiny_instances(self, case):
         check_against_reference(*case)
@@ -99,6 +100,24 @@ class TestAgainstReference:
             met["p99"] += outcome.metrics["response_p99_s"] != outcome.metrics["response_p50_s"]
         assert min(paid.values()) >= 20, paid
         assert min(met.values()) >= 20, met
+
+
+PRINT_COSTS = """
+from torta_opt.instance.generate import generate
+from torta_opt.policies.registry import create
+from torta_opt.policies.runner import run
+from torta_opt.schedule import evaluate
+for preset in ("paper/abilene", "paper/polska", "paper/cost2"):
+    instance = generate(preset).cut(100, 108)
+    for policy in ("round_robin", "sdib"):
+        found = evaluate(instance, run(create(policy), instance).schedule)
+        print(preset, policy, found.cost.hex(), found.costs, found.metrics)
+"""
+
+
+def test_another_processor_gives_the_same_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(PRINT_COSTS, {})
+    assert printed_elsewhere(PRINT_COSTS) == capsys.readouterr().out.splitlines()
 
 
 def priced(instance: Instance, schedule: Schedule) -> Evaluation:

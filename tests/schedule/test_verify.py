@@ -593,13 +593,13 @@ def mutated(case, seed: int, times: int):
 
 
 class TestAgainstReference:
-    @settings(max_examples=1000)
+    @settings(max_examples=400)
     @given(feasible_cases())
     def test_a_feasible_schedule_breaks_no_rule(self, case):
         assert verify(*case).violations == ()
         assert broken_rules(*case) == set()
 
-    @settings(max_examples=3000)
+    @settings(max_examples=800)
     @given(feasible_cases(), st.integers(0, 2**32 - 1), st.integers(1, 3))
     def test_the_same_rules_are_broken(self, case, seed, times):
         instance, schedule = mutated(case, seed, times)

@@ -35,9 +35,15 @@ def planned() -> tuple[Instance, Schedule]:
     return instance, schedule
 
 
-def test_less_is_rerouted_and_the_work_stays(planned: tuple[Instance, Schedule]) -> None:
-    instance, before = planned
-    after = balanced(instance, before)
+@pytest.fixture(scope="module")
+def shared_anew(planned: tuple[Instance, Schedule]) -> Schedule:
+    return balanced(*planned)
+
+
+def test_less_is_rerouted_and_the_work_stays(
+    planned: tuple[Instance, Schedule], shared_anew: Schedule
+) -> None:
+    (instance, before), after = planned, shared_anew
     verify(instance, after).raise_if_broken("balanced")
     was, now = evaluate(instance, before), evaluate(instance, after)
     assert now.costs["rerouting"] < 0.9 * was.costs["rerouting"]
@@ -46,9 +52,8 @@ def test_less_is_rerouted_and_the_work_stays(planned: tuple[Instance, Schedule])
     assert (after.command == before.command).all()
 
 
-def test_processes_do_not_matter(planned: tuple[Instance, Schedule]) -> None:
-    instance, before = planned
-    one, two = (balanced(instance, before, Limits(threads=n)) for n in (1, 2))
+def test_processes_do_not_matter(planned: tuple[Instance, Schedule], shared_anew: Schedule) -> None:
+    one, two = shared_anew, balanced(*planned, Limits(threads=2))
     for field in ("routing", "processing", "command", "command_model"):
         assert (getattr(one, field) == getattr(two, field)).all()
 

@@ -8,6 +8,8 @@ Cost in $ of a schedule (x routing, z processing, q queue, on/start/switch serve
 
 A_t[i,j] = Σ_c x[t,i,j,c] / D_t[i]; a row without arrivals in t or t−1 counts for nothing.
 Everything counted is an integer; each term is one exact count times one price, summed in float64.
+Sums are NumPy's own (``sum``, ``einsum``), not those of BLAS (``@``), whose order of summation and
+so last digits differ between processors.
 A schedule should pass ``verify`` first: the price of one that breaks rules means nothing.
 """
 
@@ -81,6 +83,7 @@ def _costs(
     start_usd, switch_usd = loading_usd(system, schedule)
     energy_usd = (energy_kwh * instance.price_usd_per_kwh).sum(axis=1)
     rent_rate = system.rent_usd_per_hour[system.server_region, system.server_type]
+    on_hours = system.slot_hours * servers.on
     return {
         "network": time * np.einsum("tij,ij->t", flow, latency),
         "transfer": weights.transfer_factor
@@ -88,12 +91,12 @@ def _costs(
         "service": time * service_seconds(system, schedule.processing, hot),
         "waiting": time * system.slot_s * queues.queued.sum(axis=(1, 2)),
         "energy": weights.energy_factor * energy_usd,
-        "rent": weights.rent_factor * system.slot_hours * (servers.on @ rent_rate),
+        "rent": weights.rent_factor * np.einsum("ts,s->t", on_hours, rent_rate),
         "starts": weights.loading_factor * start_usd,
         "switches": weights.loading_factor * switch_usd,
         "rerouting": weights.reroute_usd * moved,
         "frobenius": weights.frobenius_usd * frobenius,
-        "expiry": queues.expired.sum(axis=1) @ weights.expiry_usd,
+        "expiry": np.einsum("tjc,c->t", queues.expired, weights.expiry_usd),
     }
 
 
@@ -115,7 +118,7 @@ def energy_by_pool(
     span_kw = (system.peak_kw - system.idle_kw)[kind]
     energy = servers.on * (system.idle_kw[kind] * system.slot_hours) + busy_h * span_kw
     regions = np.eye(len(system.regions))[system.server_region]
-    return energy @ regions
+    return np.einsum("ts,sj->tj", energy, regions)
 
 
 def rerouting(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:

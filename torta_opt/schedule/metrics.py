@@ -66,10 +66,10 @@ def _response(
         position = order[np.searchsorted(reached, rank)]
         metrics[f"response_p{percent}_s"] = float(response[position])
     return metrics | {
-        "response_mean_s": float(count @ response) / served,
-        "wait_mean_s": float(count @ wait) / served,
-        "inference_mean_s": float(count @ inference) / served,
-        "network_mean_s": float(count @ network) / served,
+        "response_mean_s": float((count * response).sum()) / served,
+        "wait_mean_s": float((count * wait).sum()) / served,
+        "inference_mean_s": float((count * inference).sum()) / served,
+        "network_mean_s": float((count * network).sum()) / served,
         "slo_share": int(count[response <= slo].sum()) / requests,
     }
 
@@ -166,7 +166,7 @@ def _operations(instance: Instance, schedule: Schedule, servers: ServerTimeline)
     overhead += system.switch_usd[kind, target][switches].sum()
     rent_rate = system.rent_usd_per_hour[system.server_region, kind]
     return {
-        "rent_usd": float(servers.on.sum(axis=0) @ rent_rate * system.slot_hours),
+        "rent_usd": float((servers.on.sum(axis=0) * rent_rate).sum() * system.slot_hours),
         "transfer_usd": float((schedule.routing * system.transfer_usd).sum()),
         "starts": int(starts.sum()),
         "switches": int(switches.sum()),

@@ -224,7 +224,7 @@ def _rerouting(now: np.ndarray, before: np.ndarray) -> tuple[float, float]:
     total, last = now.sum(axis=1), before.sum(axis=1)
     both = (total > 0) & (last > 0)
     change = now[both] / total[both, None] - before[both] / last[both, None]
-    moved = np.minimum(total, last)[both] @ (np.abs(change).sum(axis=1) / 2)
+    moved = (np.minimum(total, last)[both] * np.abs(change).sum(axis=1)).sum() / 2
     return float(moved), float((change**2).sum())
 
 

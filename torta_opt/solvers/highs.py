@@ -310,8 +310,25 @@ def solve_milp(
     found = judged_integer(problem, status, points, bound, limits)
     if status in NO_OPTIMUM and status != "kInfeasible":
         found = _no_optimum(problem, limits)
-    last = Progress(run.seconds, found.objective, found.bound, nodes)
-    return replace(found, seconds=run.seconds, nodes=nodes, method=method, trace=(*run.trace, last))
+    trace = _settled_trace(run.trace, Progress(run.seconds, found.objective, found.bound, nodes))
+    return replace(found, seconds=run.seconds, nodes=nodes, method=method, trace=trace)
+
+
+def _settled_trace(trace: list[Progress], last: Progress) -> tuple[Progress, ...]:
+    """The trace up to ``last``: no incumbent below the one found, no bound above the one found.
+
+    HiGHS and NumPy add up the same costs in another order, NumPy in one for each processor, so the
+    numbers of the run may lie beyond those of the result by the last bits.
+    """
+    settled = (
+        replace(
+            sample,
+            incumbent=max(sample.incumbent, last.incumbent),
+            bound=min(sample.bound, last.bound),
+        )
+        for sample in trace
+    )
+    return (*settled, last)
 
 
 def _checked_start(problem: Problem, start: np.ndarray | None) -> np.ndarray | None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.processors import printed_elsewhere
 
 from torta_opt.instance import instance_to_document, load_instance, save_instance
 from torta_opt.instance.generate import generate, generate_from_topology, preset_names
@@ -64,6 +66,23 @@ def test_shipped_file_is_what_generate_gives(path: Path) -> None:
     content = gzip.decompress(content) if path.suffix == ".gz" else content
     assert content == bytes_of(preset)
     assert path.stat().st_size < 1_500_000
+
+
+PRINT_DIGESTS = """
+import hashlib, sys
+from torta_opt.instance.document import instance_to_document
+from torta_opt.instance.generate import generate
+from torta_opt.io.files import document_bytes
+for preset in sys.argv[1:]:
+    content = document_bytes(instance_to_document(generate(preset, 7)))
+    print(hashlib.sha256(content).hexdigest())
+"""
+
+
+def test_another_processor_gives_the_same_bytes() -> None:
+    presets = ["paper/abilene", "paper/gabriel+surge+outage", "paper/cost2", "fig5/1000"]
+    here = [hashlib.sha256(bytes_of(preset, 7)).hexdigest() for preset in presets]
+    assert printed_elsewhere(PRINT_DIGESTS, *presets) == here
 
 
 @pytest.mark.parametrize(
