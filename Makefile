@@ -31,16 +31,16 @@ test-all: $(VENV)/test.stamp ## every test
 	$(PYTEST) $(TEST_OPTIONS)
 
 bench: $(VENV)/test.stamp ## every benchmark, kept in docs/performance.md; each can also be run alone
-	$(BIN)/python benchmarks/performance.py
+	$(BIN)/python benchmarks/run_all.py
 
 instances: $(VENV)/run.stamp ## write the generated instances anew (the same bytes every time)
 	$(BIN)/torta-opt generate --all -o instances
 
 placement-study: $(VENV)/run.stamp ## write docs/placement.md anew: CG-BPRR and PETALS, as published and here
-	$(BIN)/python benchmarks/placement_study.py
+	$(BIN)/python studies/placement_study.py
 
 reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's published results and ours (half an hour)
-	$(BIN)/python benchmarks/reproduction.py
+	$(BIN)/python studies/reproduction.py
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas

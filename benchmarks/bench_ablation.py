@@ -21,15 +21,16 @@ from pathlib import Path
 
 import numpy as np
 
-from torta_opt.bounds.lp import prove
-from torta_opt.bounds.merged import merged_bound
-from torta_opt.bounds.windows import windows_bound
-from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
-from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.formulations.merged import build_merged_program
-from torta_opt.instance import Instance, load_instance
-from torta_opt.schedule import evaluate
-from torta_opt.search.merged import plan_merged
+from torta_opt.allocation.bounds.lp import prove
+from torta_opt.allocation.bounds.merged import merged_bound
+from torta_opt.allocation.bounds.windows import windows_bound
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.formulations.merged import build_merged_program
+from torta_opt.allocation.formulations.program import AllocationProgram
+from torta_opt.allocation.instance import Instance, load_instance
+from torta_opt.allocation.schedule import evaluate
+from torta_opt.allocation.search.merged_plan import plan_merged
 from torta_opt.solvers import Limits, solve_lp, solve_milp
 
 ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"

@@ -15,15 +15,15 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from torta_opt.bounds.floor import floor
-from torta_opt.bounds.lp import relaxed_bound
-from torta_opt.bounds.merged import merged_bound
-from torta_opt.formulations.allocation_matrix import build_allocation_program
-from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.instance import Instance, load_instance
-from torta_opt.schedule import evaluate, verify
-from torta_opt.search.merged import plan_merged
-from torta_opt.search.rounding import DISCOUNTS, round_relaxation
+from torta_opt.allocation.bounds.floor import floor
+from torta_opt.allocation.bounds.lp import relaxed_bound
+from torta_opt.allocation.bounds.merged import merged_bound
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.instance import Instance, load_instance
+from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.allocation.search.merged_plan import plan_merged
+from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.solvers import Limits, solve_lp
 
 ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from torta_opt import api
-from torta_opt.bounds.checker.check import certified_bound
-from torta_opt.bounds.document import (
+from torta_opt.allocation.bounds.checker.check import certified_bound
+from torta_opt.allocation.bounds.document import (
     bound_from_document,
     bound_to_document,
     certificate_from_document,
 )
-from torta_opt.bounds.registry import BoundResult, compute
-from torta_opt.instance import Instance
+from torta_opt.allocation.bounds.registry import BoundResult, compute
+from torta_opt.allocation.instance import Instance
 from torta_opt.io import document_bytes, read_document
 
 ROOT = Path(__file__).parents[1]

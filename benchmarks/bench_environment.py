@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from torta_opt.instance.generate import generate
-from torta_opt.learning.environment import BatchedMacro, Task
-from torta_opt.schedule import evaluate
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.learning.environment import BatchedMacro, Task
+from torta_opt.allocation.schedule import evaluate
 
 MICROS = {
     "able, no load score": {"reach": "able", "load_weight": 0.0},

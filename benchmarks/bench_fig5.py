@@ -20,11 +20,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from torta_opt.formulations.fig5 import Tasks, tasks_of
-from torta_opt.instance import Instance
-from torta_opt.instance.generate import generate
-from torta_opt.schedule import evaluate, verify
-from torta_opt.search.fig5 import (
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.allocation.single_slot.by_task import Tasks, tasks_of
+from torta_opt.allocation.single_slot.solve import (
     PROVEN,
     Answer,
     is_assignment,

@@ -36,10 +36,10 @@ import argparse
 import time
 from pathlib import Path
 
-from torta_opt.bounds.lp import prove
-from torta_opt.formulations.allocation_matrix import build_allocation_program
-from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.instance import load_instance
+from torta_opt.allocation.bounds.lp import prove
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.instance import load_instance
 from torta_opt.solvers import Limits, solve_lp
 from torta_opt.solvers.highs import available_methods
 

@@ -39,7 +39,7 @@ HEAD = "slots  way               rows  columns   entries  build s  hand s  total
 
 
 def by_matrix(instance: Any) -> tuple[Any, float]:
-    from torta_opt.formulations.allocation_matrix import build_allocation_program
+    from torta_opt.allocation.formulations.matrix import build_allocation_program
     from torta_opt.solvers.loading import load
 
     program = build_allocation_program(instance)
@@ -48,7 +48,7 @@ def by_matrix(instance: Any) -> tuple[Any, float]:
 
 
 def by_standard_form(instance: Any) -> tuple[Any, float]:
-    from torta_opt.formulations.allocation import build_allocation_model
+    from torta_opt.allocation.formulations.pyomo_model import build_allocation_model
     from torta_opt.solvers.loading import load
     from torta_opt.solvers.pyomo_bridge import from_pyomo
 
@@ -60,7 +60,7 @@ def by_standard_form(instance: Any) -> tuple[Any, float]:
 def by_appsi(instance: Any) -> tuple[Any, float]:
     from pyomo.contrib.appsi.solvers.highs import Highs
 
-    from torta_opt.formulations.allocation import build_allocation_model
+    from torta_opt.allocation.formulations.pyomo_model import build_allocation_model
 
     model = build_allocation_model(instance)
     built = time.process_time()
@@ -236,7 +236,7 @@ def _grouped(left: Any, by: Any, size: int) -> Any:
 
 def _axes(name: str) -> str:
     """t slot, i origin, j region, p pool, m model, c class, k segment: no axis twice."""
-    from torta_opt.formulations.allocation_matrix import AXES
+    from torta_opt.allocation.formulations.program import AXES
 
     return AXES[name].replace("rr", "ij").replace("r", "j")
 
@@ -263,10 +263,10 @@ def _mask(family: Any) -> Any:
 
 def measure(way: str, path: str, slots: int, solve: bool) -> dict[str, float]:
     """Run in a fresh process; imports and a first run on two slots come before the clock starts."""
-    import torta_opt.formulations.allocation
+    import torta_opt.allocation.formulations.pyomo_model
     import torta_opt.solvers.pyomo_bridge  # noqa: F401
-    from torta_opt.formulations.allocation_matrix import build_allocation_program
-    from torta_opt.instance import load_instance
+    from torta_opt.allocation.formulations.matrix import build_allocation_program
+    from torta_opt.allocation.instance import load_instance
 
     whole = load_instance(path)
     little, data = whole.cut(0, CHECKED), whole.cut(0, slots)

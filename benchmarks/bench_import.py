@@ -91,11 +91,11 @@ def _write(path: Path, titles: str | None, lines: Iterable[str]) -> Path:
 
 def read(kind: str, path: Path) -> int:
     """The reader alone; rows read."""
-    from torta_opt.instance.imports.azure import read_azure
-    from torta_opt.instance.imports.burstgpt import read_burstgpt
-    from torta_opt.instance.imports.mooncake import SeenBlocks, read_mooncake
-    from torta_opt.instance.imports.rows import Tally
-    from torta_opt.instance.imports.servegen import read_servegen
+    from torta_opt.allocation.instance.imports.azure import read_azure
+    from torta_opt.allocation.instance.imports.burstgpt import read_burstgpt
+    from torta_opt.allocation.instance.imports.mooncake import SeenBlocks, read_mooncake
+    from torta_opt.allocation.instance.imports.rows import Tally
+    from torta_opt.allocation.instance.imports.servegen import read_servegen
 
     tally = Tally()
     if kind == "servegen":
@@ -113,7 +113,7 @@ def read(kind: str, path: Path) -> int:
 
 def whole(kind: str, path: Path) -> int:
     """From the file to the instance; rows read."""
-    from torta_opt.instance.imports import import_trace
+    from torta_opt.allocation.instance.imports import import_trace
 
     return import_trace(kind, path)[1].rows
 
@@ -129,7 +129,7 @@ def peer(kind: str, path: Path) -> int:
 def nothing(kind: str, path: Path) -> int:
     import pandas  # noqa: F401
 
-    import torta_opt.instance.imports  # noqa: F401
+    import torta_opt.allocation.instance.imports  # noqa: F401
 
     return 0
 

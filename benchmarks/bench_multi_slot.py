@@ -18,8 +18,9 @@ import warnings
 
 import numpy as np
 
-from torta_opt.formulations.multi_slot_transport import solve_multi_slot_program
-from torta_opt.solvers.multi_slot import SWITCHING, solve_multi_slot, switching_cost
+from torta_opt.transport.many_slots import SWITCHING, solve_multi_slot
+from torta_opt.transport.many_slots_cvxpy import solve_multi_slot_program
+from torta_opt.transport.switching import switching_cost
 
 PEER_SLOTS, PEER_REGIONS = 12, 12
 HEAD = "switching    T   R  seconds  cpu s  µs/slot/pair  Newton   CG  duality gap  gap at ε=0"

@@ -20,13 +20,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from torta_opt.bounds.floor import floor
-from torta_opt.bounds.merged import merged_bound
-from torta_opt.instance import load_instance
-from torta_opt.schedule import evaluate
-from torta_opt.search.balance import balanced
-from torta_opt.search.merged import plan_merged
-from torta_opt.search.optimal import solve_optimal
+from torta_opt.allocation.bounds.floor import floor
+from torta_opt.allocation.bounds.merged import merged_bound
+from torta_opt.allocation.instance import load_instance
+from torta_opt.allocation.schedule import evaluate
+from torta_opt.allocation.search.merged_plan import plan_merged
+from torta_opt.allocation.search.optimal import solve_optimal
+from torta_opt.allocation.search.rebalance import balanced
 from torta_opt.solvers import Limits
 
 PAPER = Path(__file__).parents[1] / "instances" / "paper"

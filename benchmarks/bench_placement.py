@@ -13,13 +13,13 @@ import time
 
 import numpy as np
 
-from torta_opt.placement.cg_bprr import cg_bprr
-from torta_opt.placement.floor import floor_s
-from torta_opt.placement.petals import petals_schedule
-from torta_opt.placement.petals_simulated import contender
-from torta_opt.placement.presets import placement_preset
-from torta_opt.placement.simulator import simulate
-from torta_opt.placement.ws_rr import poisson_arrivals
+from torta_opt.placement.bounds.floor import floor_s
+from torta_opt.placement.instance.presets import placement_preset
+from torta_opt.placement.online.contenders import contender
+from torta_opt.placement.online.events import simulate
+from torta_opt.placement.online.in_turn import poisson_arrivals
+from torta_opt.placement.policies.cg_bprr import cg_bprr
+from torta_opt.placement.policies.petals import petals_schedule
 
 REQUESTS = 100_000
 RATES = (0.5, 1.5, 2.5)

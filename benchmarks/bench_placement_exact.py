@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import math
 
-from torta_opt.placement.data import PlacementInstance
-from torta_opt.placement.exact import solve_exact
-from torta_opt.placement.floor import floor_s
-from torta_opt.placement.lower_bound import lower_bound
-from torta_opt.placement.presets import clustered, large, mix
-from torta_opt.placement.published_milp import published_program
+from torta_opt.placement.bounds.combinatorial import lower_bound
+from torta_opt.placement.bounds.floor import floor_s
+from torta_opt.placement.formulations.published import published_program
+from torta_opt.placement.instance.data import PlacementInstance
+from torta_opt.placement.instance.presets import clustered, large, mix
+from torta_opt.placement.search.optimal import solve_exact
 from torta_opt.solvers import Limits, solve_milp
 
 HEAD = (

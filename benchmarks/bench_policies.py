@@ -16,10 +16,10 @@ import resource
 
 import numpy as np
 
-from torta_opt.instance.generate import generate
-from torta_opt.policies.registry import create, policy_names
-from torta_opt.policies.runner import run
-from torta_opt.schedule import evaluate, verify
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.policies.registry import create, policy_names
+from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.schedule import evaluate, verify
 
 PRESETS = ("paper/abilene", "paper/cost2")
 SOLVING = ("rhc", "afhc")  # a program in every slot

@@ -17,11 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from torta_opt.instance import load_instance, save_instance
-from torta_opt.instance.generate import generate
-from torta_opt.policies.registry import create
-from torta_opt.policies.runner import run
-from torta_opt.schedule import evaluate, load_schedule, save_schedule, verify
+from torta_opt.allocation.instance import load_instance, save_instance
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.policies.registry import create
+from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.schedule import evaluate, load_schedule, save_schedule, verify
 
 SLOTS_OF_PEER = 4
 

@@ -19,14 +19,15 @@ from statistics import median
 
 import numpy as np
 
-from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
-from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.formulations.rolling import RollingProgram
-from torta_opt.instance import Instance, load_instance
-from torta_opt.policies.base import Observation
-from torta_opt.policies.greedy_forecast import GreedyForecast
-from torta_opt.policies.runner import run
-from torta_opt.policies.window import window_instance
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.formulations.program import AllocationProgram
+from torta_opt.allocation.formulations.rolling import RollingProgram
+from torta_opt.allocation.instance import Instance, load_instance
+from torta_opt.allocation.policies.base import Observation
+from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
+from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.policies.window import window_instance
 
 ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"
 HEAD = "slots  knapsack     rows  columns  entries  build ms  advance ms  frame ms  frames   ratio"

@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from torta_opt.solvers.sinkhorn_batch import solve_batch, solve_logarithmic
-from torta_opt.solvers.transport import load_pot, round_to_marginals, transport
+from torta_opt.transport.batch import solve_batch, solve_logarithmic
+from torta_opt.transport.one_slot import load_pot, round_to_marginals, transport
 
 TOLERANCE = 1e-9
 SAMPLE = 10

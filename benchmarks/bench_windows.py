@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from torta_opt.bounds.lp import lp_bound
-from torta_opt.bounds.windows import PASSES, WINDOW, windows_bound
-from torta_opt.instance import load_instance
+from torta_opt.allocation.bounds.lp import lp_bound
+from torta_opt.allocation.bounds.windows import PASSES, WINDOW, windows_bound
+from torta_opt.allocation.instance import load_instance
 from torta_opt.solvers import Limits, Progress
 
 ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"

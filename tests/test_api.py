@@ -14,11 +14,11 @@ from support.tiny import random_feasible_schedule, random_tiny_instance
 
 import torta_opt
 from torta_opt import api
-from torta_opt.bounds.registry import METHODS, BoundMethod, BoundResult, Proof
-from torta_opt.formulations.constraints import UserConstraint
-from torta_opt.instance import Instance, save_instance
+from torta_opt.allocation.bounds.registry import METHODS, BoundMethod, BoundResult, Proof
+from torta_opt.allocation.formulations.user_constraint import UserConstraint
+from torta_opt.allocation.instance import Instance, save_instance
+from torta_opt.allocation.schedule import Schedule, evaluate, save_schedule
 from torta_opt.io import InvalidInput, VerificationFailed
-from torta_opt.schedule import Schedule, evaluate, save_schedule
 
 WEIGHTS = {"time_usd_per_s": 1.0, "expiry_usd": 100.0}
 READY = {"model": [0]}
@@ -103,7 +103,9 @@ class TestGap:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         instance, _ = instance_and_schedule()
-        monkeypatch.setattr("torta_opt.policies.runner.run", lambda *_: pytest.fail("ran"))
+        monkeypatch.setattr(
+            "torta_opt.allocation.policies.runner.run", lambda *_: pytest.fail("ran")
+        )
         with pytest.raises(InvalidInput, match="magic"):
             api.gap(instance, policies=["round_robin", "magic"])
 

@@ -11,9 +11,9 @@ from support.plain import make_instance, make_schedule
 
 import torta_opt
 from torta_opt import api
-from torta_opt.instance import Instance
+from torta_opt.allocation.instance import Instance
 from torta_opt.io import InvalidInput
-from torta_opt.placement.presets import tiny
+from torta_opt.placement.instance.presets import tiny
 
 ALLOCATION = make_instance([[[3]], [[0]]], weights={"expiry_usd": 9.0}, initial={"model": [0]})
 PLACEMENT = tiny(0)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torta_opt import api, cli
-from torta_opt.bounds.document import bound_from_document, certificate_from_document
-from torta_opt.instance import Instance, save_instance
-from torta_opt.instance.generate import generate
+from torta_opt import api
+from torta_opt.allocation.bounds.document import bound_from_document, certificate_from_document
+from torta_opt.allocation.instance import Instance, save_instance
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.cli import app as cli
 from torta_opt.io import InvalidInput, VerificationFailed, read_document
 
 ROOT = Path(__file__).parents[1]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from torta_opt import cli
-from torta_opt.instance.imports import TRACE_KINDS
-from torta_opt.instance.imports.parameters import DEFAULT_LOAD, SHARED, ImportParameters
-from torta_opt.instance.imports.tables import OPTIONAL, SETTINGS, TITLES
+from torta_opt.allocation.instance.imports import TRACE_KINDS
+from torta_opt.allocation.instance.imports.parameters import DEFAULT_LOAD, SHARED, ImportParameters
+from torta_opt.allocation.instance.imports.tables import OPTIONAL, SETTINGS, TITLES
+from torta_opt.cli import app as cli
 
 DOC = (Path(__file__).parents[1] / "docs" / "imports.md").read_text()
 PARAMETERS = DOC[DOC.index("## Parameters") : DOC.index("## Files beside")]

@@ -10,28 +10,39 @@ from pathlib import Path
 import pytest
 from support.plain import make_instance, make_schedule
 
-from torta_opt.instance import save_instance
-from torta_opt.schedule import save_schedule
+from torta_opt.allocation.instance import save_instance
+from torta_opt.allocation.schedule import save_schedule
 
 ROOT = Path(__file__).parents[1] / "torta_opt"
-LAYERS = [
+LAYERS = [  # the lowest first
     "io",
-    "instance",
-    "schedule",
     "solvers",
-    "formulations",
-    "bounds",
-    "search",
-    "networks",
-    "policies",
-    "learning",
-    "placement",
+    "transport",
+    "allocation.instance",
+    "allocation.schedule",
+    "allocation.formulations",
+    "allocation.bounds",
+    "allocation.single_slot",
+    "allocation.policies",
+    "allocation.search",
+    "allocation.learning",
+    "placement.instance",
+    "placement.schedule",
+    "placement.policies",
+    "placement.online",
+    "placement.bounds",
+    "placement.formulations",
+    "placement.methods",
+    "placement.search",
+    "placement.family",
     "arguments",
     "api",
-    "report",
+    "doctor",
     "cli",
     "start",
 ]
+# Packages that hold layers, and nothing else.
+HOLDERS = {"__init__", "__main__", "allocation.__init__", "placement.__init__"}
 HEAVY = {
     "cvxpy",
     "gymnasium",
@@ -47,8 +58,15 @@ HEAVY = {
 }
 
 
-def layer_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """The dotted name of a module inside the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def layer_of(name: str) -> str:
+    """The layer that a dotted name belongs to; empty if it belongs to none."""
+    found = [each for each in LAYERS if name == each or name.startswith(f"{each}.")]
+    return max(found, key=len, default="")
 
 
 def imported_layers(path: Path) -> set[str]:
@@ -60,21 +78,23 @@ def imported_layers(path: Path) -> set[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("torta_opt.")}
-    return found & set(LAYERS)
+        ours = (name.removeprefix("torta_opt.") for name in names if name.startswith("torta_opt."))
+        found |= {layer_of(name) for name in ours}
+    return found - {""}
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in ROOT.rglob("*.py") if layer_of(path) in LAYERS)
+    return sorted(path for path in ROOT.rglob("*.py") if layer_of(name_of(path)))
 
 
 def test_every_module_belongs_to_a_layer() -> None:
-    assert {layer_of(path) for path in ROOT.rglob("*.py")} <= {*LAYERS, "__init__", "__main__"}
+    names = {name_of(path) for path in ROOT.rglob("*.py")}
+    assert {name for name in names if not layer_of(name)} == HOLDERS
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_downward(path: Path) -> None:
-    rank = LAYERS.index(layer_of(path))
+    rank = LAYERS.index(layer_of(name_of(path)))
     above = {name for name in imported_layers(path) if LAYERS.index(name) > rank}
     assert not above
 
@@ -92,8 +112,8 @@ def test_imports_are_absolute(path: Path) -> None:
 def test_the_referee_knows_no_formulation_policy_or_solver() -> None:
     referee = ("evaluate", "verify", "timeline", "metrics", "step", "data", "document")
     for name in referee:
-        layers = imported_layers(ROOT / "schedule" / f"{name}.py")
-        assert layers <= {"io", "instance", "schedule"}
+        layers = imported_layers(ROOT / "allocation" / "schedule" / f"{name}.py")
+        assert layers <= {"io", "allocation.instance", "allocation.schedule"}
 
 
 def loaded(code: str, *arguments: str) -> set[str]:
@@ -128,7 +148,7 @@ def test_data_and_referee_load_nothing_heavy() -> None:
     assert not loaded("from torta_opt import Instance, Schedule, evaluate, verify") & HEAVY
 
 
-RUN = "import sys; from torta_opt.cli import run; run(sys.argv[1:])"
+RUN = "import sys; from torta_opt.cli.app import run; run(sys.argv[1:])"
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("gap", "--help")])

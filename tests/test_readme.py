@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from torta_opt.bounds.registry import METHODS
-from torta_opt.cli import app
-from torta_opt.policies.registry import summaries
+from torta_opt.allocation.bounds.registry import METHODS
+from torta_opt.allocation.policies.registry import summaries
+from torta_opt.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

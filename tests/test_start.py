@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from torta_opt.instance import save_instance
-from torta_opt.instance.generate import generate
+from torta_opt.allocation.instance import save_instance
+from torta_opt.allocation.instance.generate import generate
 
 # Sends itself SIGINT when MODULE is about to be imported, or DELAY seconds after.
 AT_IMPORT = """
@@ -44,7 +44,7 @@ AT_TIME = """
 import sys
 
 def watch(event, values):
-    if event == "import" and values[0] == "torta_opt.cli" and not told:
+    if event == "import" and values[0] == "torta_opt.cli.app" and not told:
         told.append(True)
         print("BEGUN", file=sys.stderr, flush=True)
 
@@ -88,12 +88,12 @@ def check(code: int, out: str, err: str) -> None:
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        (METHODS, "torta_opt.cli"),
+        (METHODS, "torta_opt.cli.app"),
         (METHODS, "typer"),
         (METHODS, "torta_opt.io.errors"),
         (SOLVE, "torta_opt.api"),
         (SOLVE, "numpy._core._multiarray_umath"),
-        (SOLVE, "torta_opt.policies.runner"),
+        (SOLVE, "torta_opt.allocation.policies.runner"),
         (BOUND, "scipy.sparse"),
         (BOUND, "highspy"),
         (BOUND, "highspy._core"),

@@ -18,25 +18,31 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from typing import Any
 
+    from torta_opt.allocation.instance import Instance, Weights, load_instance, save_instance
+    from torta_opt.allocation.instance.generate import generate
+    from torta_opt.allocation.schedule import (
+        Schedule,
+        evaluate,
+        load_schedule,
+        save_schedule,
+        verify,
+    )
     from torta_opt.api import bound, gap, solve
-    from torta_opt.instance import Instance, Weights, load_instance, save_instance
-    from torta_opt.instance.generate import generate
-    from torta_opt.schedule import Schedule, evaluate, load_schedule, save_schedule, verify
 
 _HOMES = {
-    "Instance": "torta_opt.instance",
-    "Schedule": "torta_opt.schedule",
-    "Weights": "torta_opt.instance",
+    "Instance": "torta_opt.allocation.instance",
+    "Schedule": "torta_opt.allocation.schedule",
+    "Weights": "torta_opt.allocation.instance",
     "bound": "torta_opt.api",
-    "evaluate": "torta_opt.schedule",
+    "evaluate": "torta_opt.allocation.schedule",
     "gap": "torta_opt.api",
-    "generate": "torta_opt.instance.generate",
-    "load_instance": "torta_opt.instance",
-    "load_schedule": "torta_opt.schedule",
-    "save_instance": "torta_opt.instance",
-    "save_schedule": "torta_opt.schedule",
+    "generate": "torta_opt.allocation.instance.generate",
+    "load_instance": "torta_opt.allocation.instance",
+    "load_schedule": "torta_opt.allocation.schedule",
+    "save_instance": "torta_opt.allocation.instance",
+    "save_schedule": "torta_opt.allocation.schedule",
     "solve": "torta_opt.api",
-    "verify": "torta_opt.schedule",
+    "verify": "torta_opt.allocation.schedule",
 }
 
 __all__ = [

@@ -26,9 +26,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
-from torta_opt.bounds.refuted import ROUNDING, raise_if_refuted
-from torta_opt.instance import Instance
-from torta_opt.instance import document as instance_document
+from torta_opt.allocation.bounds.refuted import ROUNDING, raise_if_refuted
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance import document as instance_document
+from torta_opt.allocation.schedule import document as schedule_document
+from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.allocation.schedule.verify import Verification, Violation
 from torta_opt.io import (
     Infeasible,
     InvalidInput,
@@ -36,20 +39,17 @@ from torta_opt.io import (
     read_document,
 )
 from torta_opt.io.status import DONE, INTERRUPTED, status_of
-from torta_opt.schedule import document as schedule_document
-from torta_opt.schedule import evaluate, verify
-from torta_opt.schedule.verify import Verification, Violation
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from torta_opt.bounds.merged import MergedBound
-    from torta_opt.bounds.registry import BoundResult
-    from torta_opt.formulations.constraints import UserConstraint
-    from torta_opt.placement.data import PlacementInstance
-    from torta_opt.policies.runner import Run
-    from torta_opt.schedule import Evaluation, Schedule
-    from torta_opt.search.optimal import Optimal
+    from torta_opt.allocation.bounds.merged import MergedBound
+    from torta_opt.allocation.bounds.registry import BoundResult
+    from torta_opt.allocation.formulations.user_constraint import UserConstraint
+    from torta_opt.allocation.policies.runner import Run
+    from torta_opt.allocation.schedule import Evaluation, Schedule
+    from torta_opt.allocation.search.optimal import Optimal
+    from torta_opt.placement.instance.data import PlacementInstance
     from torta_opt.solvers import Limits, Progress
 
 Path = str | os.PathLike[str]
@@ -66,7 +66,7 @@ OFFLINE = {  # methods that see the whole horizon
 
 
 def _placement_from_document(document: dict[str, Any]) -> PlacementInstance:
-    from torta_opt.placement.document import instance_from_document
+    from torta_opt.placement.instance.document import instance_from_document
 
     return instance_from_document(document)
 
@@ -344,10 +344,10 @@ def bound(
     """
     arguments.check_bound_call(instance, method, limits, constraints, solver_watch)
     if is_placement(instance):
-        from torta_opt.placement import door
+        from torta_opt.placement import family as door
 
         return door.bound(instance, method, limits, solver_watch)
-    from torta_opt.bounds.registry import Task, compute
+    from torta_opt.allocation.bounds.registry import Task, compute
 
     return compute(instance, method, Task(limits, tuple(constraints), solver_watch))
 
@@ -560,15 +560,15 @@ def verify_file(instance: Instance, path: Path) -> Check:
     """Check a schedule file or a bound file against ``instance``. Raises InvalidInput."""
     arguments.check_instance(instance)
     arguments.check_path(path)
-    from torta_opt.bounds import document as bound_document
+    from torta_opt.allocation.bounds import document as bound_document
 
     checks = {
         schedule_document.FORMAT: (schedule_document.VERSION, _check_schedule),
         bound_document.FORMAT: (bound_document.VERSION, _check_bound),
     }
     if is_placement(instance):
-        from torta_opt.placement import bound as placement_bound
-        from torta_opt.placement import schedule as placement_schedule
+        from torta_opt.placement.bounds import document as placement_bound
+        from torta_opt.placement.schedule import document as placement_schedule
 
         checks = {
             placement_schedule.FORMAT: (placement_schedule.VERSION, _check_placement),
@@ -588,7 +588,7 @@ def load_bound(path: Path, instance: Instance) -> BoundResult:
     Raises InvalidInput if it is that of another instance or has no certificate, and
     VerificationFailed if it claims more than can be derived.
     """
-    from torta_opt.bounds import document as bound_document
+    from torta_opt.allocation.bounds import document as bound_document
 
     _only_allocation(instance)
     arguments.check_path(path)
@@ -606,11 +606,11 @@ def describe(instance: Instance) -> dict[str, Any]:
     """Size, load, floor, and what is legal in the instance but rarely meant."""
     arguments.check_instance(instance)
     if is_placement(instance):
-        from torta_opt.placement import door
+        from torta_opt.placement import family as door
 
         return door.describe(instance)
-    from torta_opt.instance.load import load_of
-    from torta_opt.instance.warnings import warnings_of
+    from torta_opt.allocation.instance.utilisation import load_of
+    from torta_opt.allocation.instance.warnings import warnings_of
 
     system = instance.system
     kinds = Counter(system.types[k] for k in system.server_type)
@@ -665,8 +665,8 @@ def export(
     arguments.check_path(path)
     if format is not None:
         arguments.check_name(format, "format")
-    from torta_opt.formulations.allocation_matrix import build_allocation_program
-    from torta_opt.formulations.knapsack import with_knapsack_rows
+    from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+    from torta_opt.allocation.formulations.matrix import build_allocation_program
     from torta_opt.solvers import write_problem
 
     program = build_allocation_program(instance, named=named)
@@ -692,8 +692,8 @@ def reweighted(instance: Instance, weights: Path) -> Instance:
     if not isinstance(weights, str | os.PathLike):
         arguments.check_name(weights, "weights")
     weights = os.fspath(weights)
-    from torta_opt.instance.paper_weights import paper_weights
-    from torta_opt.instance.weights_file import load_weights
+    from torta_opt.allocation.instance.paper_weights import paper_weights
+    from torta_opt.allocation.instance.weights_file import load_weights
 
     if weights == "paper":
         return instance.with_weights(paper_weights(instance.system))
@@ -707,7 +707,7 @@ def is_placement(instance: Any) -> bool:
     """Whether ``instance`` is one of block placement."""
     if isinstance(instance, Instance):
         return False
-    from torta_opt.placement.data import PlacementInstance
+    from torta_opt.placement.instance.data import PlacementInstance
 
     return isinstance(instance, PlacementInstance)
 
@@ -717,7 +717,7 @@ def load_schedule(path: Path, instance: Instance) -> Schedule:
     arguments.check_instance(instance)
     arguments.check_path(path)
     if is_placement(instance):
-        from torta_opt.placement.schedule import load_placement_schedule
+        from torta_opt.placement.schedule.document import load_placement_schedule
 
         return load_placement_schedule(path, instance)
     return schedule_document.load_schedule(path, instance)
@@ -729,7 +729,7 @@ def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
     arguments.check_schedule(schedule, instance, "schedule")
     arguments.check_path(path)
     if is_placement(instance):
-        from torta_opt.placement.schedule import save_placement_schedule
+        from torta_opt.placement.schedule.document import save_placement_schedule
 
         return save_placement_schedule(schedule, instance, path)
     return schedule_document.save_schedule(schedule, path)
@@ -740,10 +740,10 @@ def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]
     arguments.check_instance(instance)
     arguments.check_bound(proved)
     if is_placement(instance):
-        from torta_opt.placement import door
+        from torta_opt.placement import family as door
 
         return door.bound_to_document(proved, instance)
-    from torta_opt.bounds.document import bound_to_document as to_document
+    from torta_opt.allocation.bounds.document import bound_to_document as to_document
 
     return to_document(proved, instance)
 
@@ -753,21 +753,21 @@ def policy_names(instance: Instance | None = None) -> list[str]:
     if instance is not None:
         arguments.check_instance(instance)
     if instance is not None and is_placement(instance):
-        from torta_opt.placement.offline import METHODS
+        from torta_opt.placement.methods import METHODS
 
         return list(METHODS)
-    from torta_opt.policies.registry import policy_names as names
+    from torta_opt.allocation.policies.registry import policy_names as names
 
     return list(names())
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schema of every file format, by the name of the format."""
-    from torta_opt.bounds import document as bound_document
-    from torta_opt.instance import weights_file
-    from torta_opt.placement import bound as placement_bound
-    from torta_opt.placement import document as placement_document
-    from torta_opt.placement import schedule as placement_schedule
+    from torta_opt.allocation.bounds import document as bound_document
+    from torta_opt.allocation.instance import weights_file
+    from torta_opt.placement.bounds import document as placement_bound
+    from torta_opt.placement.instance import document as placement_document
+    from torta_opt.placement.schedule import document as placement_schedule
 
     homes = (
         instance_document,
@@ -784,8 +784,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 def _run(instance: Instance, policy: str, seed: int, watch: Watch) -> Run:
     if is_placement(instance):
         return _solve_placement(instance, policy, seed)
-    from torta_opt.policies.registry import create
-    from torta_opt.policies.runner import run
+    from torta_opt.allocation.policies.registry import create
+    from torta_opt.allocation.policies.runner import run
 
     return run(create(policy), instance, seed, functools.partial(watch, policy))
 
@@ -799,7 +799,7 @@ def _solve_placement(
     constraints: Sequence[UserConstraint] = (),
     solver_watch: SolverWatch | None = None,
 ) -> Result:
-    from torta_opt.placement import door
+    from torta_opt.placement import family as door
 
     if constraints:
         raise InvalidInput("constraints go with allocation instances, not with placement")
@@ -817,7 +817,7 @@ def _solve_placement(
 def _referee(instance: Instance) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """(verify, evaluate) of the kind of ``instance``."""
     if is_placement(instance):
-        from torta_opt.placement import door
+        from torta_opt.placement import family as door
 
         return door.verify, door.evaluate
     return verify, evaluate
@@ -836,7 +836,7 @@ def _solve_optimal(
     constraints: Sequence[UserConstraint],
     solver_watch: SolverWatch | None,
 ) -> Result:
-    from torta_opt.search.optimal import solve_optimal
+    from torta_opt.allocation.search.optimal import solve_optimal
 
     if start is not None:
         verify(instance, start).raise_if_broken("start")
@@ -857,7 +857,7 @@ def _solve_optimal(
 def _solve_clairvoyant(
     instance: Instance, limits: Limits | None, solved: MergedBound | None = None
 ) -> Result:
-    from torta_opt.search.clairvoyant import solve_clairvoyant
+    from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
 
     found = solve_clairvoyant(instance, limits, solved)
     schedule = dataclasses.replace(found.schedule, method=CLAIRVOYANT)
@@ -883,7 +883,7 @@ def _attempt(
     solver_watch: SolverWatch | None,
 ) -> Run | Result | GapResult:
     """As ``_schedule``; where a policy fails, its row says so, and the others go on."""
-    from torta_opt.policies.failures import PolicyFailed
+    from torta_opt.allocation.policies.failures import PolicyFailed
 
     try:
         return _schedule(jury, name, seed, watch, limits, solver_watch)
@@ -924,13 +924,13 @@ def is_online(instance: Instance, method: str) -> bool:
 def _check_policies(policies: Sequence[str], instance: Instance) -> None:
     """Refuse an unknown name before the first policy runs."""
     if is_placement(instance):
-        from torta_opt.placement.offline import check_method
+        from torta_opt.placement.methods import check_method
 
         for name in policies:
             if name != OPTIMAL:
                 check_method(name)
         return
-    from torta_opt.policies.registry import check, summaries
+    from torta_opt.allocation.policies.registry import check, summaries
 
     known = [*summaries(), *OFFLINE]
     for name in policies:
@@ -951,7 +951,7 @@ def _check_schedule(instance: Instance, document: dict[str, Any]) -> Check:
 
 
 def _check_placement(instance: Instance, document: dict[str, Any]) -> Check:
-    from torta_opt.placement import door
+    from torta_opt.placement import family as door
 
     found = door.check(instance, document)
     return Check(
@@ -978,8 +978,8 @@ class _Rederived:
 
 
 def _rederived(instance: Instance, document: dict[str, Any]) -> _Rederived:
-    from torta_opt.bounds.document import bound_from_document, certificate_from_document
-    from torta_opt.bounds.registry import BoundResult, membership, rederived
+    from torta_opt.allocation.bounds.document import bound_from_document, certificate_from_document
+    from torta_opt.allocation.bounds.registry import BoundResult, membership, rederived
 
     began = time.perf_counter()
     entry = bound_from_document(document, instance)

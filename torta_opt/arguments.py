@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torta_opt.instance import Instance
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.schedule import Schedule
 from torta_opt.io.errors import InvalidInput
-from torta_opt.schedule import Schedule
 
 MOST_SHOWN = 60  # characters of what was found
 
@@ -22,7 +22,7 @@ def check_instance(instance: Any) -> None:
     """An instance of either kind; a path is told how to become one."""
     if isinstance(instance, Instance):
         return
-    from torta_opt.placement.data import PlacementInstance
+    from torta_opt.placement.instance.data import PlacementInstance
 
     if isinstance(instance, PlacementInstance):
         return
@@ -108,7 +108,7 @@ def check_schedule(schedule: Any, instance: Any, name: str) -> None:
     """A schedule of the instance's kind; the result of ``solve`` is told where its own is."""
     kind: type = Schedule
     if not isinstance(instance, Instance):
-        from torta_opt.placement.data import PlacementSchedule as kind
+        from torta_opt.placement.schedule.data import PlacementSchedule as kind
     if isinstance(schedule, kind):
         return
     hint = ""
@@ -133,7 +133,7 @@ def check_schedules(schedules: Any, instance: Any) -> None:
 def check_constraints(constraints: Any) -> None:
     if isinstance(constraints, tuple | list) and not constraints:
         return
-    from torta_opt.formulations.constraints import UserConstraint
+    from torta_opt.allocation.formulations.user_constraint import UserConstraint
 
     rule = "must be a list of UserConstraint"
     if not isinstance(constraints, Sequence) or isinstance(constraints, str):
@@ -144,7 +144,7 @@ def check_constraints(constraints: Any) -> None:
 
 
 def check_bound(proved: Any, name: str = "proved") -> None:
-    from torta_opt.bounds.registry import BoundResult
+    from torta_opt.allocation.bounds.registry import BoundResult
 
     if not isinstance(proved, BoundResult):
         raise _wrong(name, "must be what bound or load_bound gives", proved)

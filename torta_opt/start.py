@@ -23,12 +23,12 @@ NOTHING_FOUND = 4  # LimitReached.exit_code; loading it here would take too long
 def main() -> None:
     """Entry point of ``torta-opt``."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        from torta_opt import cli  # whoever started the program has decided about Ctrl-C
+        from torta_opt.cli import app as cli
 
         return cli.main()
     ctrl_c = _CtrlC(sys.argv[1:])
     signal.signal(signal.SIGINT, ctrl_c.leave)
-    from torta_opt import cli
+    from torta_opt.cli import app as cli
 
     sys.unraisablehook = ctrl_c.unraisable
     signal.signal(signal.SIGINT, ctrl_c.interrupt)

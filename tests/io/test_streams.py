@@ -99,7 +99,7 @@ def test_a_file_to_standard_output_stands_there_alone(extra: list[str], tmp_path
 def test_ctrl_c_after_the_reader_has_gone() -> None:
     """What says that it was interrupted finds no reader either."""
     script = (
-        "import sys, torta_opt.cli as cli\n"
+        "import sys, torta_opt.cli.app as cli\n"
         "def interrupted(*_, **__): return cli.INTERRUPTED_CODE\n"
         "cli.app = interrupted\n"
         "sys.argv = ['torta-opt', 'methods', '--json']\n"

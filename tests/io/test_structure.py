@@ -183,8 +183,8 @@ def test_the_limits_leave_room_for_480_slots_of_200_regions() -> None:
 
 @pytest.mark.slow
 def test_an_instance_of_480_slots_and_200_regions_is_read(tmp_path: Path) -> None:
-    from torta_opt.instance import load_instance, save_instance
-    from torta_opt.instance.document import instance_from_document
+    from torta_opt.allocation.instance import load_instance, save_instance
+    from torta_opt.allocation.instance.document import instance_from_document
 
     document = large_document(slots=480, regions=200, classes=12, servers=2000)
     made = instance_from_document(document)
@@ -195,8 +195,8 @@ def test_an_instance_of_480_slots_and_200_regions_is_read(tmp_path: Path) -> Non
 
 
 def large_document(slots: int, regions: int, classes: int, servers: int) -> dict[str, Any]:
-    from torta_opt.instance.document import instance_to_document
-    from torta_opt.instance.generate import generate
+    from torta_opt.allocation.instance.document import instance_to_document
+    from torta_opt.allocation.instance.generate import generate
 
     document = instance_to_document(generate("small/outage"))
     rng = np.random.default_rng(0)

@@ -164,8 +164,8 @@ sys.exit(cli.run(["tables", sys.argv[1], "-o", sys.argv[2]]))
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from torta_opt.instance import save_instance
-    from torta_opt.instance.generate import generate
+    from torta_opt.allocation.instance import save_instance
+    from torta_opt.allocation.instance.generate import generate
 
     path = tmp_path_factory.mktemp("instance") / "abilene.json"
     save_instance(generate("paper/abilene").cut(0, 30), path)
@@ -199,7 +199,7 @@ class TestTablesOnAFullDisk:
 
 
 def test_commands_write_into_a_pipe(pipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from torta_opt import cli
+    from torta_opt.cli import app as cli
 
     got = read_through(pipe, lambda: cli.run(["generate", "small/outage", "-o", str(pipe)]))
     assert json.loads(got)["name"] == "small/outage"
@@ -207,7 +207,7 @@ def test_commands_write_into_a_pipe(pipe: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_export_writes_into_a_pipe(pipe: Path, tmp_path: Path) -> None:
-    from torta_opt import cli
+    from torta_opt.cli import app as cli
 
     cli.run(["generate", "small/outage", "-o", str(tmp_path / "i.json")])
     command = ["export", str(tmp_path / "i.json"), "-o", str(pipe), "--format", "lp"]

@@ -16,8 +16,8 @@ import scipy.sparse as sparse
 from support.random_problems import solvable
 from support.second_opinion import by_scip, by_scip_from_file
 
-from torta_opt.formulations.allocation_matrix import build_allocation_program
-from torta_opt.instance import load_instance
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.instance import load_instance
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers import Problem, solve_milp, write_problem
 from torta_opt.solvers.files import file_names

@@ -7,13 +7,14 @@ import math
 
 import numpy as np
 
-from torta_opt.bounds.certificate import APART, AS_ONE, Certificate, Cut
-from torta_opt.bounds.certify import certificate_of, merged_certificate
-from torta_opt.bounds.lp import prove
-from torta_opt.formulations.allocation_matrix import AllocationProgram, build_allocation_program
-from torta_opt.formulations.knapsack import with_knapsack_rows
-from torta_opt.formulations.merged import MergedProgram, build_merged_program
-from torta_opt.instance import Instance
+from torta_opt.allocation.bounds.certificate import APART, AS_ONE, Certificate, Cut
+from torta_opt.allocation.bounds.certify import certificate_of, merged_certificate
+from torta_opt.allocation.bounds.lp import prove
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.formulations.merged import MergedProgram, build_merged_program
+from torta_opt.allocation.formulations.program import AllocationProgram
+from torta_opt.allocation.instance import Instance
 
 SIZES = (0.001, 0.01, 0.1, 1.0)  # dollars
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from torta_opt.bounds import checker
+from torta_opt.allocation.bounds import checker
 
 NAMES = ("counted", "columns", "knapsack", "rows", "check")  # in the order of their imports
 PACKAGE = checker.__name__

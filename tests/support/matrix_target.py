@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from torta_opt.policies.macro_state import row_shares
+from torta_opt.allocation.policies.macro_state import row_shares
 
 
 class MatrixTarget:

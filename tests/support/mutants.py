@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torta_opt.formulations import allocation_matrix
+from torta_opt.allocation.formulations import matrix as allocation_matrix
 
 SOURCE = Path(allocation_matrix.__file__)
 

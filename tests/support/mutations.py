@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from torta_opt.instance.data import Instance
-from torta_opt.schedule.data import Schedule
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.schedule.data import Schedule
 
 TABLES = ("routing", "command", "command_model", "processing")
 

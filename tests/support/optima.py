@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from support.tiny import TINIEST, TooLarge, brute_force_optimum, random_tiny_instance
 
-from torta_opt.instance import Instance
+from torta_opt.allocation.instance import Instance
 
 
 @cache

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.instance.data import Initial, Instance, System, Weights
-from torta_opt.schedule.data import Command, Schedule
+from torta_opt.allocation.instance.data import Initial, Instance, System, Weights
+from torta_opt.allocation.schedule.data import Command, Schedule
 
 COMMANDS = {"start": Command.START, "stop": Command.STOP, "switch": Command.SWITCH}
 

@@ -17,7 +17,7 @@ import scipy.sparse as sparse
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from torta_opt.formulations.allocation_matrix import AllocationProgram, Family
+from torta_opt.allocation.formulations.program import AllocationProgram, Family
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 Plain loops over slots, servers and single requests; every number is a ``Fraction`` of the floats
 of the instance, so the costs carry no rounding at all. Written from the rules of the allocation
-problem alone; shares no code with ``torta_opt.schedule``. Slow, and meant to be read.
+problem alone; shares no code with ``torta_opt.allocation.schedule``. Slow, and meant to be read.
 
 ``simulate``       a legal schedule → costs by component and slot, counts, metrics
 ``broken_rules``   any schedule → the set of rule codes it breaks
@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from torta_opt.instance.data import Instance
-from torta_opt.schedule.data import Schedule
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.schedule.data import Schedule
 
 COMPONENTS = (
     "network",

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from torta_opt.placement.data import (
+from torta_opt.placement.instance.data import (
     Clients,
     Delays,
     Links,
     Llm,
-    Placement,
     PlacementInstance,
     Servers,
 )
+from torta_opt.placement.schedule.data import Placement
 
 
 def build(

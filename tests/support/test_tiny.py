@@ -19,9 +19,9 @@ from support.tiny import (
     random_tiny_instance,
 )
 
-from torta_opt.instance.data import Instance
-from torta_opt.instance.document import instance_from_document, instance_to_document
-from torta_opt.schedule.data import Schedule
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.instance.document import instance_from_document, instance_to_document
+from torta_opt.allocation.schedule.data import Schedule
 
 
 def all_schedules(instance: Instance) -> Iterator[Schedule]:

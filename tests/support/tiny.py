@@ -22,8 +22,8 @@ import numpy as np
 from hypothesis import strategies as st
 from support.reference import NONE, OFF, START, STOP, SWITCH, Server, Tables, server_in_slot
 
-from torta_opt.instance.data import Initial, Instance, System, Weights
-from torta_opt.schedule.data import Schedule
+from torta_opt.allocation.instance.data import Initial, Instance, System, Weights
+from torta_opt.allocation.schedule.data import Schedule
 
 # --- random instances ---------------------------------------------------------------------------
 

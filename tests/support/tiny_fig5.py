@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from torta_opt.formulations.fig5 import Tasks, region_limits
-from torta_opt.instance import Instance
-from torta_opt.instance.data import Initial, System, Weights
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance.data import Initial, System, Weights
+from torta_opt.allocation.single_slot.by_task import Tasks, region_limits
 
 
 def random_instance(

@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from torta_opt.instance import Instance
-from torta_opt.instance.generate import generate
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance.generate import generate
 
 
 def uneven(slots: int, seed: int) -> Instance:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from torta_opt.instance.data import OFF, System
+from torta_opt.allocation.instance.data import OFF, System
+from torta_opt.allocation.policies.base import Decision, Observation
+from torta_opt.allocation.schedule.data import NO_MODEL
 from torta_opt.io import InvalidInput
-from torta_opt.policies.base import Decision, Observation
-from torta_opt.schedule.data import NO_MODEL
 
 
 class StayHome:

@@ -1,0 +1,79 @@
+"""Run the benchmarks one after another and write their output to docs/performance.md.
+
+    python benchmarks/run_all.py [-o docs/performance.md] [NAME ...]
+
+NAMEs are benchmarks to run again (``fig5`` for bench_fig5.py); the sections of the others stay.
+Every benchmark runs alone, in a separate process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+PACKAGES = ("highspy", "pyomo", "cvxpy", "pot", "numpy", "scipy", "torch")
+HEAD = """# Performance
+
+*`make bench` writes this page: the output of every `benchmarks/bench_*.py`, each run alone.*
+
+Times can be compared within a table. On another machine times differ; ratios differ less. Seconds
+are processor seconds unless a section says otherwise. Terms are in the [glossary](glossary.md).
+"""
+
+
+def names() -> list[str]:
+    return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+
+
+def about(name: str) -> str:
+    """The first line of a benchmark's docstring, and the paragraph that explains its table."""
+    text = (HERE / f"bench_{name}.py").read_text(encoding="utf-8")
+    title, _usage, columns, *_ = text.split('"""', 2)[1].strip().split("\n\n")
+    return f"{title} (`python benchmarks/bench_{name}.py`)\n\n{columns}"
+
+
+def section(name: str) -> str:
+    """The output of one benchmark, as a section of the page."""
+    script = HERE / f"bench_{name}.py"
+    print(f"== {script.name}", file=sys.stderr, flush=True)
+    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=True)
+    lines = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    return f"## {name}\n\n{about(name)}\n\n```\n{lines}\n```\n"
+
+
+def machine() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {packages}.\n"
+
+
+def sections_of(page: Path) -> dict[str, str]:
+    """Sections of an existing page, by name."""
+    if not page.exists():
+        return {}
+    parts = re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {part.split(maxsplit=2)[1]: part for part in parts}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[[], *names()], metavar="NAME")
+    parser.add_argument("-o", "--output", type=Path, default=PAGE)
+    chosen = parser.parse_args()
+    known = sections_of(chosen.output)
+    for name in chosen.names or names():
+        known[name] = section(name).rstrip() + "\n\n"
+        kept = "".join(known[each] for each in names() if each in known)
+        text = f"{HEAD}\n{machine()}\n{kept}".rstrip() + "\n"
+        chosen.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

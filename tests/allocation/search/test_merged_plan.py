@@ -1,0 +1,85 @@
+"""Plans of the merged program become legal schedules, good ones where the horizon is long."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from support.optima import slack, tiniest
+from support.tiny import random_tiny_instance
+
+from torta_opt.allocation.bounds.merged import merged_bound
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.allocation.search import merged_plan as merged
+from torta_opt.allocation.search.merged_plan import plan_merged
+from torta_opt.solvers import Limits, Result, Status, solve_lp
+
+
+def test_plans_are_legal_and_often_best() -> None:
+    best_found = 0
+    for instance, best in tiniest(seed=31, count=80):
+        schedule = plan_merged(instance)
+        assert schedule is not None
+        verify(instance, schedule).raise_if_broken("merged")
+        cost = evaluate(instance, schedule).cost
+        assert cost >= best - slack(best)
+        best_found += cost <= best + slack(best)
+    assert best_found > 40
+
+
+@pytest.mark.slow
+def test_plans_of_thousands_are_legal() -> None:
+    rng = np.random.default_rng(32)
+    for _ in range(2000):
+        instance = random_tiny_instance(rng)
+        schedule = plan_merged(instance)
+        assert schedule is not None
+        verify(instance, schedule).raise_if_broken("merged")
+
+
+@pytest.mark.parametrize("preset", ["paper/polska", "paper/abilene+outage", "paper/gabriel"])
+def test_a_long_horizon_is_planned_well(preset: str) -> None:
+    instance = generate(preset, seed=5, slots=24)
+    found = merged_bound(instance)
+    schedule = plan_merged(instance, found)
+    assert schedule is not None
+    verify(instance, schedule).raise_if_broken("merged")
+    assert evaluate(instance, schedule).cost < 1.12 * found.value
+
+
+@pytest.mark.parametrize("answers_before", [0, 1])
+def test_ctrl_c_leaves_the_best_plan_so_far(
+    answers_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever program of the plan is ended: the rest is not begun, what there is is kept."""
+    instance = generate("paper/polska", slots=12)
+    found = merged_bound(instance)
+    calls: list[bool] = []
+
+    def interrupted_later(*arguments: Any, **options: Any) -> Result:
+        calls.append(True)
+        answer = solve_lp(*arguments, **options)
+        if len(calls) != answers_before + 1:
+            return answer
+        return dataclasses.replace(answer, status=Status.INTERRUPTED, x=None)
+
+    monkeypatch.setattr(merged, "solve_lp", interrupted_later)
+    with pytest.raises(merged.PlanInterrupted) as stopped:
+        plan_merged(instance, found)
+    assert (stopped.value.schedule is not None) == (answers_before > 0)
+    if stopped.value.schedule is not None:
+        verify(instance, stopped.value.schedule).raise_if_broken("merged")
+
+
+def test_ctrl_c_in_the_bound_leaves_no_plan() -> None:
+    instance = generate("paper/polska", slots=12)
+    found = dataclasses.replace(merged_bound(instance), interrupted=True, x=None)
+    with pytest.raises(KeyboardInterrupt):
+        plan_merged(instance, found)
+
+
+def test_nothing_within_the_limit_is_nothing() -> None:
+    assert plan_merged(generate("paper/polska", slots=24), limits=Limits(seconds=0)) is None

@@ -1,0 +1,77 @@
+"""Requests go where they are processed: whole, all of them, and only where they may."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from support.tiny import random_tiny_instance
+
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.schedule import evaluate
+from torta_opt.allocation.search import routing
+from torta_opt.allocation.search.merged_plan import plan_merged
+from torta_opt.allocation.search.routing import route
+from torta_opt.solvers import Result, Status, solve_lp
+
+
+def test_routing_delivers_what_was_planned() -> None:
+    """Rows add up to arrivals, columns to what each region is to get; whole and where allowed."""
+    rng = np.random.default_rng(33)
+    for _ in range(60):
+        instance = random_tiny_instance(rng)
+        allowed = instance.system.allowed
+        inflow = np.zeros_like(instance.arrivals)
+        for t, i, c in np.argwhere(instance.arrivals):
+            there = np.flatnonzero(allowed[i])
+            share = rng.multinomial(instance.arrivals[t, i, c], np.full(len(there), 1 / len(there)))
+            inflow[t, there, c] += share
+        for until in (0.0, np.inf):
+            routed = route(instance, inflow, branch_until=until)
+            assert (routed.sum(axis=2) == instance.arrivals).all()
+            assert (routed.sum(axis=1) == inflow).all()
+            assert not routed[:, ~allowed].any()
+
+
+def test_branching_reroutes_less() -> None:
+    instance = generate("paper/polska", seed=4, slots=8)
+    schedule = plan_merged(instance)
+    assert schedule is not None
+    inflow = schedule.routing.sum(axis=1)
+    branched = dataclasses.replace(schedule, routing=route(instance, inflow, branch_until=np.inf))
+    assert evaluate(instance, branched).cost < evaluate(instance, schedule).cost
+
+
+def test_ctrl_c_while_requests_are_routed(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = generate("paper/polska", slots=12)
+
+    def interrupted(*arguments: Any, **options: Any) -> Result:
+        return dataclasses.replace(
+            solve_lp(*arguments, **options), status=Status.INTERRUPTED, x=None
+        )
+
+    monkeypatch.setattr(routing, "solve_lp", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        route(instance, instance.arrivals)
+
+
+@pytest.mark.parametrize("until", [0.0, np.inf])
+def test_routing_delivers_where_nothing_costs_anything(until: float) -> None:
+    instance = generate("paper/polska", slots=6)
+    system = instance.system
+    weights = dataclasses.replace(
+        system.weights, reroute_usd=0.0, expiry_usd=np.zeros(len(system.classes))
+    )
+    free = dataclasses.replace(
+        instance,
+        system=dataclasses.replace(
+            system,
+            weights=weights,
+            latency_s=np.zeros_like(system.latency_s),
+            transfer_usd=np.zeros_like(system.transfer_usd),
+        ),
+    )
+    inflow = instance.arrivals[:, ::-1]  # each region is to get the arrivals of another
+    assert (route(free, inflow, branch_until=until).sum(axis=1) == inflow).all()

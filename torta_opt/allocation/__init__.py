@@ -1,0 +1,1 @@
+"""Multi-timeslot allocation of requests to regions and servers: the first problem family."""

@@ -1,0 +1,106 @@
+"""The bound of the linear relaxation: servers may be fractions.
+
+Knapsack rows (``knapsack.py``) are added to it. Its value is not what the solver says but what its
+dual vector proves (``dual.py``), so it holds however early the solver stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from torta_opt.allocation.bounds.dual import dual_bound
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.formulations.program import AllocationProgram
+from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.io.errors import Infeasible, LimitReached
+from torta_opt.solvers import Limits, Result, Status, solve_lp
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramBound:
+    """A lower bound in dollars that an allocation program proves.
+
+    value        no legal schedule costs less
+    source       ``lp`` or ``milp``
+    program      what was solved
+    dual         (rows,) the duals that prove the value, None where branch and bound did
+    x            (columns,) an answer of the program, None if none was found
+    claim        the bound as the solver states it
+    seconds      wall-clock time, building included
+    interrupted  Ctrl-C ended the run
+    relaxed      what the linear relaxation proves, where branch and bound proved more
+    limited      a limit ended it before it had solved what it was to solve
+    """
+
+    value: float
+    source: str
+    program: AllocationProgram
+    dual: np.ndarray | None
+    x: np.ndarray | None
+    claim: float
+    seconds: float
+    interrupted: bool = False
+    relaxed: ProgramBound | None = None
+    limited: bool = False
+
+
+def lp_bound(
+    instance: Instance,
+    limits: Limits | None = None,
+    *,
+    constraints: Sequence[UserConstraint] = (),
+    method: str = "auto",
+) -> ProgramBound:
+    """The bound of the linear relaxation of an instance's program.
+
+    Raises LimitReached if the solver found no dual vector in time, KeyboardInterrupt if Ctrl-C came
+    before there was one, and Infeasible if the user's constraints leave no answer.
+    """
+    began = time.perf_counter()
+    program = with_knapsack_rows(build_allocation_program(instance))
+    program = with_user_constraints(program, constraints)
+    result = solve_lp(program.problem(), method, limits, crossover=False)
+    return relaxed_bound(program, result, time.perf_counter() - began)
+
+
+def relaxed_bound(program: AllocationProgram, result: Result, seconds: float) -> ProgramBound:
+    """What the result of a linear relaxation proves."""
+    if result.status is Status.INFEASIBLE:
+        raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
+    value = -np.inf if result.row_dual is None else prove(program, result.row_dual)
+    is_stopped = result.status is Status.INTERRUPTED
+    if not np.isfinite(value):
+        if is_stopped:
+            raise KeyboardInterrupt
+        raise LimitReached(f"{program.instance.name}: no bound found within the limits")
+    return ProgramBound(
+        value,
+        "lp",
+        program,
+        result.row_dual,
+        result.x,
+        result.bound,
+        seconds,
+        interrupted=is_stopped,
+        limited=not is_stopped and result.status is not Status.OPTIMAL,
+    )
+
+
+def prove(program: AllocationProgram, dual: np.ndarray) -> float:
+    """The bound that a dual vector of the program proves; −inf if it proves none."""
+    return dual_bound(
+        cost=program.cost,
+        constant=program.constant,
+        matrix=program.matrix,
+        row_lower=program.row_lower,
+        row_upper=program.row_upper,
+        lower=np.zeros_like(program.upper),
+        upper=program.upper,
+        dual=dual,
+    )

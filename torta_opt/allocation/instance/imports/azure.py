@@ -1,0 +1,28 @@
+"""Azure LLM inference traces, 2023 to 2025 (github.com/Azure/AzurePublicDataset, CC BY 4.0).
+
+One request a row: TIMESTAMP (date and time, UTC unless an offset follows; any number of decimals),
+ContextTokens, GeneratedTokens. No model, no client, no place. NumImages of the multimodal trace
+(2025) is not used: the work of images is left out, and the account of the import says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
+from torta_opt.allocation.instance.imports.rows import Batch, Progress, Tally
+
+COLUMNS = {
+    "time": Column("TIMESTAMP", "datetime"),
+    "input": Column("ContextTokens", "tokens"),
+    "output": Column("GeneratedTokens", "tokens"),
+}
+
+
+def read_azure(
+    path: str | os.PathLike[str], tally: Tally, progress: Progress | None = None
+) -> Iterator[Batch]:
+    """Requests of an Azure trace, in the order of the file; times are milliseconds since 1970."""
+    for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="azure"):
+        yield Batch(rows["time"], rows["input"], rows["output"])

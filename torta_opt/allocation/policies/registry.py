@@ -1,0 +1,192 @@
+"""Policies by name, ours and those of other packages.
+
+    create("skylb")
+    create("torta_ot:split=sample:safety=3")      parameters follow the name, each after a colon
+
+Another package adds a policy by an entry point of the group ``torta_opt.policies``: its name is the
+policy's, its value a class or function that gives a policy (see ``base.Policy``). Its keyword
+arguments become parameters. A name of ours cannot be taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from torta_opt.allocation.policies.base import Policy
+from torta_opt.allocation.policies.failures import PolicyFailed, blamed_on
+from torta_opt.io import InvalidInput
+
+GROUP = "torta_opt.policies"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a policy of ours lives, and what it does in a line.
+
+    on_request   takes minutes on a large instance, or needs weights; runs only where it is named
+    """
+
+    module: str
+    constructor: str
+    summary: str
+    on_request: bool = False
+
+    def load(self) -> Callable[..., Policy]:
+        return getattr(
+            import_module(f"torta_opt.allocation.policies.{self.module}"), self.constructor
+        )
+
+
+BUILT_IN: dict[str, Entry] = {
+    "round_robin": Entry(
+        "round_robin", "RoundRobin", "deals requests in turn over regions, then over servers"
+    ),
+    "skylb": Entry(
+        "skylb", "SkyLB", "serves locally, sends on what is too much, keeps requests at their cache"
+    ),
+    "sdib": Entry(
+        "sdib", "Sdib", "balances the use and the idle time of all servers, wherever they are"
+    ),
+    "greedy_forecast": Entry(
+        "greedy_forecast",
+        "GreedyForecast",
+        "forecasts demand; sends each request where serving it costs least",
+    ),
+    "torta_ot": Entry(
+        "torta_ot", "TortaOt", "TORTA without learning: optimal transport over regions, then scores"
+    ),
+    "torta": Entry(
+        "torta",
+        "Torta",
+        "TORTA: a network trained for the topology routes, scores do the rest",
+        on_request=True,
+    ),
+    "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers, requests sent greedily"),
+    "robd": Entry(
+        "robd", "Robd", "regularized online balanced descent on servers, requests sent greedily"
+    ),
+    "rhc": Entry(
+        "rhc",
+        "Rhc",
+        "receding horizon control: a linear program of a few slots ahead in every slot",
+        on_request=True,
+    ),
+    "afhc": Entry(
+        "afhc",
+        "Afhc",
+        "averaging fixed horizon control: the mean of the last such programs",
+        on_request=True,
+    ),
+}
+
+
+def policy_names() -> tuple[str, ...]:
+    """Every policy that runs where none is named, on any instance as it is: ours first."""
+    on_request = {name for name, entry in BUILT_IN.items() if entry.on_request}
+    return tuple(name for name in summaries() if name not in on_request)
+
+
+def summaries() -> dict[str, str]:
+    """One line on each policy, by name."""
+    ours = {name: entry.summary for name, entry in BUILT_IN.items()}
+    theirs = {name: f"from {_origin(point)}" for name, point in _entry_points().items()}
+    return {**ours, **theirs}
+
+
+def create(spec: str) -> Policy:
+    """The policy that ``spec`` names, ``name[:parameter=value]…``.
+
+    Raises InvalidInput if nothing has that name or the parameters are wrong, and PolicyFailed if
+    another package's policy cannot be made.
+    """
+    name, *assignments = spec.split(":")
+    constructor = _constructor(name)
+    parameters: dict[str, Any] = {}
+    for key, value in (_assignment(text, spec) for text in assignments):
+        if key in parameters:
+            raise InvalidInput(f"{key!r:.60} is given twice in {spec!r:.80}", field="policy")
+        parameters[key] = value
+    _check_known(name, constructor, parameters)
+    policy = _made(spec, constructor, parameters)
+    with blamed_on(name, "making it"):
+        if not isinstance(policy, Policy):
+            kind = type(policy).__name__
+            raise PolicyFailed(name, f"{kind} has no name, reset, decide and forecast")
+        if assignments:
+            policy.name = spec
+    return policy
+
+
+def check(spec: str) -> None:
+    """Raise InvalidInput if ``spec`` is wrong; what another package does wrong shows in its run."""
+    with contextlib.suppress(PolicyFailed):
+        create(spec)
+
+
+def _made(spec: str, constructor: Callable[..., Policy], parameters: dict[str, Any]) -> Policy:
+    """What the constructor gives; values that it does not like are the user's fault."""
+    name = spec.partition(":")[0]
+    try:
+        with blamed_on(name, "making it", is_ours=name in BUILT_IN):
+            return constructor(**parameters)
+    except PolicyFailed as failed:
+        cause = failed.__cause__
+        if parameters and isinstance(cause, TypeError | ValueError | InvalidInput):
+            raise InvalidInput(f"{spec!r:.80}: {cause}", field="policy") from None
+        raise
+
+
+def _constructor(name: str) -> Callable[..., Policy]:
+    if name in BUILT_IN:
+        return BUILT_IN[name].load()
+    points = _entry_points()
+    if name not in points:
+        known = ", ".join(summaries())
+        raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
+    with blamed_on(name, f"loading it from {_origin(points[name])}"):
+        return points[name].load()
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    """Policies of other packages whose name is not one of ours."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: point for point in found if point.name not in BUILT_IN}
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"package {point.dist.name}" if point.dist else f"module {point.module}"
+
+
+def _assignment(text: str, spec: str) -> tuple[str, Any]:
+    """``name=value``, the value as JSON or else as text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InvalidInput(f"{text!r:.60} in {spec!r:.80} is not parameter=value", field="policy")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
+
+
+def _check_known(name: str, constructor: Callable[..., Policy], parameters: dict[str, Any]) -> None:
+    if not parameters:
+        return
+    try:
+        accepted = inspect.signature(constructor).parameters
+    except (TypeError, ValueError):  # it does not say
+        return
+    if any(entry.kind is inspect.Parameter.VAR_KEYWORD for entry in accepted.values()):
+        return
+    for key in parameters:
+        if key not in accepted:
+            known = ", ".join(accepted) or "none"
+            raise InvalidInput(
+                f"{key!r:.60} is not a parameter of {name}; known: {known}", field="policy"
+            )

@@ -1,0 +1,143 @@
+"""From the linear relaxation to a schedule: whole servers close to the fractions, then requests.
+
+1. *Servers.* The duals of the relaxation price a server's usable time; at these prices fractions
+   and whole numbers earn the same. So the price holds up to the number of servers the relaxation
+   uses and falls beyond it: by ``discount``, what a server is worth that is needed in part. The
+   best flow of whole servers at such prices is a linear program over server counts alone. Its
+   matrix is that of a network with parallel arcs, so its vertices are integral.
+2. *Requests.* With servers fixed, the rest of the program is solved again, each server's time
+   shortened by what a mix of whole requests leaves unused on average.
+3. ``lower`` makes a legal schedule of the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import scipy.sparse as sparse
+
+from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram
+from torta_opt.allocation.formulations.recover import lower
+from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.solvers import Limits, Problem, solve_lp
+
+# What a server beyond the fractional number is worth, as a share of its price: cautious first.
+DISCOUNTS = (0.9, 0.95, 0.98)
+PREMIUM = 1.2  # what servers within that number are worth: losing one costs more than its price
+WASTE = 0.1  # of the shortest request of a model: what a full server leaves unused on average
+
+
+def round_relaxation(
+    program: AllocationProgram,
+    x: np.ndarray,
+    dual: np.ndarray,
+    discount: float,
+    limits: Limits | None = None,
+    method: str = "rounding",
+) -> Schedule | None:
+    """A legal schedule near an answer of the relaxation; None if a limit came first.
+
+    x, dual   (columns,), (rows,) of the relaxation
+    """
+    servers = round_servers(program, x, dual, discount)
+    if servers is None:
+        return None
+    requests = with_servers(program, servers, shortened(program))
+    result = solve_lp(requests, limits=limits, crossover=False)
+    if result.x is None:
+        return None
+    values = program.values(result.x)
+    return lower(program.instance, values, pools=program.pools, method=method)
+
+
+def round_servers(
+    program: AllocationProgram, x: np.ndarray, dual: np.ndarray, discount: float
+) -> np.ndarray | None:
+    """A vector whose server counts are integers and feasible; other columns are those of x.
+
+    minimise  Σ (cost − discount·price)·servers − Σ_ready price·gain(ready), with
+    gain(n) = (PREMIUM − discount)·min(n, wanted), wanted the fractional number
+    """
+    columns = np.concatenate([np.arange(*_span(program.columns[name])) for name in SERVERS])
+    flows = ("off_flow", "ready_flow", "switch_flow")
+    rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in flows])
+    price = time_price(program, dual)
+    ready = np.arange(*_span(program.columns["ready"]))
+    wanted, gain = _wanted(program, x), (PREMIUM - discount) * price[ready]
+    full = np.floor(wanted + 1e-6)
+    part = np.clip(wanted - full, 0.0, 1.0)  # of one more server, of which part has the gain
+    count = len(ready)
+    meet = sparse.csr_array(
+        (np.ones(count), (np.arange(count), np.searchsorted(columns, ready))),
+        shape=(count, len(columns)),
+    )
+    each = -sparse.eye_array(count)
+    network = program.matrix[rows][:, columns]
+    problem = Problem(
+        matrix=sparse.csr_array(sparse.block_array([[network, None, None], [meet, each, each]])),
+        row_lower=np.append(program.row_lower[rows], np.zeros(count)),
+        row_upper=np.append(program.row_upper[rows], np.full(count, np.inf)),
+        col_lower=np.zeros(len(columns) + 2 * count),
+        col_upper=np.concatenate([program.upper[columns], full, np.ones(count)]),
+        cost=np.concatenate([(program.cost - discount * price)[columns], -gain, -gain * part]),
+    )
+    result = solve_lp(problem, "simplex").raise_if_interrupted()
+    if result.x is None:
+        return None
+    rounded = x.copy()
+    rounded[columns] = np.rint(result.x[: len(columns)])
+    return rounded
+
+
+def time_price(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:
+    """(columns,) dollars that the usable time of a server of each column is worth."""
+    limiting = [program.rows[name] for name in ("capacity", "fit", "hull") if name in program.rows]
+    rows = np.concatenate([np.arange(*_span(family)) for family in limiting])
+    return np.maximum(program.matrix[rows].T @ dual[rows], 0.0)
+
+
+def _wanted(program: AllocationProgram, x: np.ndarray) -> np.ndarray:
+    """(ready columns,) servers that the relaxation uses, and those that its work would fill."""
+    values, pools, system = program.values(x), program.pools, program.instance.system
+    of_model = system.class_model[:, None] == np.arange(len(system.models))
+    work_ms = (values["z"] * pools.work_ms) @ of_model
+    servers = np.maximum(work_ms / system.slot_ms, values["ready"])
+    wanted = np.minimum(servers, pools.size[:, None])
+    return wanted[tuple(program.columns["ready"].index.T)]
+
+
+def _shortest_ms(program: AllocationProgram) -> np.ndarray:
+    """(P, M) time of the shortest request of a model; 0 where there is none."""
+    work, model = program.pools.work_ms, program.instance.system.class_model
+    shortest = np.zeros(program.pools.holds.shape)
+    for m in range(shortest.shape[1]):
+        of_model = work[:, model == m]
+        least = np.where(of_model > 0, of_model, np.inf).min(axis=1, initial=np.inf)
+        shortest[:, m] = np.where(np.isfinite(least), least, 0.0)
+    return shortest
+
+
+def shortened(program: AllocationProgram) -> sparse.csr_array:
+    """The matrix with less usable time in every coefficient of (capacity)."""
+    entries = program.matrix.tocoo()
+    first, last = _span(program.rows["capacity"])
+    inside = (entries.row >= first) & (entries.row < last) & (entries.data < 0)
+    cell = program.rows["capacity"].index[entries.row[inside] - first]
+    waste = WASTE * _shortest_ms(program)[cell[:, 1], cell[:, 2]]
+    data = entries.data.copy()
+    data[inside] = np.minimum(data[inside] + waste, 0.0)
+    return sparse.csr_array((data, (entries.row, entries.col)), shape=entries.shape)
+
+
+def with_servers(program: AllocationProgram, x: np.ndarray, matrix: sparse.csr_array) -> Problem:
+    """The program's requests with server counts as in x."""
+    problem = program.problem().relaxed()
+    columns = np.concatenate([np.arange(*_span(program.columns[name])) for name in SERVERS])
+    lower, upper = problem.col_lower.copy(), problem.col_upper.copy()
+    lower[columns] = upper[columns] = x[columns]
+    return dataclasses.replace(problem, matrix=matrix, col_lower=lower, col_upper=upper)
+
+
+def _span(family: object) -> tuple[int, int]:
+    return family.numbers.start, family.numbers.stop

@@ -1,0 +1,1 @@
+"""The exact program by positions, and the authors' program as published."""

@@ -1,0 +1,1 @@
+"""Requests that come one by one: simulator, routers, contenders."""

@@ -1,0 +1,1 @@
+"""CG-BPRR, PETALS and its variants."""

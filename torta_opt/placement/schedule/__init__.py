@@ -1,0 +1,1 @@
+"""What an answer is: placement and routes, file, verify, evaluate."""

@@ -1,0 +1,1 @@
+"""Schedules with a proven distance from the best one."""
