@@ -22,9 +22,10 @@ from torta_opt.allocation.bounds.document import (
     bound_to_document,
     certificate_from_document,
 )
-from torta_opt.allocation.bounds.registry import BoundResult, compute
+from torta_opt.allocation.bounds.registry import compute
 from torta_opt.allocation.instance import Instance
 from torta_opt.io import document_bytes, read_document
+from torta_opt.results import BoundResult
 
 ROOT = Path(__file__).parents[1]
 CASES = (("lp", 8), ("merged", 48), ("merged", 480))  # method, slots

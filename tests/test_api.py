@@ -13,12 +13,14 @@ from support.second_opinion import by_scip_from_file
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 import torta_opt
-from torta_opt import api
-from torta_opt.allocation.bounds.registry import METHODS, BoundMethod, BoundResult, Proof
+from torta_opt import api, gaps, results
+from torta_opt.allocation.bounds.registry import METHODS
 from torta_opt.allocation.formulations.user_constraint import UserConstraint
 from torta_opt.allocation.instance import Instance, save_instance
 from torta_opt.allocation.schedule import Schedule, evaluate, save_schedule
+from torta_opt.family import BoundMethod
 from torta_opt.io import InvalidInput, VerificationFailed
+from torta_opt.results import BoundResult
 
 WEIGHTS = {"time_usd_per_s": 1.0, "expiry_usd": 100.0}
 READY = {"model": [0]}
@@ -37,7 +39,7 @@ def proved(value: float, source: str = "test") -> BoundResult:
 class TestCompare:
     def test_both_gaps(self) -> None:
         instance, schedule = instance_and_schedule()
-        result = api.compare(instance, "mine", schedule, proved(48.0), proved(3.0, "floor"))
+        result = gaps.compare(instance, "mine", schedule, proved(48.0), proved(3.0, "floor"))
         assert result.cost == 93.0
         assert result.gap == (93 - 48) / 93
         assert result.avoidable_gap == (93 - 48) / (93 - 3)
@@ -49,13 +51,13 @@ class TestCompare:
         schedule = make_schedule(instance)
         cost = evaluate(instance, schedule).cost
         assert cost == pytest.approx(-1.0)
-        result = api.compare(instance, "idle", schedule, proved(-3.0), proved(-5.0, "floor"))
+        result = gaps.compare(instance, "idle", schedule, proved(-3.0), proved(-5.0, "floor"))
         assert result.gap == pytest.approx(2.0)
         assert result.avoidable_gap == pytest.approx(2 / 4)
 
     def test_no_gap_of_a_cost_of_nothing(self) -> None:
         instance = make_instance([[[0]]])
-        result = api.compare(
+        result = gaps.compare(
             instance, "idle", make_schedule(instance), proved(0.0), proved(0.0, "floor")
         )
         assert (result.cost, result.gap, result.avoidable_gap) == (0.0, None, None)
@@ -63,7 +65,7 @@ class TestCompare:
     def test_no_avoidable_gap_where_nothing_is_avoidable(self) -> None:
         instance = make_instance([[[3]]], weights=WEIGHTS, initial=READY)
         schedule = make_schedule(instance, processing=[(0, 0, 0, 3)])
-        result = api.compare(instance, "best", schedule, proved(3.0), proved(3.0, "floor"))
+        result = gaps.compare(instance, "best", schedule, proved(3.0), proved(3.0, "floor"))
         assert (result.cost, result.gap, result.avoidable_gap) == (3.0, 0.0, None)
 
     @pytest.mark.parametrize(("bound", "floor"), [(93.001, 3.0), (48.0, 93.001)])
@@ -74,17 +76,19 @@ class TestCompare:
         with pytest.raises(
             VerificationFailed, match=r"mine: costs 93\.0 .* one of the two is wrong"
         ):
-            api.compare(instance, "mine", schedule, proved(bound), proved(floor, "floor"))
+            gaps.compare(instance, "mine", schedule, proved(bound), proved(floor, "floor"))
 
     def test_below_by_rounding_is_no_gap(self) -> None:
         instance, schedule = instance_and_schedule()
-        result = api.compare(instance, "mine", schedule, proved(93.0 + 1e-10), proved(3.0, "floor"))
+        result = gaps.compare(
+            instance, "mine", schedule, proved(93.0 + 1e-10), proved(3.0, "floor")
+        )
         assert result.gap == 0.0
 
     def test_a_schedule_that_breaks_rules_gets_no_number(self) -> None:
         instance, schedule = instance_and_schedule()
         broken = replace(schedule, processing=schedule.processing + 1)
-        result = api.compare(instance, "mine", broken, proved(1.0), proved(1.0, "floor"))
+        result = gaps.compare(instance, "mine", broken, proved(1.0), proved(1.0, "floor"))
         assert not result.feasible
         document = result.to_document()
         assert [document[name] for name in ("cost", "gap", "avoidable_gap")] == [None] * 3
@@ -94,7 +98,7 @@ class TestCompare:
 class TestGap:
     def test_schedules_alone_run_no_policy(self) -> None:
         instance, schedule = instance_and_schedule()
-        report = api.gap(instance, schedules={"mine": schedule}, bound_method="floor")
+        report = gaps.gap(instance, schedules={"mine": schedule}, bound_method="floor")
         assert [result.policy for result in report.results] == ["mine"]
         assert report.floor is report.bound
         assert report.feasible
@@ -107,13 +111,13 @@ class TestGap:
             "torta_opt.allocation.policies.runner.run", lambda *_: pytest.fail("ran")
         )
         with pytest.raises(InvalidInput, match="magic"):
-            api.gap(instance, policies=["round_robin", "magic"])
+            gaps.gap(instance, policies=["round_robin", "magic"])
 
     def test_another_bound_stands_beside_the_floor(self, monkeypatch: pytest.MonkeyPatch) -> None:
         instance, schedule = instance_and_schedule()
-        method = BoundMethod("half the cost", lambda *_: Proof(46.5))
+        method = BoundMethod("half the cost", lambda *_: results.BoundResult(46.5, "half"))
         monkeypatch.setitem(METHODS, "half", method)
-        report = api.gap(instance, schedules={"mine": schedule}, bound_method="half")
+        report = gaps.gap(instance, schedules={"mine": schedule}, bound_method="half")
         document = report.to_document()
         assert document["floor"] == 3.0
         assert document["bound"]["value"] == 46.5
@@ -125,7 +129,7 @@ class TestGap:
         """At most from the bound, at least from the cheapest schedule of the run."""
         instance, schedule = instance_and_schedule()
         worse = make_schedule(instance, processing=[(1, 0, 0, 3)])  # all wait a slot: 138
-        report = api.gap(
+        report = gaps.gap(
             instance, schedules={"worse": worse, "mine": schedule}, proved=proved(48.0)
         )
         found = {result.policy: result for result in report.results}
@@ -140,17 +144,19 @@ class TestGap:
     def test_a_schedule_that_breaks_rules_says_nothing_about_others(self) -> None:
         instance, schedule = instance_and_schedule()
         broken = replace(schedule, processing=schedule.processing * 9)
-        report = api.gap(instance, schedules={"bad": broken, "mine": schedule}, proved=proved(48.0))
+        report = gaps.gap(
+            instance, schedules={"bad": broken, "mine": schedule}, proved=proved(48.0)
+        )
         bad, mine = report.results
         assert (bad.gap_at_least, mine.gap_at_least) == (None, 0.0)
-        assert api.gap(instance, schedules={"bad": broken}, proved=proved(48.0)).cheapest is None
+        assert gaps.gap(instance, schedules={"bad": broken}, proved=proved(48.0)).cheapest is None
 
     def test_a_schedule_that_breaks_a_users_constraint_is_no_yardstick(self) -> None:
         instance, schedule = instance_and_schedule()
         worse = make_schedule(instance, processing=[(1, 0, 0, 3)])
         late = UserConstraint("late", lambda *_: None, lambda _, own: own.processing[0].sum())
         own = {"worse": worse, "mine": schedule}
-        report = api.gap(instance, schedules=own, proved=proved(48.0), constraints=[late])
+        report = gaps.gap(instance, schedules=own, proved=proved(48.0), constraints=[late])
         found = {result.policy: result for result in report.results}
         assert (found["worse"].gap_at_least, found["mine"].gap_at_least) == (0.0, None)
         entry = found["mine"].to_document()
@@ -160,7 +166,7 @@ class TestGap:
     def test_the_document_says_which_rules_are_broken_where_and_how_often(self) -> None:
         instance, schedule = instance_and_schedule()
         broken = replace(schedule, processing=schedule.processing * 9)
-        report = api.gap(
+        report = gaps.gap(
             instance, schedules={"bad": broken, "mine": schedule}, bound_method="floor"
         )
         bad, mine = report.to_document()["results"]
@@ -171,18 +177,18 @@ class TestGap:
 
     def test_the_certified_value_stands_beside_a_bound_that_is_not(self) -> None:
         instance = torta_opt.generate("small/loading")
-        found = api.gap(instance, "round_robin").to_document()["bound"]
+        found = gaps.gap(instance, "round_robin").to_document()["bound"]
         assert (found["source"], found["certified"]) == ("milp", False)
         assert 0 < found["certified_value"] < found["value"]
         assert found["why"].startswith("milp within")
-        named = api.gap(instance, "round_robin", bound_method="lp").to_document()["bound"]
+        named = gaps.gap(instance, "round_robin", bound_method="lp").to_document()["bound"]
         assert named["certified_value"] == named["value"]
         assert (named["why"], named["stronger"]) == (None, "milp")
-        floor = api.gap(instance, "round_robin", bound_method="floor").to_document()["bound"]
+        floor = gaps.gap(instance, "round_robin", bound_method="floor").to_document()["bound"]
         assert (floor["certified_value"], floor["stronger"]) == (None, "lp")
 
     def test_other_weights_are_measured_in_the_same_way(self) -> None:
-        report = api.gap(torta_opt.generate("small/loading"), "round_robin", sensitivity="x4")
+        report = gaps.gap(torta_opt.generate("small/loading"), "round_robin", sensitivity="x4")
         assert report.sensitivity["x4"].bound.why
 
     def test_the_document_is_json_whatever_the_instance(self) -> None:
@@ -190,7 +196,7 @@ class TestGap:
         for _ in range(50):
             instance = random_tiny_instance(rng)
             schedule = random_feasible_schedule(instance, rng)
-            report = api.gap(instance, schedules={"random": schedule})
+            report = gaps.gap(instance, schedules={"random": schedule})
             assert report.feasible
             json.dumps(report.to_document(), allow_nan=False)
             gap = report.results[0].gap
@@ -199,7 +205,7 @@ class TestGap:
     def test_watch_hears_of_every_step(self) -> None:
         instance, schedule = instance_and_schedule()
         steps: list[tuple[str, int, int]] = []
-        api.gap(
+        gaps.gap(
             instance, ["round_robin"], {"mine": schedule}, watch=lambda *step: steps.append(step)
         )
         assert steps == [

@@ -10,7 +10,7 @@ import pytest
 from support.plain import make_instance, make_schedule
 
 import torta_opt
-from torta_opt import api
+from torta_opt import api, families, gaps
 from torta_opt.allocation.instance import Instance
 from torta_opt.io import InvalidInput
 from torta_opt.placement.instance.presets import tiny
@@ -25,7 +25,7 @@ SCHEDULE = make_schedule(ALLOCATION)
 
 
 def method_for(instance: Instance) -> str:
-    return "cg_bprr" if api.is_placement(instance) else "greedy_forecast"
+    return "cg_bprr" if (families.family_of(instance).name == "placement") else "greedy_forecast"
 
 
 def refuses(call: Callable[..., Any], *arguments: Any, says: str, **named: Any) -> None:
@@ -44,13 +44,17 @@ def refuses(call: Callable[..., Any], *arguments: Any, says: str, **named: Any) 
         lambda wrong: api.verify_file(wrong, "s.json"),
         lambda wrong: api.describe(wrong),
         lambda wrong: api.export(wrong, "p.mps"),
-        lambda wrong: api.compare(wrong, "mine", SCHEDULE, FLOOR, FLOOR),
+        lambda wrong: gaps.compare(wrong, "mine", SCHEDULE, FLOOR, FLOOR),
         lambda wrong: api.load_bound("b.json", wrong),
         lambda wrong: api.reweighted(wrong, "x4"),
         lambda wrong: api.load_schedule("s.json", wrong),
         lambda wrong: api.save_schedule(SCHEDULE, wrong, "s.json"),
         lambda wrong: api.bound_to_document(FLOOR, wrong),
-        lambda wrong: api.policy_names(wrong),
+        lambda wrong: api.build_model(wrong),
+        lambda wrong: api.build_program(wrong),
+        lambda wrong: api.verify(wrong, SCHEDULE),
+        lambda wrong: api.evaluate(wrong, SCHEDULE),
+        lambda wrong: api.save_instance(wrong, "i.json"),
     ],
 )
 def test_what_is_no_instance(call: Callable[[Any], Any], tmp_path: Path) -> None:
@@ -66,7 +70,8 @@ def test_what_is_no_instance(call: Callable[[Any], Any], tmp_path: Path) -> None
 def test_limits_constraints_and_watchers(call: Callable[..., Any], instance: Instance) -> None:
     refuses(call, instance, limits=5, says="limits: must be torta_opt.solvers.Limits")
     for wrong in (5, [5], "few", {"few": 1}):
-        rule = "constraints: must be a list of UserConstraint, found "
+        kind = families.family_of(instance).constraint_type
+        rule = "constraints: must be " + ("a list of UserConstraint" if kind else "left out")
         refuses(call, instance, constraints=wrong, says=rule)
     refuses(call, instance, solver_watch=5, says="solver_watch: must be a function, found 5")
 
@@ -134,8 +139,8 @@ def test_bounds() -> None:
     rule = "proved: must be what bound or load_bound gives, found 3.0"
     refuses(torta_opt.gap, ALLOCATION, "round_robin", proved=3.0, says=rule)
     refuses(api.bound_to_document, 3.0, ALLOCATION, says=rule)
-    refuses(api.compare, ALLOCATION, "mine", SCHEDULE, 3.0, FLOOR, says=rule)
-    refuses(api.compare, ALLOCATION, "mine", SCHEDULE, FLOOR, 3.0, says="least: must be what")
+    refuses(gaps.compare, ALLOCATION, "mine", SCHEDULE, 3.0, FLOOR, says=rule)
+    refuses(gaps.compare, ALLOCATION, "mine", SCHEDULE, FLOOR, 3.0, says="least: must be what")
 
 
 @KINDS

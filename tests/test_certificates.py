@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torta_opt import api
+from torta_opt import api, gaps
 from torta_opt.allocation.bounds.document import bound_from_document, certificate_from_document
 from torta_opt.allocation.instance import Instance, save_instance
 from torta_opt.allocation.instance.generate import generate
@@ -141,7 +141,7 @@ def test_gap_measures_from_a_certificate_as_from_the_bound_itself(
     loaded = api.load_bound(tmp_path / "b.json", instance)
     assert (loaded.value, loaded.source, loaded.certified) == (proved.value, "lp", True)
     fresh, measured = (
-        api.gap(instance, ["greedy_forecast", "clairvoyant"], bound_method="lp", proved=known)
+        gaps.gap(instance, ["greedy_forecast", "clairvoyant"], bound_method="lp", proved=known)
         for known in (None, loaded)
     )
     assert [r.gap for r in fresh.results] == [r.gap for r in measured.results]
@@ -165,7 +165,7 @@ def test_other_weights_get_a_bound_of_their_own(instance: Instance, tmp_path: Pa
     proved = api.bound(instance, "lp")
     (tmp_path / "b.json").write_text(json.dumps(api.bound_to_document(proved, instance)))
     loaded = api.load_bound(tmp_path / "b.json", instance)
-    report = api.gap(instance, ["skylb"], proved=loaded, sensitivity=("x4",))
+    report = gaps.gap(instance, ["skylb"], proved=loaded, sensitivity=("x4",))
     assert report.sensitivity["x4"].bound.source == "lp"
     assert report.sensitivity["x4"].bound.value > report.bound.value
 

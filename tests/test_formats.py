@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from torta_opt.api import open_instance, reweighted, schemas, verify_file
+from torta_opt.api import open_instance, reweighted, verify_file
+from torta_opt.families import schemas
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "formats.md"

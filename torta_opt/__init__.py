@@ -16,61 +16,108 @@ TYPE_CHECKING = False  # as type checkers read it; typing itself is not loaded
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from torta_opt.allocation.instance import Instance, Weights, load_instance, save_instance
-    from torta_opt.allocation.instance.generate import generate
-    from torta_opt.allocation.schedule import (
-        Schedule,
+    from torta_opt.allocation.formulations.user_constraint import UserConstraint
+    from torta_opt.allocation.instance.data import Instance, Weights
+    from torta_opt.allocation.schedule.data import Schedule
+    from torta_opt.api import (
+        bound,
+        build_model,
+        build_program,
+        describe,
         evaluate,
+        export,
+        load_bound,
         load_schedule,
+        open_instance,
+        reweighted,
+        save_instance,
         save_schedule,
+        solve,
         verify,
+        verify_file,
     )
-    from torta_opt.api import bound, gap, solve
+    from torta_opt.families import generate
+    from torta_opt.gaps import gap
+    from torta_opt.io.errors import Infeasible, InvalidInput, LimitReached, VerificationFailed
+    from torta_opt.results import BoundResult, GapReport, Result
+    from torta_opt.solvers.problem import Limits
 
 _HOMES = {
-    "Instance": "torta_opt.allocation.instance",
-    "Schedule": "torta_opt.allocation.schedule",
-    "Weights": "torta_opt.allocation.instance",
-    "bound": "torta_opt.api",
-    "evaluate": "torta_opt.allocation.schedule",
-    "gap": "torta_opt.api",
-    "generate": "torta_opt.allocation.instance.generate",
-    "load_instance": "torta_opt.allocation.instance",
-    "load_schedule": "torta_opt.allocation.schedule",
-    "save_instance": "torta_opt.allocation.instance",
-    "save_schedule": "torta_opt.allocation.schedule",
-    "solve": "torta_opt.api",
-    "verify": "torta_opt.allocation.schedule",
+    "BoundResult": "results",
+    "GapReport": "results",
+    "Infeasible": "io.errors",
+    "Instance": "allocation.instance.data",
+    "InvalidInput": "io.errors",
+    "LimitReached": "io.errors",
+    "Limits": "solvers.problem",
+    "Result": "results",
+    "Schedule": "allocation.schedule.data",
+    "UserConstraint": "allocation.formulations.user_constraint",
+    "VerificationFailed": "io.errors",
+    "Weights": "allocation.instance.data",
+    "bound": "api",
+    "build_model": "api",
+    "build_program": "api",
+    "describe": "api",
+    "evaluate": "api",
+    "export": "api",
+    "gap": "gaps",
+    "generate": "families",
+    "load_bound": "api",
+    "load_schedule": "api",
+    "open_instance": "api",
+    "reweighted": "api",
+    "save_instance": "api",
+    "save_schedule": "api",
+    "solve": "api",
+    "verify": "api",
+    "verify_file": "api",
 }
+_FORMER = {"load_instance": "open_instance"}  # names of before, for one release
 
 __all__ = [
+    "BoundResult",
+    "GapReport",
+    "Infeasible",
     "Instance",
+    "InvalidInput",
+    "LimitReached",
+    "Limits",
+    "Result",
     "Schedule",
+    "UserConstraint",
+    "VerificationFailed",
     "Weights",
     "bound",
+    "build_model",
+    "build_program",
+    "describe",
     "evaluate",
+    "export",
     "gap",
     "generate",
-    "load_instance",
+    "load_bound",
     "load_schedule",
+    "open_instance",
+    "reweighted",
     "save_instance",
     "save_schedule",
     "solve",
     "verify",
+    "verify_file",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    name = _FORMER.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+    from importlib import import_module
 
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

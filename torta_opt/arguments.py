@@ -11,20 +11,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torta_opt.allocation.instance import Instance
-from torta_opt.allocation.schedule import Schedule
+from torta_opt import families
 from torta_opt.io.errors import InvalidInput
+from torta_opt.results import BoundResult
 
 MOST_SHOWN = 60  # characters of what was found
 
 
 def check_instance(instance: Any) -> None:
-    """An instance of either kind; a path is told how to become one."""
-    if isinstance(instance, Instance):
-        return
-    from torta_opt.placement.instance.data import PlacementInstance
-
-    if isinstance(instance, PlacementInstance):
+    """An instance of any family; a path is told how to become one."""
+    if any(isinstance(instance, family.instance_type) for family in families.every()):
         return
     hint = "; open_instance reads a file" if isinstance(instance, str | os.PathLike) else ""
     raise _wrong("instance", f"must be an instance{hint}", instance)
@@ -48,7 +44,7 @@ def check_solve(
     check_limits(limits)
     if start is not None:
         check_schedule(start, instance, "start")
-    check_constraints(constraints)
+    check_constraints(constraints, instance)
     check_callable(solver_watch, "solver_watch")
 
 
@@ -59,7 +55,7 @@ def check_bound_call(
     check_instance(instance)
     check_name(method)
     check_limits(limits)
-    check_constraints(constraints)
+    check_constraints(constraints, instance)
     check_callable(solver_watch, "solver_watch")
 
 
@@ -106,9 +102,7 @@ def check_limits(limits: Any) -> None:
 
 def check_schedule(schedule: Any, instance: Any, name: str) -> None:
     """A schedule of the instance's kind; the result of ``solve`` is told where its own is."""
-    kind: type = Schedule
-    if not isinstance(instance, Instance):
-        from torta_opt.placement.schedule.data import PlacementSchedule as kind
+    kind = families.family_of(instance).schedule_type
     if isinstance(schedule, kind):
         return
     hint = ""
@@ -130,22 +124,23 @@ def check_schedules(schedules: Any, instance: Any) -> None:
         check_schedule(schedule, instance, f"schedules[{name!r:.60}]")
 
 
-def check_constraints(constraints: Any) -> None:
+def check_constraints(constraints: Any, instance: Any) -> None:
     if isinstance(constraints, tuple | list) and not constraints:
         return
-    from torta_opt.allocation.formulations.user_constraint import UserConstraint
-
-    rule = "must be a list of UserConstraint"
+    family = families.family_of(instance)
+    kind = family.constraint_type
+    if kind is None:
+        rule = f"must be left out: {family.name} instances take none"
+        raise _wrong("constraints", rule, constraints)
+    rule = f"must be a list of {kind.__name__}"
     if not isinstance(constraints, Sequence) or isinstance(constraints, str):
         raise _wrong("constraints", rule, constraints)
     for each in constraints:
-        if not isinstance(each, UserConstraint):
+        if not isinstance(each, kind):
             raise _wrong("constraints", rule, each)
 
 
 def check_bound(proved: Any, name: str = "proved") -> None:
-    from torta_opt.allocation.bounds.registry import BoundResult
-
     if not isinstance(proved, BoundResult):
         raise _wrong(name, "must be what bound or load_bound gives", proved)
 

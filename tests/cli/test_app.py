@@ -20,7 +20,6 @@ from typer.main import get_command
 
 from torta_opt import __version__
 from torta_opt.allocation.bounds.document import bound_to_document
-from torta_opt.allocation.bounds.registry import BoundResult
 from torta_opt.allocation.instance import instance_to_document, load_instance, save_instance
 from torta_opt.allocation.instance.generate import generate, preset_names
 from torta_opt.allocation.policies.registry import create, policy_names
@@ -30,6 +29,7 @@ from torta_opt.allocation.schedule.document import schedule_to_document
 from torta_opt.cli import app as cli
 from torta_opt.io import LimitReached
 from torta_opt.io.structure import MOST
+from torta_opt.results import BoundResult
 
 PRESET = "small/loading"
 

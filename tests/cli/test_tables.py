@@ -7,18 +7,16 @@ import pytest
 from rich.console import Console
 from support.plain import make_instance, make_schedule
 
-from torta_opt import api
-from torta_opt.allocation.bounds.registry import BoundResult
+from torta_opt import api, gaps, results
 from torta_opt.cli.tables import (
     check_table,
     description_table,
     gap_tables,
-    money,
-    number,
-    percent,
     progress_line,
     solve_table,
 )
+from torta_opt.io.text import money, number, percent
+from torta_opt.results import BoundResult
 from torta_opt.solvers import Progress
 
 WEIGHTS = {"time_usd_per_s": 1.0, "expiry_usd": 100.0}
@@ -68,7 +66,7 @@ def test_number() -> None:
 
 
 def test_gap_tables_show_gap_and_avoidable_gap_side_by_side() -> None:
-    report = api.gap(INSTANCE, schedules={"mine": SCHEDULE}, bound_method="floor")
+    report = gaps.gap(INSTANCE, schedules={"mine": SCHEDULE}, bound_method="floor")
     shown = text(gap_tables(report))
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("mine")][:1]
     assert row.split()[:7] == ["mine", "93.000", "0.00", "%", "96.77", "%", "100.00"]
@@ -77,7 +75,7 @@ def test_gap_tables_show_gap_and_avoidable_gap_side_by_side() -> None:
 
 
 def test_gap_tables_split_the_cost_beside_the_floor() -> None:
-    report = api.gap(INSTANCE, schedules={"mine": SCHEDULE})
+    report = gaps.gap(INSTANCE, schedules={"mine": SCHEDULE})
     lines = text(gap_tables(report)).splitlines()
     waiting = next(line for line in lines if line.lstrip().startswith("waiting"))
     assert [float(cell) for cell in waiting.split()[1:]] == [0.0, 90.0]
@@ -85,14 +83,14 @@ def test_gap_tables_split_the_cost_beside_the_floor() -> None:
 
 def test_gap_tables_stay_narrow_with_many_policies_of_long_names() -> None:
     name = "a_policy_with_quite_a_long_name"
-    report = api.gap(INSTANCE, schedules={f"{name}_{n}": SCHEDULE for n in range(20)})
+    report = gaps.gap(INSTANCE, schedules={f"{name}_{n}": SCHEDULE for n in range(20)})
     lines = text(gap_tables(report)).splitlines()
     assert max(map(len, lines)) <= 100
     assert sum(line.lstrip().startswith("waiting") for line in lines) == 5
 
 
 def test_gap_tables_keep_the_policy_in_a_narrow_terminal() -> None:
-    report = api.gap(INSTANCE, schedules={"greedy_forecast": SCHEDULE})
+    report = gaps.gap(INSTANCE, schedules={"greedy_forecast": SCHEDULE})
     console = Console(width=80)
     with console.capture() as captured:
         console.print(gap_tables(report))
@@ -105,7 +103,7 @@ BOUND = BoundResult(48.0, "lp", True, 0.0, stronger="milp")
 
 def test_gap_tables_say_what_is_known_from_both_sides() -> None:
     own = {"worse": WORSE, "mine": SCHEDULE}
-    shown = " ".join(text(gap_tables(api.gap(INSTANCE, schedules=own, proved=BOUND))).split())
+    shown = " ".join(text(gap_tables(gaps.gap(INSTANCE, schedules=own, proved=BOUND))).split())
     assert "worse 138.00 32.61 % 65.22 %" in shown
     assert "mine 93.00 0.00 % 48.39 %" in shown
     assert (
@@ -117,7 +115,7 @@ def test_gap_tables_say_what_is_known_from_both_sides() -> None:
 
 def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:
     close = BoundResult(92.9, "lp", True, 0.0, stronger="milp")
-    shown = text(gap_tables(api.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=close)))
+    shown = text(gap_tables(gaps.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=close)))
     assert "92.900 to 93.000 $: mine could save at most 0.11 % of its cost." in shown
     assert "To know more" not in shown
 
@@ -125,19 +123,19 @@ def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:
 def test_gap_tables_say_what_is_certified_and_what_auto_chose() -> None:
     beside = BoundResult(40.0, "lp", True, 0.0)
     bound = BoundResult(48.0, "milp", False, 0.0, beside=beside, why="milp within 7 nodes: so")
-    shown = text(gap_tables(api.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=bound)))
+    shown = text(gap_tables(gaps.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=bound)))
     assert "source milp, not certified" in shown
     assert "certified is 40.000 $ (source lp)" in shown
     assert "auto took milp within 7 nodes: so" in shown
 
 
 def test_no_verdict_where_no_schedule_is_valid() -> None:
-    shown = text(gap_tables(api.gap(INSTANCE, schedules={"bad": BROKEN}, proved=BOUND)))
+    shown = text(gap_tables(gaps.gap(INSTANCE, schedules={"bad": BROKEN}, proved=BOUND)))
     assert "The best schedule" not in shown
 
 
 def test_gap_tables_fit_80_columns() -> None:
-    report = api.gap(INSTANCE, schedules={"greedy_forecast": SCHEDULE, "worse": WORSE})
+    report = gaps.gap(INSTANCE, schedules={"greedy_forecast": SCHEDULE, "worse": WORSE})
     console = Console(width=80)
     with console.capture() as captured:
         console.print(gap_tables(report))
@@ -147,24 +145,26 @@ def test_gap_tables_fit_80_columns() -> None:
 
 
 def test_gap_tables_say_what_is_broken() -> None:
-    report = api.gap(INSTANCE, schedules={"[bold]mine": BROKEN})
+    report = gaps.gap(INSTANCE, schedules={"[bold]mine": BROKEN})
     shown = text(gap_tables(report))
     assert "[bold]mine: queue-empty: slot 0" in shown
     assert " NO " in shown
 
 
 def test_check_table() -> None:
-    valid = api.Check("i", "schedule", evaluation=api.evaluate(INSTANCE, SCHEDULE))
+    valid = results.Check("i", "schedule", evaluation=api.evaluate(INSTANCE, SCHEDULE))
     assert "s.json: a valid schedule, cost 93.000" in text(check_table(valid, "s.json"))
-    broken = api.Check("i", "schedule", ("a: b",), {"a": 7})
+    broken = results.Check("i", "schedule", ("a: b",), {"a": 7})
     shown = text(check_table(broken, "s.json"))
     assert "7 places" in shown
     assert "and 6 more" in shown
-    assert "a valid bound, 3.5" in text(check_table(api.Check("i", "bound", bound=3.5), "b.json"))
+    assert "a valid bound, 3.5" in text(
+        check_table(results.Check("i", "bound", bound=3.5), "b.json")
+    )
 
 
 def test_solve_table() -> None:
-    result = api.Result(SCHEDULE, api.evaluate(INSTANCE, SCHEDULE), 0.5, np.zeros(2))
+    result = results.Result(SCHEDULE, api.evaluate(INSTANCE, SCHEDULE), 0.5, np.zeros(2))
     shown = text(solve_table(result))
     assert "93.000 $ in 0.50 s" in shown
     assert "waiting" in shown

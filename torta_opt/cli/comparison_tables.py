@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from torta_opt.allocation.policies.experiment import Comparison, Interval, Row
-from torta_opt.cli.tables import money, number, percent, rows_table
+from torta_opt.cli.tables import rows_table
+from torta_opt.io.text import money, number, percent
 
 _MISSING = "-"
 

@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from torta_opt.api import Check, GapReport, GapResult, Result
+from torta_opt.io.text import _MISSING, money, number, percent
+from torta_opt.results import Check, GapReport, GapResult, Result
 
 if TYPE_CHECKING:
     from torta_opt.solvers import Progress
 
-_MISSING = "-"
 CLOSE = 0.01  # of a cost: where less is open, nobody is told how to know more
 _SPLIT_POLICIES = 4  # policies side by side in one cost table
 
@@ -81,28 +81,7 @@ def check_table(check: Check, subject: str, unit: str = "$") -> RenderableType:
     )
 
 
-def description_table(facts: Mapping[str, Any]) -> RenderableType:
-    """What ``api.describe`` found, one line a fact."""
-    kinds = ", ".join(f"{count} {name}" for name, count in facts["servers_by_type"].items())
-    load = facts["load"]
-    price = facts["price_usd_per_kwh"]
-    requests = facts["requests_by_class"]
-    lines = {
-        "horizon": f"{facts['slots']} slots of {facts['slot_s']:g} s",
-        "regions": str(facts["regions"]),
-        "servers": f"{facts['servers']} ({kinds}), {facts['servers_on_at_start']} on at the start",
-        "models": ", ".join(facts["models"]),
-        "requests": f"{facts['requests']:,}",
-        **{f"  {name}": f"{count:,}" for name, count in requests.items()},
-        "load": "cannot all be served" if load is None else f"{percent(load)} at the least",
-        "outages": f"{facts['outage_server_slots']} server-slots",
-        "electricity": f"{price['min']:.4g} to {price['max']:.4g} $/kWh",
-        "floor": f"{money([facts['floor']])[0]} $",
-    }
-    return _facts_table(facts, lines)
-
-
-def _facts_table(facts: Mapping[str, Any], lines: Mapping[str, str]) -> RenderableType:
+def facts_table(facts: Mapping[str, Any], lines: Mapping[str, str]) -> RenderableType:
     """Name, description and two columns."""
     head = [Text(facts["instance"], style="bold")]
     if facts["description"]:
@@ -113,28 +92,6 @@ def _facts_table(facts: Mapping[str, Any], lines: Mapping[str, str]) -> Renderab
     for name, value in lines.items():
         table.add_row(name, value)
     return Group(*head, table)
-
-
-def placement_description_table(facts: Mapping[str, Any]) -> RenderableType:
-    """The same for block placement."""
-    kinds = ", ".join(f"{count} {name}" for name, count in facts["servers_by_type"].items())
-    delay, fixed = facts["token_delay_ms"], facts["fixed_delay_s"]
-    at_once, floor = facts["requests_at_once_by_rate"], facts["floor"]
-    needed = facts["memory_needed_share"]
-    lines = {
-        "model": f"{facts['model']}, {facts['blocks']} blocks of {facts['block_bytes']:,} bytes",
-        "servers": f"{facts['servers']} ({kinds}), room for {facts['blocks_that_fit']} blocks",
-        "clients": str(facts["clients"]),
-        "requests": f"{facts['requests']:,} at once, or {facts['rate_per_s']:g} a second"
-        + ("" if at_once is None else f": plan for {at_once}"),
-        "lengths": f"{facts['input_tokens']} tokens in, {facts['output_tokens']} out",
-        "memory": f"{facts['memory_bytes']:,} bytes"
-        + ("" if needed is None else f", {percent(needed)} needed at the least"),
-        "delays": f"{delay['min']:.4g} to {delay['max']:.4g} ms a token",
-        "fixed delays": f"{fixed['cg_bprr']:g} s for CG-BPRR, {fixed['petals']:g} s for PETALS",
-        "floor": "infeasible" if floor is None else f"{money([floor])[0]} s",
-    }
-    return _facts_table(facts, lines)
 
 
 def simulation_table(found: Mapping[str, Any]) -> RenderableType:
@@ -167,29 +124,6 @@ def rows_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def money(values: Sequence[float | None]) -> list[str]:
-    """Amounts with as many decimals as the largest needs for five digits, two at the least."""
-    largest = max((abs(value) for value in values if value), default=0.0)
-    whole_digits = math.floor(math.log10(largest)) + 1 if largest else 1
-    decimals = min(max(5 - whole_digits, 2), 9)
-    return [_MISSING if value is None else f"{value:,.{decimals}f}" for value in values]
-
-
-def percent(share: float | None) -> str:
-    """A share of 1; what is not quite 0 does not look like it."""
-    if share is None:
-        return _MISSING
-    if 0 < share < 5e-5:
-        return "<0.01 %"
-    return f"{100 * share:.2f} %"
-
-
-def number(value: float | int | None) -> str:
-    if value is None:
-        return _MISSING
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}"
 
 
 def _results(report: GapReport, unit: str) -> Table:

@@ -42,6 +42,22 @@ class VerificationFailed(TortaOptError):
     exit_code = 5
 
 
+class MethodFailed(VerificationFailed):
+    """A method's own code failed: it raised, or gave what is no schedule.
+
+    method   its name
+    reason   what went wrong, and where
+    """
+
+    def __init__(self, method: str, reason: str):
+        self.method, self.reason = method, reason
+        super().__init__(f"{method}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Exceptions with arguments of their own do not pass between processes otherwise."""
+        return type(self), (self.method, self.reason)
+
+
 def _one_line(text: str, longest: int = 400) -> str:
     """``text`` with control characters escaped and its end cut off if it is too long to read."""
     if len(text) > longest:

@@ -18,10 +18,11 @@ from torta_opt.allocation.bounds.document import (
     bound_to_document,
     certificate_from_document,
 )
-from torta_opt.allocation.bounds.registry import BoundResult, compute
+from torta_opt.allocation.bounds.registry import compute
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.io import InvalidInput, document_bytes
+from torta_opt.results import BoundResult
 
 
 def document_of(instance: Instance, certificate: Certificate) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from torta_opt.allocation.bounds import registry
 from torta_opt.allocation.bounds.certify import certificate_of, merged_certificate
 from torta_opt.allocation.bounds.checker.check import certified_bound
 from torta_opt.allocation.bounds.lp import prove
-from torta_opt.allocation.bounds.registry import Task, compute
+from torta_opt.allocation.bounds.registry import compute
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.user_constraint import UserConstraint
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
+from torta_opt.family import Request
 
 
 @pytest.mark.parametrize("method", ["lp", "merged", "windows"])
@@ -80,10 +81,10 @@ def few(most: int) -> UserConstraint:
 def test_a_bound_that_needs_a_users_row_is_not_certified() -> None:
     instance = generate("small/loading")
     free = compute(instance, "lp")
-    bound = compute(instance, "lp", Task(constraints=(few(0),)))
+    bound = compute(instance, "lp", Request(constraints=(few(0),)))
     assert bound.value > free.value + near(free.value)
     assert (bound.certified, bound.certificate) == (False, None)
-    idle = compute(instance, "lp", Task(constraints=(few(10_000),)))
+    idle = compute(instance, "lp", Request(constraints=(few(10_000),)))
     assert idle.certified
     assert idle.value == pytest.approx(free.value, rel=1e-7)
 

@@ -11,12 +11,10 @@ from support.tiny import random_tiny_instance
 from torta_opt.allocation.bounds import registry
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.registry import (
-    AUTO,
     LOOSE,
     METHODS,
     TINY_CELLS,
     WHOLE_CELLS,
-    Task,
     cells_of,
     choose,
     compute,
@@ -25,6 +23,7 @@ from torta_opt.allocation.bounds.registry import (
 from torta_opt.allocation.instance import load_instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate
+from torta_opt.family import AUTO, Request
 from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.solvers import Limits
 
@@ -107,7 +106,7 @@ def test_auto_stops_at_nodes_not_at_seconds(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torta_opt.allocation.bounds.milp.branch_from", spy)
     instance = generate("small/loading")
     for limits in (None, Limits(seconds=3.0), Limits(work=2)):
-        compute(instance, AUTO, Task(limits))
+        compute(instance, AUTO, Request(limits=limits))
     assert given == [WHOLE_CELLS // cells_of(instance)] * 2 + [2]
 
 
@@ -138,14 +137,14 @@ def test_a_planners_fleet_gets_a_bound_that_counts_servers() -> None:
     """45 servers in 3 regions that need few of them: lp proves 771.89 $ of 1,101.51 $."""
     instance = load_instance(real_data("planner_trial") / "fleet.json.gz").cut(0, 24)
     relaxed, found = compute(instance, "lp"), compute(instance, AUTO)
-    assert loose_servers(relaxed.relaxed) > LOOSE
+    assert loose_servers(relaxed.solved) > LOOSE
     assert found.value > 1.3 * relaxed.value
     assert found.source == "milp"
 
 
 def test_limits_reach_the_solver() -> None:
     instance = generate("paper/polska", slots=6)
-    stopped = compute(instance, "lp", Task(Limits(seconds=0)))
+    stopped = compute(instance, "lp", Request(limits=Limits(seconds=0)))
     assert floor(instance).value <= stopped.value < compute(instance, "lp").value
 
 
@@ -172,6 +171,6 @@ def test_the_floor_stands_in_for_a_bound_that_was_not_found(
 @pytest.mark.parametrize("method", ["merged", "lp", "windows", "milp"])
 def test_done_and_limit(method: str) -> None:
     assert compute(INSTANCE, method).status == "done"
-    late = compute(generate("small/expiry"), method, Task(Limits(seconds=0.0)))
+    late = compute(generate("small/expiry"), method, Request(limits=Limits(seconds=0.0)))
     assert late.status == "limit"
     assert late.value <= compute(generate("small/expiry"), "milp").value

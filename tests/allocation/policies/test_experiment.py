@@ -34,7 +34,7 @@ from torta_opt.allocation.policies.experiment import (
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate
-from torta_opt.api import gap
+from torta_opt.gaps import gap
 from torta_opt.io import InvalidInput, VerificationFailed
 
 POLICIES = ("round_robin", "torta_ot")

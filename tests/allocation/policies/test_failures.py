@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.plain import make_instance
 
-from torta_opt import api
+from torta_opt import api, gaps
 from torta_opt.allocation.instance import save_instance
 from torta_opt.allocation.policies.experiment import compare, raise_if_failed, read_table, summary
 from torta_opt.allocation.policies.failures import PolicyFailed
@@ -79,7 +79,7 @@ class TestRuns:
     def test_ctrl_c_goes_through(self) -> None:
         with pytest.raises(KeyboardInterrupt):
             run(create("failing:how=ctrl_c"), INSTANCE)
-        report = api.gap(INSTANCE, ["failing:how=ctrl_c"], bound_method="floor")
+        report = gaps.gap(INSTANCE, ["failing:how=ctrl_c"], bound_method="floor")
         assert (report.status, report.results) == ("interrupted", ())
 
     def test_a_value_that_it_refuses_is_the_users(self) -> None:
@@ -124,7 +124,7 @@ class TestGap:
     @pytest.mark.parametrize("how", WRONG)
     def test_its_row_says_no_and_the_others_stand(self, how: str) -> None:
         names = ["round_robin", spec(how), "skylb"]
-        report = api.gap(INSTANCE, names, bound_method="floor")
+        report = gaps.gap(INSTANCE, names, bound_method="floor")
         assert [result.policy for result in report.results] == names
         assert [result.feasible for result in report.results] == [True, False, True]
         failed = report.results[1]
@@ -135,14 +135,14 @@ class TestGap:
         assert caught.value.exit_code == 5
 
     def test_all_policies_run_beside_those_that_cannot_be_made(self) -> None:
-        report = api.gap(INSTANCE, bound_method="floor")
+        report = gaps.gap(INSTANCE, bound_method="floor")
         feasible = {result.policy: result.feasible for result in report.results}
         failing = {name for name, is_feasible in feasible.items() if not is_feasible}
         assert failing == {"broken", "failing", "unfinished"}
         assert len(feasible) > 6
 
     def test_other_weights_too(self) -> None:
-        report = api.gap(INSTANCE, ["failing"], bound_method="floor", sensitivity=("x4",))
+        report = gaps.gap(INSTANCE, ["failing"], bound_method="floor", sensitivity=("x4",))
         assert not report.sensitivity["x4"].results[0].feasible
 
     def test_solve_ends_with_it(self) -> None:

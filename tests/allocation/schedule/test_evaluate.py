@@ -16,9 +16,10 @@ from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_i
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.rules import MAX_COUNT
 from torta_opt.allocation.schedule.data import Schedule
-from torta_opt.allocation.schedule.evaluate import Evaluation, evaluate
+from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.timeline import hot_requests, trace_queues
 from torta_opt.allocation.schedule.verify import verify
+from torta_opt.results import Evaluation
 
 COUNTS = ("starts", "switches", "requests", "served", "expired")
 PERCENTILES = ("response_p50_s", "response_p95_s", "response_p99_s")

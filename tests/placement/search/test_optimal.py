@@ -47,7 +47,7 @@ def test_it_is_brute_force(seed):
             solve_exact(instance)
         return
     found = solve_exact(instance)
-    assert found.optimal
+    assert found.reached
     assert found.cost == pytest.approx(best, rel=1e-6)
     assert found.bound <= best * (1 + 1e-12)
     assert verify(instance, found.schedule).ok
@@ -92,7 +92,7 @@ def test_it_is_the_published_program(seed, objective):
     except Infeasible:
         assert published.x is None
         return
-    assert found.optimal
+    assert found.reached
     start = instance.delays.start_ms * instance.requests if objective == "response" else 0.0
     theirs = (published.objective + start) / 1000
     assert found.bound <= theirs * (1 + 1e-6)
@@ -132,19 +132,19 @@ def test_one_chain_keeps_the_rules(instance):
 @pytest.mark.parametrize("memory", ["test", "sweeps"])
 def test_the_published_clustered_setting_is_proved(cluster, memory):
     found = solve_exact(clustered(cluster, memory=memory))
-    assert found.optimal
+    assert found.reached
     assert found.gap <= 1e-6
 
 
 def test_the_large_setting_is_proved():
-    assert solve_exact(placement_preset("large")).optimal
+    assert solve_exact(placement_preset("large")).reached
 
 
 def test_the_worst_case_of_cg_bprr_is_solved_by_counting():
     """CG-BPRR pays L(t + τ), the optimum t + τL."""
     instance = worst_case(3, token_ms=100.0, decode_ms=1.0)
     found = solve_exact(instance)
-    assert found.optimal
+    assert found.reached
     assert found.cost == pytest.approx(9 * (100 + 3 + 0.0) / 1000)
     assert evaluate(instance, cg_bprr(instance)).cost > 2 * found.cost
 
@@ -153,7 +153,7 @@ def test_no_time_keeps_a_schedule_and_a_bound():
     instance = _binding()
     found = solve_exact(instance, Limits(seconds=0.0))
     assert found.schedule is not None
-    assert not found.optimal
+    assert not found.reached
     assert verify(instance, found.schedule).ok
     assert 0 < found.bound < found.cost < math.inf
 
@@ -177,7 +177,7 @@ def test_a_start_that_breaks_a_rule_is_not_used():
 def test_progress_closes_from_both_sides():
     seen = []
     found = solve_exact(_binding(), on_progress=seen.append)
-    assert found.optimal
+    assert found.reached
     assert found.trace == tuple(seen)
     costs = [sample.incumbent for sample in seen]
     bounds = [sample.bound for sample in seen]
@@ -199,7 +199,7 @@ def test_ctrl_c_in_the_tree_keeps_schedule_and_bound(monkeypatch):
     monkeypatch.setattr(tree, "solve_lp", interrupted)
     found = solve_exact(_binding())
     assert found.interrupted
-    assert not found.optimal
+    assert not found.reached
     assert 0 < found.bound < 0.192
     assert verify(_binding(), found.schedule).ok
 
@@ -238,7 +238,7 @@ def test_ctrl_c_in_the_program_keeps_schedule_and_bound(monkeypatch):
     monkeypatch.setattr(exact, "solve_milp", interrupted)
     found = solve_exact(_binding())
     assert found.interrupted
-    assert not found.optimal
+    assert not found.reached
     assert found.schedule is not None
     assert 0 < found.bound < found.cost
 
@@ -296,11 +296,11 @@ def test_progress_tells_only_costs_of_verified_schedules(monkeypatch):
 
 def test_it_says_why_it_ended():
     ended = solve_exact(_binding())
-    assert (ended.optimal, ended.limited) == (True, False)
+    assert (ended.reached, ended.limited) == (True, False)
     late = solve_exact(_binding(), Limits(seconds=0.0))
-    assert (late.optimal, late.stopped) == (False, "the time limit came first")
+    assert (late.reached, late.stopped) == (False, "the time limit came first")
     cut = solve_exact(mix(1), Limits(work=4, gap=0.0), positions=False)
-    assert (cut.optimal, cut.limited) == (False, True)
+    assert (cut.reached, cut.limited) == (False, True)
     assert cut.stopped == "the work limit came first"
 
 

@@ -12,11 +12,11 @@ from torta_opt.allocation.bounds.certificate import (
     certificate_from_entry,
     certificate_to_entry,
 )
-from torta_opt.allocation.bounds.registry import BoundResult
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.document import instance_sha256
 from torta_opt.io import InvalidInput
 from torta_opt.io.schema import Name, Real, Strict, parse
+from torta_opt.results import BoundResult
 
 FORMAT = "torta-opt/bound"
 VERSION = 1

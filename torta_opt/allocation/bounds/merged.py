@@ -11,37 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 
-import numpy as np
-
-from torta_opt.allocation.bounds.lp import relaxed_bound
+from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.merged import MergedProgram, build_merged_program
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.solvers import Limits, solve_lp
 
-
-@dataclass(frozen=True, eq=False)
-class MergedBound:
-    """A lower bound in dollars that the merged program of an instance proves.
-
-    value        no legal schedule of the instance costs less
-    merged       what was solved
-    dual         (rows,) the duals that prove the value
-    x            (columns,) an answer of the merged program
-    seconds      wall-clock time, building included
-    interrupted  Ctrl-C ended the run
-    limited      a limit ended it before the program was solved
-    """
-
-    value: float
-    merged: MergedProgram
-    dual: np.ndarray
-    x: np.ndarray | None
-    seconds: float
-    interrupted: bool = False
-    limited: bool = False
+MergedBound = ProgramBound[MergedProgram]
 
 
 def merged_bound(
@@ -57,13 +34,4 @@ def merged_bound(
     merged = dataclasses.replace(merged, program=with_knapsack_rows(merged.program))
     result = solve_lp(merged.program.problem(), method, limits, crossover=False)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
-    assert found.dual is not None
-    return MergedBound(
-        found.value,
-        merged,
-        found.dual,
-        found.x,
-        found.seconds,
-        interrupted=found.interrupted,
-        limited=found.limited,
-    )
+    return dataclasses.replace(found, source="merged", program=merged)

@@ -20,10 +20,10 @@ def unmerged(program: AllocationProgram, merged: MergedBound) -> np.ndarray:
     dual = np.zeros(len(program.row_lower))
     for name, family in program.rows.items():
         source = "gather" if name == "route" else name
-        if source in merged.merged.program.rows:
+        if source in merged.program.program.rows:
             found = _dense(merged, source)
             cell = [
-                merged.merged.group[place] if axis == "p" else place * (axis != "r")
+                merged.program.group[place] if axis == "p" else place * (axis != "r")
                 for axis, place in zip(AXES[name], family.index.T, strict=True)
             ]
             if all(place.max(initial=-1) < n for place, n in zip(cell, found.shape, strict=True)):
@@ -36,7 +36,7 @@ def unmerged(program: AllocationProgram, merged: MergedBound) -> np.ndarray:
 
 def _dense(merged: MergedBound, name: str) -> np.ndarray:
     """Duals of a merged row family over its sets; 0 where there is no row."""
-    family = merged.merged.program.rows[name]
+    family = merged.program.program.rows[name]
     dense = np.zeros(family.number.shape)
     dense[tuple(family.index.T)] = merged.dual[family.numbers]
     return dense

@@ -14,12 +14,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from torta_opt.allocation.bounds.dual import dual_bound
+from torta_opt.allocation.bounds.lp import ProgramBound
 from torta_opt.allocation.bounds.milp import less_tolerance
 from torta_opt.io.errors import Infeasible, InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Progress, Result, Status, solve_lp, solve_milp
@@ -28,28 +28,7 @@ if TYPE_CHECKING:
     import pyomo.environ as pyo
 
 
-@dataclass(frozen=True, eq=False)
-class ModelBound:
-    """A lower bound on the objective of a model.
-
-    value        nothing that keeps every row costs less
-    source       ``lp`` or ``milp``
-    problem      what was solved; its names are those of the model
-    dual         (rows,) the duals that prove the value, None where branch and bound did
-    x            (columns,) the best answer found, also in the model's variables; None if none was
-    claim        the bound as the solver states it
-    seconds      wall-clock time, translation included
-    interrupted  Ctrl-C ended the run
-    """
-
-    value: float
-    source: str
-    problem: Problem
-    dual: np.ndarray | None
-    x: np.ndarray | None
-    claim: float
-    seconds: float
-    interrupted: bool = False
+ModelBound = ProgramBound[Problem]  # its x is also in the model's variables
 
 
 def bound_of_model(
@@ -129,7 +108,7 @@ def _relaxed_bound(name: str, problem: Problem, result: Result) -> ModelBound:
 def _whole_bound(name: str, relaxed: ModelBound, result: Result) -> ModelBound:
     if result.status is Status.INFEASIBLE:
         raise Infeasible(f"{name}: no answer keeps all rows")
-    problem = relaxed.problem
+    problem = relaxed.program
     answer = problem.col_upper if relaxed.x is None else relaxed.x
     money = float(np.abs(problem.cost) @ np.abs(answer)) + abs(problem.offset)
     safe = less_tolerance(problem, result.bound, money)

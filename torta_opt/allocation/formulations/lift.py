@@ -7,7 +7,6 @@ own cost (at no higher cost where squares are bounded below by tangents).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,34 +17,7 @@ from torta_opt.allocation.instance.data import OFF, Instance
 from torta_opt.allocation.schedule.data import Command, Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.timeline import hot_requests, trace_queues, trace_servers
-
-ROUNDING = 1e-9  # relative: shares of requests and sums of dollars are not exact in float64
-
-
-@dataclass(frozen=True)
-class LiftCheck:
-    """A schedule held against a program of its instance.
-
-    violation   how far the worst row or column bound is missed, relative to 1 + Σ|a·v| of the row
-    where       its name
-    objective   what the program charges for the schedule, in dollars
-    cost        what the schedule costs
-    lost        requests and servers of the schedule in cells that have no column
-    paid        dollars that the schedule pays and earns, the two added up: rounding scales with it
-    """
-
-    violation: float
-    where: str
-    objective: float
-    cost: float
-    lost: float
-    paid: float
-
-    @property
-    def ok(self) -> bool:
-        """The schedule is inside the program, at no higher cost."""
-        dearer = self.objective - self.cost
-        return self.violation <= ROUNDING and self.lost == 0 and dearer <= ROUNDING * self.paid
+from torta_opt.results import ROUNDING, LiftCheck
 
 
 def check_lift(

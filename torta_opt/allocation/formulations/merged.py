@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.formulations.lift import LiftCheck, check_values, lift
+from torta_opt.allocation.formulations.lift import check_values, lift
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.formulations.program import AllocationProgram, Family
@@ -36,6 +36,7 @@ from torta_opt.allocation.instance.data import Initial, Instance
 from torta_opt.allocation.instance.rules import MAX_COUNT
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.io.errors import LimitReached
+from torta_opt.results import LiftCheck
 
 EVERYWHERE = "everywhere"
 COLUMNS = 30_000  # solved in seconds

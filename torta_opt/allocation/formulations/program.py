@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -16,10 +16,6 @@ from torta_opt.allocation.formulations.column_bounds import Limits
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.solvers.problem import Problem
-
-if TYPE_CHECKING:
-    pass
-
 
 INFINITY = np.inf
 
@@ -147,6 +143,11 @@ class AllocationProgram:
     row_lower: np.ndarray
     row_upper: np.ndarray
     further_rows: tuple[str, ...] = ()
+
+    @property
+    def knapsack_rows(self) -> int:
+        """How many of the rows are integer knapsack rows."""
+        return len(self.rows["hull"]) if "hull" in self.rows else 0
 
     @cached_property
     def column_names(self) -> list[str]:

@@ -36,9 +36,13 @@ def load_weights(path: str | os.PathLike[str], system: System) -> Weights:
     """The weights of ``system`` with those of the file in their place. Raises InvalidInput."""
     document = read_document(path, {FORMAT: VERSION})
     try:
-        return _replaced(parse(WeightsDocument, document), system)
+        return weights_from_document(document, system)
     except InvalidInput as error:
         raise error.within(os.fspath(path)) from None
+
+
+def weights_from_document(document: dict[str, Any], system: System) -> Weights:
+    return _replaced(parse(WeightsDocument, document), system)
 
 
 def json_schema() -> dict[str, Any]:

@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 
 from torta_opt import __version__
-from torta_opt.allocation.bounds.refuted import raise_if_refuted
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.document import instance_sha256, instance_to_document
 from torta_opt.allocation.policies.base import Policy, is_deterministic
@@ -44,6 +43,7 @@ from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.io import InvalidInput, VerificationFailed, sha256_of
 from torta_opt.io.writing import descriptor_of, is_special, write_fully
+from torta_opt.results import raise_if_refuted
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]

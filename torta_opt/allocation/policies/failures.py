@@ -14,25 +14,13 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from torta_opt.io.errors import TortaOptError, VerificationFailed
+from torta_opt.io.errors import MethodFailed, TortaOptError
 
 LONGEST = 300  # characters of what an exception says
 
 
-class PolicyFailed(VerificationFailed):
-    """A policy cannot be made or run, or decides what is no decision.
-
-    policy   its name
-    reason   what went wrong, and where
-    """
-
-    def __init__(self, policy: str, reason: str):
-        self.policy, self.reason = policy, reason
-        super().__init__(f"{policy}: {reason}")
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Exceptions with arguments of their own do not pass between processes otherwise."""
-        return type(self), (self.policy, self.reason)
+class PolicyFailed(MethodFailed):
+    """A policy cannot be made or run, or decides what is no decision."""
 
 
 @contextlib.contextmanager

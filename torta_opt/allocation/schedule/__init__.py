@@ -2,8 +2,9 @@
 
 from torta_opt.allocation.schedule.data import NO_MODEL, Command, Schedule
 from torta_opt.allocation.schedule.document import load_schedule, save_schedule
-from torta_opt.allocation.schedule.evaluate import Evaluation, evaluate
-from torta_opt.allocation.schedule.verify import RULES, Verification, Violation, verify
+from torta_opt.allocation.schedule.evaluate import evaluate
+from torta_opt.allocation.schedule.verify import RULES, verify
+from torta_opt.results import Evaluation, Verification, Violation
 
 __all__ = [
     "NO_MODEL",

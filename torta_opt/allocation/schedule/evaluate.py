@@ -15,8 +15,6 @@ A schedule should pass ``verify`` first: the price of one that breaks rules mean
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from torta_opt.allocation.instance.data import Instance, System
@@ -29,22 +27,7 @@ from torta_opt.allocation.schedule.timeline import (
     trace_queues,
     trace_servers,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What a schedule costs and how it serves.
-
-    cost            dollars in all
-    costs           dollars by component, in the order of the formula above
-    costs_by_slot   the same by slot, arrays of shape (T,)
-    metrics         see ``metrics.py``; None where a metric has nothing to measure
-    """
-
-    cost: float
-    costs: dict[str, float]
-    costs_by_slot: dict[str, np.ndarray]
-    metrics: dict[str, float | int | None]
+from torta_opt.results import Evaluation
 
 
 def evaluate(instance: Instance, schedule: Schedule) -> Evaluation:
@@ -63,7 +46,7 @@ def evaluate(instance: Instance, schedule: Schedule) -> Evaluation:
         "rerouted_requests": float(moved.sum()),
         "frobenius": float(frobenius.sum()),
     }
-    return Evaluation(sum(costs.values()), costs, by_slot, metrics)
+    return Evaluation(sum(costs.values()), costs, metrics, by_slot)
 
 
 def _costs(

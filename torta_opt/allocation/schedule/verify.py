@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from torta_opt.allocation.schedule.timeline import (
     trace_queues,
     trace_servers,
 )
-from torta_opt.io.errors import VerificationFailed
+from torta_opt.results import Verification, Violation
 
 RULES = {
     "shape": "every table has the instance's slots, regions, servers and classes",
@@ -49,39 +48,6 @@ RULES = {
 DESCRIBED = 5  # violations of one rule that are described; the rest are only counted
 
 
-@dataclass(frozen=True)
-class Violation:
-    """One broken rule at one place."""
-
-    rule: str
-    slot: int
-    message: str
-
-
-@dataclass(frozen=True)
-class Verification:
-    """All rules that a schedule breaks: the first violations described, all counted by rule."""
-
-    violations: tuple[Violation, ...]
-    counts: dict[str, int]
-
-    @property
-    def ok(self) -> bool:
-        return not self.counts
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts.values())
-
-    def raise_if_broken(self, subject: str) -> None:
-        """Raise VerificationFailed naming ``subject`` and the first violation."""
-        if self.ok:
-            return
-        first = self.violations[0]
-        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
-        raise VerificationFailed(f"{subject}: {first.rule}: {first.message}{more}")
-
-
 def verify(instance: Instance, schedule: Schedule) -> Verification:
     """Every rule of the problem; an empty result means that the schedule is feasible."""
     found = list(_shape(instance, schedule)) or list(_bad_counts(instance, schedule))
@@ -94,7 +60,7 @@ def verify(instance: Instance, schedule: Schedule) -> Verification:
         found += _queues(instance, schedule, queues)
     violations = tuple(v for described, _, _ in found for v in described)
     return Verification(
-        violations=tuple(sorted(violations, key=lambda v: v.slot)),
+        violations=tuple(sorted(violations, key=lambda v: v.slot or 0)),
         counts=dict(sum((Counter({rule: count}) for _, rule, count in found), Counter())),
     )
 
@@ -107,7 +73,7 @@ def _report(rule: str, where: np.ndarray, message: object) -> Iterator[_Found]:
     count = int(np.count_nonzero(where))
     if count:
         first = np.argwhere(where)[:DESCRIBED].tolist()
-        yield [Violation(rule, cell[0], message(*cell)) for cell in first], rule, count
+        yield [Violation(rule, message(*cell), cell[0]) for cell in first], rule, count
 
 
 def _shape(instance: Instance, schedule: Schedule) -> Iterator[_Found]:
@@ -125,7 +91,7 @@ def _shape(instance: Instance, schedule: Schedule) -> Iterator[_Found]:
         array = getattr(schedule, field)
         if array is not None and array.shape != shape:
             message = f"{field} has shape {array.shape}, the instance needs {shape}"
-            yield [Violation("shape", 0, message)], "shape", 1
+            yield [Violation("shape", message, 0)], "shape", 1
 
 
 def _bad_counts(instance: Instance, schedule: Schedule) -> Iterator[_Found]:

@@ -8,40 +8,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from dataclasses import dataclass
 
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.merged import MergedBound, merged_bound
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search import merged_plan as merged
 from torta_opt.allocation.search.start import policy_schedules
 from torta_opt.io.errors import LimitReached
+from torta_opt.results import Found, raise_if_refuted
 from torta_opt.solvers import Limits
 
-
-@dataclass(frozen=True, eq=False)
-class Clairvoyant:
-    """A schedule and what the merged program, or the floor, proves, in dollars.
-
-    reached       the plan is complete: no limit cut one of its programs short
-    interrupted   Ctrl-C ended it
-    stopped       one line on why the plan is not complete
-    """
-
-    schedule: Schedule
-    bound: float
-    seconds: float
-    reached: bool
-    interrupted: bool
-    stopped: str
+METHOD = "clairvoyant"
 
 
 def solve_clairvoyant(
     instance: Instance, limits: Limits | None = None, solved: MergedBound | None = None
-) -> Clairvoyant:
+) -> Found:
     """The cheaper of the merged plan and the first policy's schedule.
 
     solved   what the merged bound of the instance has solved, where that is known
@@ -76,7 +60,18 @@ def solve_clairvoyant(
     except KeyboardInterrupt:
         interrupted, cut = True, "Ctrl-C"
     if plan is not None:
-        verify(instance, plan).raise_if_broken("clairvoyant")
+        verify(instance, plan).raise_if_broken(METHOD)
         best = min(plan, best, key=lambda schedule: evaluate(instance, schedule).cost)
-    best = dataclasses.replace(best, seed=None, forecast=None)
-    return Clairvoyant(best, least, time.perf_counter() - began, not cut, interrupted, cut)
+    best = dataclasses.replace(best, method=METHOD, seed=None, forecast=None)
+    cost = evaluate(instance, best)
+    raise_if_refuted(METHOD, instance.name, cost.costs, least, "merged")
+    return Found(
+        best,
+        time.perf_counter() - began,
+        bound=least,
+        source="merged",
+        reached=not cut,
+        interrupted=interrupted,
+        stopped=cut,
+        cost=cost.cost,
+    )

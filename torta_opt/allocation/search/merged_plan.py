@@ -63,7 +63,7 @@ def plan_merged(
         found = found or merged_bound(instance, limits)
     except LimitReached:
         return None
-    merged, program = found.merged, found.merged.program
+    merged, program = found.program, found.program.program
     if found.interrupted:
         raise PlanInterrupted(None)
     if found.x is None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +23,6 @@ from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
 from torta_opt.allocation.bounds.merged import MergedBound, merged_bound
 from torta_opt.allocation.bounds.milp import branch_bound, money
-from torta_opt.allocation.bounds.refuted import ROUNDING, raise_if_refuted
 from torta_opt.allocation.bounds.windows import windows_bound
 from torta_opt.allocation.formulations.exact import build_exact_program, schedule_of
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
@@ -46,6 +44,7 @@ from torta_opt.allocation.search.rebalance import balanced
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.allocation.search.start import policy_schedules
 from torta_opt.io.errors import LimitReached, VerificationFailed
+from torta_opt.results import ROUNDING, Found, raise_if_refuted
 from torta_opt.solvers import Limits, Progress, solve_lp
 
 # Columns of the exact program up to which it is solved. Beyond, symmetry costs more than it gains.
@@ -61,30 +60,6 @@ REACHED = "the gap asked for is reached"
 SOLVED = "the exact program is solved to its end"
 
 
-@dataclass(frozen=True, eq=False)
-class Optimal:
-    """The best schedule found, its cost, and the best bound proved on the way, in dollars.
-
-    reached       the gap asked for is reached, or the exact program was solved to that gap as far
-                  as the tolerances of the solver, which are taken off the bound, can tell
-    interrupted   Ctrl-C ended the search
-    stopped       one line on why the search ended
-    """
-
-    schedule: Schedule
-    cost: float
-    bound: float
-    seconds: float
-    reached: bool
-    interrupted: bool = False
-    stopped: str = ""
-
-    @property
-    def gap(self) -> float | None:
-        """(cost − bound)/|cost|; None if the cost is 0."""
-        return None if self.cost == 0 else (self.cost - self.bound) / abs(self.cost)
-
-
 def solve_optimal(
     instance: Instance,
     limits: Limits | None = None,
@@ -92,7 +67,7 @@ def solve_optimal(
     start: Schedule | None = None,
     constraints: Sequence[UserConstraint] = (),
     on_progress: Callable[[Progress], Any] | None = None,
-) -> Optimal:
+) -> Found:
     """The best schedule within the limits; stops at a gap of ``limits.gap``.
 
     ``on_progress`` is told the cost of the best schedule so far, which has passed the verifier, and
@@ -349,18 +324,18 @@ class _Search:
         found = self.schedule is not None
         return found and self.cost - self.bound <= self.limits.gap * abs(self.cost)
 
-    def result(self) -> Optimal:
+    def result(self) -> Found:
         if self.schedule is None and self.interrupted:
             raise KeyboardInterrupt
         if self.schedule is None:
             kept = " that keeps the user's constraints" if self.constraints else ""
             raise LimitReached(f"{self.instance.name}: no schedule found{kept} within the limits")
         self._check_against_bound(self.schedule)
-        return Optimal(
+        return Found(
             self.schedule,
-            self.cost,
-            min(self.bound, self.cost),
             self.spent,
+            bound=min(self.bound, self.cost),
+            cost=self.cost,
             reached=self.is_closed or self.solved,
             interrupted=self.interrupted,
             stopped=self._reason(),

@@ -7,12 +7,10 @@ the value from it, with sweeps over servers only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torta_opt.allocation.bounds.registry import BoundResult
 from torta_opt.io import InvalidInput
 from torta_opt.io.schema import Bulk, Strict, parse
 from torta_opt.placement.bounds.floor import floor_s
@@ -20,6 +18,7 @@ from torta_opt.placement.bounds.proof import Leaf, Proof, Split, proved_ms
 from torta_opt.placement.instance.data import PlacementInstance
 from torta_opt.placement.instance.document import placement_sha256
 from torta_opt.placement.schedule.performance import prices
+from torta_opt.results import BoundResult
 
 FORMAT = "torta-opt/placement-bound"
 VERSION = 1
@@ -27,13 +26,6 @@ LOSS = 1e-9  # of a bound: a proof that derives less than that of it is none
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[float, Field(allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class PlacementBound(BoundResult):
-    """Seconds that no schedule can beat; ``certified`` if ``proof`` derives them."""
-
-    proof: Proof | None = field(default=None, repr=False, compare=False)
 
 
 class SplitEntry(Strict):
@@ -89,9 +81,8 @@ def bound_to_document(bound: BoundResult, instance: PlacementInstance) -> dict[s
         "value": bound.value,
         "certified": bound.certified,
     }
-    proof = getattr(bound, "proof", None)
-    if proof is not None:
-        document["proof"] = [_to_entry(step, instance) for step in proof]
+    if bound.certificate is not None:
+        document["proof"] = [_to_entry(step, instance) for step in bound.certificate]
     return document
 
 
@@ -99,7 +90,7 @@ def check_bound(instance: PlacementInstance, document: dict[str, Any]) -> tuple[
     """The claimed value, and what is wrong with it, if anything. Raises InvalidInput.
 
     A floor is computed again; any other bound is derived from its proof. There is no tolerance:
-    what is written is what is derived (``door.bound``), on every processor to the last bit.
+    what is written is what is derived (``family.bound_of``), on every processor to the last bit.
     """
     entry: PlacementBoundDocument = parse(PlacementBoundDocument, document)
     if entry.instance_sha256 != placement_sha256(instance):

@@ -8,7 +8,6 @@ Knows no formulation, no algorithm and no solver.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from torta_opt.placement.instance.data import DELAY_SETTINGS, PlacementInstance
 from torta_opt.placement.schedule.data import PlacementSchedule
@@ -20,27 +19,30 @@ from torta_opt.placement.schedule.performance import (
     path_ms,
     prices,
 )
+from torta_opt.results import Evaluation
 
-PETALS_LIKE = ("petals", "opt_order", "opt_number", "opt_rr")
-
-
-@dataclass(frozen=True, eq=False)
-class PlacementEvaluation:
-    """cost in seconds; costs by component, in seconds, adding up to it; metrics beside it."""
-
-    cost: float
-    costs: dict[str, float]
-    metrics: dict[str, float | int | None]
+# Methods to whose responses the authors' scripts add PETALS's fixed delay.
+PETALS_DELAY = frozenset(
+    (
+        "petals",
+        "petals_rebalanced",
+        "petals_simulated",
+        "petals_throughput",
+        "opt_order",
+        "opt_number",
+        "opt_rr",
+    )
+)
 
 
 def is_petals_like(method: str) -> bool:
     """Whether the authors' scripts add PETALS's fixed delay to this method."""
-    return method.startswith(PETALS_LIKE)
+    return method in PETALS_DELAY
 
 
 def evaluate(
     instance: PlacementInstance, schedule: PlacementSchedule, server_to_server: bool = False
-) -> PlacementEvaluation:
+) -> Evaluation:
     """Price ``schedule``; hub and spoke unless ``server_to_server``."""
     paid = prices(instance)
     network = computation = 0.0
@@ -68,7 +70,7 @@ def evaluate(
     if schedule.routes:
         mean = direct / len(schedule.routes) + instance.delays.start_ms
         metrics["response_mean_s_server_to_server"] = mean / 1000
-    return PlacementEvaluation(cost, costs, metrics)
+    return Evaluation(cost, costs, metrics)
 
 
 def total_ms(paid: Prices, schedule: PlacementSchedule) -> float:

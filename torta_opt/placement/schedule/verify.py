@@ -12,41 +12,15 @@ demand    as many routes as requests, client by client
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
-from torta_opt.io import VerificationFailed
 from torta_opt.placement.instance.data import PlacementInstance
 from torta_opt.placement.schedule.data import PlacementSchedule, Route
+from torta_opt.results import Verification, Violation
 
 MOST_DESCRIBED = 20
 
 
-@dataclass(frozen=True)
-class Violation:
-    rule: str
-    message: str
-
-
-@dataclass(frozen=True)
-class PlacementVerification:
-    """The violations (the first few of each rule described) and how many there are by rule."""
-
-    violations: tuple[Violation, ...]
-    counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        return not self.counts
-
-    def raise_if_broken(self, name: str) -> None:
-        if not self.ok:
-            first = self.violations[0]
-            more = sum(self.counts.values()) - 1
-            tail = f" (and {more} more)" if more else ""
-            raise VerificationFailed(f"{name}: {first.rule}: {first.message}{tail}")
-
-
-def verify(instance: PlacementInstance, schedule: PlacementSchedule) -> PlacementVerification:
+def verify(instance: PlacementInstance, schedule: PlacementSchedule) -> Verification:
     """Check every rule; a route that breaks one still charges the memory it can be charged for."""
     found: list[Violation] = []
     _check_hosting(instance, schedule, found)
@@ -60,7 +34,7 @@ def verify(instance: PlacementInstance, schedule: PlacementSchedule) -> Placemen
         seen[violation.rule] += 1
         if seen[violation.rule] <= MOST_DESCRIBED:
             described.append(violation)
-    return PlacementVerification(tuple(described), dict(counts))
+    return Verification(tuple(described), dict(counts))
 
 
 def _check_hosting(

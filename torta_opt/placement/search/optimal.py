@@ -32,7 +32,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import FrameType
 
 import numpy as np
@@ -50,6 +50,7 @@ from torta_opt.placement.schedule.performance import Prices, prices
 from torta_opt.placement.schedule.verify import verify
 from torta_opt.placement.search.assembly import schedules
 from torta_opt.placement.search.improve import Improver, laid_out, layers
+from torta_opt.results import Found
 from torta_opt.solvers import Limits, Progress, Status, solve_milp
 
 SHARE = 0.6  # of the time, at most, for the tree
@@ -57,41 +58,8 @@ FIRST_BOXES = 60  # of the tree before the first schedules are made of it
 ROUTES_GAP = 1e-4  # of the program of routes under a placement
 MOST_SCORES = 600  # placements that one search by small moves looks at
 MOST_HINTS = 8  # that schedules are made of before the tree grows on
-TASTE = Limits(seconds=1.0, gap=1e-3)  # of the program that picks sets of servers
+PROBE_LIMITS = Limits(seconds=1.0, gap=1e-3)  # of the program that picks sets of servers
 ROUNDING = 1e-9  # of a bound: a solver's last digits
-
-
-@dataclass(frozen=True, eq=False)
-class ExactResult:
-    """cost and bound in seconds (of the objective); schedule None if none was found.
-
-    optimal  the gap asked for is reached, or the program with positions was solved to that gap as
-             far as the solver's tolerances can tell
-    limited  a limit ended the search before it had used up its methods
-    stopped  one line on why it ended
-    source   what proved the bound: combinatorial, tree (both without a solver) or positions
-             (branch and bound)
-    proof    what the tree proves it by, where it is the source
-    """
-
-    schedule: PlacementSchedule | None
-    cost: float
-    bound: float
-    seconds: float
-    optimal: bool
-    interrupted: bool = False
-    limited: bool = False
-    stopped: str = ""
-    source: str = "combinatorial"
-    trace: tuple[Progress, ...] = field(default=(), repr=False)
-    proof: Proof | None = field(default=None, repr=False)
-
-    @property
-    def gap(self) -> float | None:
-        """(cost − bound)/cost; None without a schedule."""
-        if self.schedule is None:
-            return None
-        return (self.cost - self.bound) / self.cost if self.cost > 0 else 0.0
 
 
 def solve_exact(
@@ -101,7 +69,7 @@ def solve_exact(
     on_progress: Callable[[Progress], object] | None = None,
     objective: str = "response",
     positions: bool = True,
-) -> ExactResult:
+) -> Found:
     """The best schedule, and a bound on all schedules; a limit or Ctrl-C keeps both so far.
 
     Raises Infeasible if no schedule exists. ``on_progress`` is told seconds, the cost of the best
@@ -258,7 +226,7 @@ class _Search:
             hint,
             tree.ways(),
             lambda: self.cost,
-            self._small(TASTE.gap),
+            self._small(PROBE_LIMITS.gap),
             stop=stop,
         )
         for schedule in found:
@@ -295,20 +263,20 @@ class _Search:
         self.cut = not self.solved
         self._take(found.status, found.bound, "positions")
 
-    def result(self) -> ExactResult:
+    def result(self) -> Found:
         cost, bound = self.cost + self.offset, min(self.bound, self.cost) + self.offset
-        return ExactResult(
+        return Found(
             schedule=self.best,
-            cost=cost / 1000,
+            cost=None if self.best is None else cost / 1000,
             bound=bound / 1000,
             seconds=self.seconds,
-            optimal=self.closed or self.solved,
+            reached=self.closed or self.solved,
             interrupted=self.interrupted,
-            limited=self.cut and not self.closed,
+            limited=(self.cut or self.left == 0) and not (self.closed or self.solved),
             stopped=self._reason(),
             source=self.source,
             trace=tuple(self.trace),
-            proof=self.proof if self.source == "tree" else None,
+            certificate=self.proof if self.source == "tree" else None,
         )
 
     def _reason(self) -> str:
@@ -334,7 +302,7 @@ class _Search:
 
     def _small(self, gap: float) -> Limits:
         """Of small programs; a limit of work stands in for one of time where there is one."""
-        seconds = min(TASTE.seconds, self.left) if self.limits.work is None else self.left
+        seconds = min(PROBE_LIMITS.seconds, self.left) if self.limits.work is None else self.left
         return replace(self.limits, gap=gap, seconds=seconds)
 
     def _infeasible(self) -> Infeasible:

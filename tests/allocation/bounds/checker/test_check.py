@@ -33,7 +33,7 @@ def solved(instance: Instance, regions: str) -> tuple[Certificate, float]:
         certificate = certificate_of(found.program, found.dual)
     else:
         found = merged_bound(instance)
-        certificate = merged_certificate(found.merged, found.dual)
+        certificate = merged_certificate(found.program, found.dual)
     assert certificate is not None
     return certificate, found.value
 

@@ -1,0 +1,151 @@
+"""Commands that find schedules and bounds: solve, bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from torta_opt.cli.console import (
+    check_writable,
+    how_it_ended,
+    say,
+    show,
+    warn_about,
+    watching,
+    watching_solver,
+)
+from torta_opt.cli.options import (
+    InstanceFile,
+    Json,
+    Seed,
+    Slots,
+    Threads,
+    TimeLimit,
+    Weights,
+    WorkLimit,
+    cut_to,
+    limits_of,
+    priced_by,
+)
+from torta_opt.io import InvalidInput
+from torta_opt.io.status import DONE
+
+if TYPE_CHECKING:
+    from torta_opt.allocation.instance import Instance
+
+
+def solve(
+    instance: InstanceFile,
+    method: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="a policy, clairvoyant, optimal, or a placement method"),
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
+    ] = None,
+    gap: Annotated[
+        float | None, typer.Option(metavar="G", help="optimal: stop at this gap, as in 0.01")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="SCHEDULE", help="optimal: a schedule to start from")
+    ] = None,
+    slots: Slots = None,
+    time_limit: TimeLimit = None,
+    work_limit: WorkLimit = None,
+    threads: Threads = 1,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Find a schedule, verify it, price it, write it."""
+    from torta_opt import api
+    from torta_opt.families import family_of
+
+    if output is not None:
+        check_writable(output, instance, start)
+    limits = limits_of(time_limit, work_limit, threads, seed, gap)
+    problem = cut_to(api.open_instance(instance), slots)
+    _check_takes(problem, method, gap, start, (time_limit, work_limit) != (None, None))
+    warn_about(problem)
+    known = None if start is None else api.load_schedule(start, problem)
+    with watching() as watch, watching_solver(method, time_limit) as solver_watch:
+        result = api.solve(
+            problem, method, seed, watch, limits=limits, start=known, solver_watch=solver_watch
+        )
+    if output is not None:
+        api.save_schedule(result.schedule, problem, output)
+    if result.status != DONE:
+        say(how_it_ended(result))
+    document = {"instance": problem.name, **result.to_document(), "output": output}
+
+    def table() -> Any:
+        from torta_opt.cli.tables import solve_table
+
+        return solve_table(result, family_of(problem).unit)
+
+    show(json_, document, table)
+
+
+def _check_takes(
+    problem: Instance, name: str, gap: float | None, start: str | None, limited: bool
+) -> None:
+    """Refuse options that the method cannot use."""
+    from torta_opt.families import family_of
+
+    takes = family_of(problem).method(name).takes
+    if (gap is not None and "gap" not in takes) or (start is not None and "start" not in takes):
+        raise InvalidInput(f"{name} takes no --gap and no --start", field="--method")
+    if limited and "limits" not in takes:
+        raise InvalidInput(f"{name} takes no --time-limit and no --work-limit", field="--method")
+
+
+def bound(
+    instance: InstanceFile,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="a bound that `methods` lists")
+    ] = "auto",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="bound file to write")
+    ] = None,
+    weights: Weights = None,
+    slots: Slots = None,
+    time_limit: TimeLimit = None,
+    work_limit: WorkLimit = None,
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Prove a number that no schedule can beat."""
+    from torta_opt import api
+    from torta_opt.families import family_of
+    from torta_opt.io import write_document
+
+    if output is not None:
+        check_writable(output, instance, weights)
+    limits = limits_of(time_limit, work_limit, threads)
+    problem = priced_by(cut_to(api.open_instance(instance), slots), weights)
+    with watching_solver(method, time_limit) as solver_watch:
+        proved = api.bound(problem, method, limits=limits, solver_watch=solver_watch)
+    if output is not None:
+        write_document(output, api.bound_to_document(proved, problem))
+    document = {
+        "instance": problem.name,
+        "value": proved.value,
+        "source": proved.source,
+        "certified": proved.certified,
+        "certified_value": proved.certified_value,
+        "status": proved.status,
+        "seconds": proved.seconds,
+        "costs": proved.costs,
+        "output": output,
+    }
+    if proved.stopped:
+        document["stopped"] = proved.stopped
+    if proved.status != DONE:
+        say(how_it_ended(proved))
+    proof = "certified" if proved.certified else "not certified"
+    unit = family_of(problem).unit_under(weights)
+    line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
+    beside = "" if proved.beside is None else f"; certified is {proved.beside.value:.10g} {unit}"
+    show(json_, document, lambda: f"{line} (source {proved.source}, {proof}){beside}")
+    if output is not None and proved.beside is not None and proved.why:
+        say(f"{output} holds what is certified, {proved.beside.value:.10g} {unit}")

@@ -1,0 +1,118 @@
+"""The command that compares schedules with a bound: gap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from torta_opt.cli.console import (
+    print_json,
+    print_table,
+    say,
+    warn_about,
+    watching,
+    watching_solver,
+)
+from torta_opt.cli.options import (
+    Json,
+    Seed,
+    Slots,
+    Threads,
+    TimeLimit,
+    Weights,
+    WorkLimit,
+    cut_to,
+    limits_of,
+    own_schedules,
+    policy_list,
+    priced_by,
+)
+from torta_opt.io import Infeasible, InvalidInput
+from torta_opt.io.status import DONE
+
+if TYPE_CHECKING:
+    from torta_opt.results import GapReport
+
+
+def gap(
+    instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="instance files")],
+    policies: Annotated[
+        str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
+    ] = None,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="a schedule of your own; may be repeated"),
+    ] = None,
+    bound_method: Annotated[
+        str, typer.Option("--bound", metavar="NAME", help="what to measure from")
+    ] = "auto",
+    certificate: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="a bound file to measure from; it is checked first"),
+    ] = None,
+    weights: Weights = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="also with time at a quarter and at 4 times")
+    ] = False,
+    slots: Slots = None,
+    time_limit: TimeLimit = None,
+    work_limit: WorkLimit = None,
+    threads: Threads = 1,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """How far schedules are from the best possible one, at most and at least."""
+    from torta_opt import api, gaps
+    from torta_opt.families import family_of
+
+    if schedule and len(instances) > 1:
+        raise InvalidInput("goes with one instance", field="--schedule")
+    if sensitivity and weights is not None:
+        raise InvalidInput("goes with the instance's own weights", field="--sensitivity")
+    if certificate is not None and (len(instances) > 1 or bound_method != "auto"):
+        raise InvalidInput("goes with one instance and no --bound", field="--certificate")
+    names = None if policies is None else policy_list(policies)
+    limits = limits_of(time_limit, work_limit, threads, seed)
+    reports = []
+    for path in instances:
+        problem = cut_to(api.open_instance(path), slots)
+        own = own_schedules(schedule or [], problem)
+        problem = priced_by(problem, weights)
+        warn_about(problem)
+        proved = None if certificate is None else api.load_bound(certificate, problem)
+        with watching() as watch, watching_solver(bound_method, time_limit) as solver_watch:
+            report = gaps.gap(
+                problem,
+                names,
+                own,
+                bound_method,
+                seed,
+                watch,
+                limits=limits,
+                sensitivity=gaps.SENSITIVITY if sensitivity else (),
+                solver_watch=solver_watch,
+                proved=proved,
+            )
+        reports.append(report)
+        if not json_:
+            _show_report(report, family_of(problem).unit_under(weights))
+        for why in report.left_out.values():
+            say(f"left out: {why}")
+        if report.status != DONE:
+            say("interrupted")
+            break
+    documents = [report.to_document() for report in reports]
+    if json_:
+        print_json(documents[0] if len(instances) == 1 else documents)
+    if all(report.left_out and not report.results for report in reports):
+        raise Infeasible("no method found a schedule")
+    broken = [result for report in reports for result in report.results if not result.feasible]
+    for result in broken:
+        result.raise_if_infeasible()
+
+
+def _show_report(report: GapReport, unit: str) -> None:
+    from torta_opt.cli.tables import gap_tables
+
+    print_table(gap_tables(report, unit))

@@ -1,0 +1,154 @@
+"""What commands take: options they share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from torta_opt.io import InvalidInput
+
+if TYPE_CHECKING:
+    from torta_opt.allocation.instance import Instance
+    from torta_opt.allocation.schedule import Schedule
+    from torta_opt.solvers import Limits
+
+
+OPTIONS = {"file", "kind", "path", "preset", "progress", "seed"}  # not for --set
+
+
+MAX_THREADS = 1024  # as in solvers.problem; more end a process, not an option error
+
+
+InstanceFile = Annotated[str, typer.Argument(metavar="INSTANCE", help="instance file")]
+
+
+Slots = Annotated[
+    str | None, typer.Option(metavar="A:B", help="only slots A to B−1 of the instance")
+]
+
+
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|paper|xN", help="a file, the paper's objective, or N times"),
+]
+
+
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, nothing else")]
+
+
+Seed = Annotated[int, typer.Option(help="seed of everything random", min=0)]
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="a parameter; may be repeated"),
+]
+
+
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", metavar="S", help="seconds a solver may take")
+]
+
+
+WorkLimit = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="nodes or iterations of a solver: stops alike everywhere"),
+]
+
+
+Threads = Annotated[
+    int, typer.Option(help="threads of a solver, 0: as it likes", min=0, max=MAX_THREADS)
+]
+
+
+def slot_range(text: str) -> tuple[int, int]:
+    try:
+        first, last = map(int, text.split(":"))
+    except ValueError:
+        raise InvalidInput(f"{text!r:.40} must be A:B, two slots", field="--slots") from None
+    return first, last
+
+
+def seed_range(text: str) -> range:
+    try:
+        first, end = map(int, text.split(":"))
+    except ValueError:
+        first, end = -1, -1
+    if not 0 <= first < end:
+        raise InvalidInput(f"{text!r:.40} must be A:B with 0 ≤ A < B", field="--seeds")
+    return range(first, end)
+
+
+def cut_to(instance: Instance, slots: str | None) -> Instance:
+    """The slots that ``--slots`` names."""
+    from torta_opt.families import family_of
+
+    if slots is None:
+        return instance
+    try:
+        return family_of(instance).cut(instance, *slot_range(slots))
+    except InvalidInput as error:
+        raise InvalidInput(error.rule, error.field or "--slots") from None
+
+
+def priced_by(instance: Instance, weights: str | None) -> Instance:
+    from torta_opt import api
+
+    return instance if weights is None else api.reweighted(instance, weights)
+
+
+def limits_of(
+    seconds: float | None, work: int | None, threads: int, seed: int = 0, gap: float | None = None
+) -> Limits | None:
+    """Solver limits; None stands for the defaults, which need no solver to be loaded."""
+    if (seconds, work, threads, seed, gap) == (None, None, 1, 0, None):
+        return None
+    from torta_opt.solvers.problem import Limits
+
+    given = {"seconds": seconds, "work": work, "gap": gap}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Limits(threads=threads, seed=seed, **chosen)
+    except InvalidInput as error:
+        option = {"seconds": "--time-limit", "work": "--work-limit", "gap": "--gap"}
+        raise InvalidInput(error.rule, option.get(error.field or "", f"--{error.field}")) from None
+
+
+def own_schedules(files: Sequence[str], instance: Instance) -> dict[str, Schedule]:
+    """Schedules by file name; the whole path where two have the same name."""
+    from torta_opt.api import load_schedule
+
+    names = [Path(file).name for file in files]
+    labels = [
+        file if names.count(name) > 1 else name for file, name in zip(files, names, strict=True)
+    ]
+    return {label: load_schedule(file, instance) for label, file in zip(labels, files, strict=True)}
+
+
+def policy_list(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise InvalidInput("names no policy", field="--policies")
+    return names
+
+
+def parameters_of(settings: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
+    """``KEY=VALUE`` pairs; a value is JSON where it can be, text otherwise."""
+    parameters: dict[str, Any] = {}
+    for setting in settings or ():
+        key, equals, text = setting.partition("=")
+        if not equals or not key.isidentifier():
+            raise InvalidInput(f"{setting!r:.60} must be KEY=VALUE", field=option)
+        if key in OPTIONS:
+            raise InvalidInput(f"{key} is not a parameter", field=option)
+        if key in parameters:
+            raise InvalidInput(f"{key} is given twice", field=option)
+        try:
+            parameters[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            parameters[key] = text
+    return parameters

@@ -1,0 +1,238 @@
+"""The contract of a problem family: all that ``api``, ``gap`` and the command line ask of one.
+
+A family is a package with the same rooms as the others (instance, schedule, formulations, bounds,
+search, policies) and one object that derives from ``Family``. ``families.FAMILIES`` names the
+families of this package; the entry-point group ``torta_opt.families`` adds others.
+
+    instance ── method ──▶ Found ── verify, evaluate ──▶ Result
+        └────── bound ───▶ BoundResult, which no schedule may cost less than
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torta_opt.io.errors import InvalidInput
+from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
+
+if TYPE_CHECKING:
+    from torta_opt.solvers.problem import Limits, Progress
+
+Path = str | os.PathLike[str]
+Document = dict[str, Any]
+Facts = dict[str, Any]
+Watch = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+SolverWatch = Callable[["Progress"], Any]  # samples of a run: verified cost, proved bound, time
+
+AUTO = "auto"  # the bound that the family chooses itself
+FLOOR = "floor"  # the bound in closed form, which every family has
+
+
+def unwatched(step: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a method or a bound is asked for beside the instance.
+
+    limits        of the whole run; None: the method's own
+    start         a schedule of the instance to start from
+    constraints   a user's own; a bound then holds for schedules that keep them
+    watch         called with what is being done, steps done and steps in all
+    solver_watch  called with samples of a solver's run; None: nobody watches
+    known         a bound of the instance that is proved already, for methods that continue from it
+    """
+
+    seed: int = 0
+    limits: Limits | None = None
+    start: Any = None
+    constraints: Sequence[Any] = ()
+    watch: Watch = unwatched
+    solver_watch: SolverWatch | None = None
+    known: BoundResult | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to a schedule.
+
+    summary       one line on what it does
+    solve         raises Infeasible, LimitReached where a limit left nothing, MethodFailed where the
+                  code of a third party fails
+    takes         which of ``start``, ``constraints``, ``limits`` and ``gap`` it can use
+    by_default    whether it runs where none is named
+    knows_future  whether it sees the whole horizon before the first decision
+    """
+
+    summary: str
+    solve: Callable[[Any, Request], Found]
+    takes: frozenset[str] = frozenset()
+    by_default: bool = True
+    knows_future: bool = False
+
+
+@dataclass(frozen=True)
+class BoundMethod:
+    """A way to a bound, in a line and as a function."""
+
+    summary: str
+    compute: Callable[[Any, Request], BoundResult]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    name     what stands in the field ``format``
+    read     document → object; for files about an instance: (document, instance) → object
+    write    the same backwards: object → document, or (object, instance) → document; None if the
+             package only reads such files
+    schema   its JSON Schema
+    """
+
+    name: str
+    version: int
+    read: Callable[..., Any]
+    write: Callable[..., Document] | None
+    schema: Callable[[], Document]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An instance by name.
+
+    make       seed and parameters → instance
+    bundled    comes with the package, among ``instances/``
+    as_text    its file is plain JSON, for people to read
+    """
+
+    summary: str
+    make: Callable[..., Any]
+    bundled: bool = True
+    as_text: bool = False
+
+
+class Family(ABC):
+    """A problem family.
+
+    name             of the family, as in ``torta-opt/<name>``
+    unit             of its costs
+    default_method   of ``solve``
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    default_method: ClassVar[str]
+
+    # --- data -----------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def instance_type(self) -> type: ...
+
+    @property
+    @abstractmethod
+    def schedule_type(self) -> type: ...
+
+    @property
+    def constraint_type(self) -> type | None:
+        """Of a user's own constraints; None if the family has none."""
+        return None
+
+    @property
+    @abstractmethod
+    def formats(self) -> Mapping[str, Format]:
+        """By kind of file: ``instance``, ``schedule``, ``bound``, and others."""
+
+    @property
+    @abstractmethod
+    def presets(self) -> Mapping[str, Preset]: ...
+
+    def has_preset(self, name: str) -> bool:
+        return name in self.presets
+
+    def generate(self, preset: str, seed: int = 0, **parameters: Any) -> Any:
+        """The instance of a preset, with other parameters. Raises InvalidInput."""
+        return self.presets[preset].make(seed=seed, **parameters)
+
+    # --- methods --------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def methods(self) -> Mapping[str, Method]:
+        """Methods by name, in the order in which they are listed."""
+
+    def method(self, name: str) -> Method:
+        """The method that ``name`` stands for, parameters included. Raises InvalidInput."""
+        if name not in self.methods:
+            known = ", ".join(self.methods)
+            raise InvalidInput(f"{name!r:.60} is not a method; known: {known}", field="method")
+        return self.methods[name]
+
+    @property
+    @abstractmethod
+    def bounds(self) -> Mapping[str, BoundMethod]: ...
+
+    @abstractmethod
+    def bound(self, instance: Any, method: str, request: Request) -> BoundResult:
+        """The bound that ``method`` proves; ``AUTO`` chooses one. Raises InvalidInput."""
+
+    # --- the referee ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def verify(self, instance: Any, schedule: Any) -> Verification: ...
+
+    @abstractmethod
+    def evaluate(self, instance: Any, schedule: Any) -> Evaluation: ...
+
+    @abstractmethod
+    def check(self, instance: Any, kind: str, document: Document) -> Check:
+        """The content of a schedule file or a bound file held against an instance."""
+
+    # --- for people -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def describe(self, instance: Any) -> Facts:
+        """What there is to know about an instance, as one JSON document."""
+
+    @abstractmethod
+    def described(self, facts: Facts) -> dict[str, str]:
+        """The same in lines: title → text."""
+
+    @abstractmethod
+    def size(self, instance: Any) -> tuple[Facts, str]:
+        """How large an instance is: as fields of a document, and in words."""
+
+    def warnings(self, instance: Any) -> list[str]:
+        """What is legal in an instance but rarely meant."""
+        return []
+
+    # --- what a family may have -----------------------------------------------------------------
+
+    def cut(self, instance: Any, first: int, end: int) -> Any:
+        """Slots ``first`` to ``end`` − 1 of an instance."""
+        raise self.lacks("slots")
+
+    def reweighted(self, instance: Any, weights: Path) -> Any:
+        """An instance priced by other weights."""
+        raise self.lacks("weights")
+
+    def unit_under(self, weights: str | None) -> str:
+        """The unit of costs under other weights."""
+        return self.unit
+
+    def build_model(self, instance: Any, **options: Any) -> Any:
+        """The program of an instance as a Pyomo model, to be read and extended."""
+        raise self.lacks("Pyomo model")
+
+    def build_program(self, instance: Any, **options: Any) -> Any:
+        """The program of an instance as arrays."""
+        raise self.lacks("program that can be written to a file")
+
+    def lacks(self, what: str) -> InvalidInput:
+        return InvalidInput(f"{self.name} instances have no {what}")

@@ -1,0 +1,330 @@
+"""How far schedules are from the best possible one: run them, hold them to a bound, report.
+
+    report = gap(instance, ["round_robin", "greedy_forecast"])
+    report.results[0].gap
+
+Ten lines of how an instance passes through: the family is looked up (``families``); its bound is
+proved and checked by its certificate; every policy's or method's ``solve`` gives a schedule;
+``verify`` checks it against every rule; ``evaluate`` prices it; ``raise_if_refuted`` compares the
+cost with bound and floor; ``holds`` lifts it into the relaxation that the bound was computed over;
+``GapResult`` keeps the distances; the cheapest schedule gives the distance from below; the report
+is printed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torta_opt import arguments
+from torta_opt.families import family_of
+from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
+from torta_opt.io import Infeasible, VerificationFailed
+from torta_opt.io.errors import MethodFailed
+from torta_opt.io.status import DONE, INTERRUPTED
+from torta_opt.results import (
+    ROUNDING,
+    BoundResult,
+    GapReport,
+    GapResult,
+    Verification,
+    Violation,
+    cheapest_of,
+    raise_if_refuted,
+    relative_gap,
+)
+
+if TYPE_CHECKING:
+    from torta_opt.family import SolverWatch, Watch
+    from torta_opt.solvers import Limits
+
+Instance = Any  # of any family
+Schedule = Any
+
+SENSITIVITY = ("x0.25", "x4")  # weights at which gaps are reported beside the instance's own
+
+
+def gap(
+    instance: Instance,
+    policies: Sequence[str] | str | None = None,
+    schedules: Mapping[str, Schedule] | None = None,
+    bound_method: str = AUTO,
+    seed: int = 0,
+    watch: Watch | None = None,
+    *,
+    limits: Limits | None = None,
+    constraints: Sequence[Any] = (),
+    sensitivity: Sequence[str] | str = (),
+    solver_watch: SolverWatch | None = None,
+    proved: BoundResult | None = None,
+) -> GapReport:
+    """How far schedules are from the best possible one, at most and at least.
+
+    Parameters
+    ----------
+    policies
+        Policies and methods to run, by name; one name may stand for a list of one. If neither
+        these nor ``schedules`` are given: all that run by default.
+    schedules
+        Further schedules, by the name that they get in the report.
+    bound_method
+        What to measure from.
+    limits
+        Of the bound, and of each method that takes limits.
+    constraints
+        A user's own: the bound holds for schedules that keep them, and a schedule that breaks one
+        gets no gap.
+    sensitivity
+        Other weights at which all of it is done again, such as ``SENSITIVITY``.
+    proved
+        A bound that is known already, as ``load_bound`` gives it.
+    watch, solver_watch
+        Called with what is being done.
+
+    Returns
+    -------
+    GapReport
+        Ctrl-C ends it with what is complete.
+
+    Raises
+    ------
+    VerificationFailed
+        If a schedule costs less than the bound, or lies outside the program that proved it: then
+        one of the two is wrong, and no number is given.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> report = torta_opt.gap(instance, "greedy_forecast")
+    >>> report.results[0].feasible
+    True
+    """
+    arguments.check_bound_call(instance, bound_method, limits, constraints, solver_watch)
+    arguments.check_schedules(schedules, instance)
+    arguments.check_seed(seed)
+    arguments.check_callable(watch, "watch")
+    if proved is not None:
+        arguments.check_bound(proved)
+    family = family_of(instance)
+    names, picked = _names(family, policies, schedules), policies is not None
+    for name in names:
+        family.method(name)  # refuses what it does not know before the first one runs
+    request = Request(
+        seed=seed,
+        limits=limits,
+        constraints=tuple(constraints),
+        watch=watch or unwatched,
+        solver_watch=solver_watch,
+        known=proved,
+    )
+    evaluator = GapEvaluator.of(family, instance, bound_method, request)
+    run = _Run(evaluator, [], {}, {})
+    status = DONE
+    try:
+        if evaluator.proved.interrupted:
+            raise KeyboardInterrupt
+        for name, schedule in (schedules or {}).items():
+            request.watch(name, 0, 1)
+            run.results.append(evaluator.judge(name, schedule))
+        for name in names:
+            run.attempt(name, picked)
+        for weights in arguments.names_of(sensitivity, "sensitivity"):
+            run.reweight(weights, names, schedules, proved.source if proved else bound_method)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    return run.report(status)
+
+
+def _names(
+    family: Family, policies: Sequence[str] | str | None, schedules: Mapping[str, Any] | None
+) -> list[str]:
+    if policies is not None:
+        return arguments.names_of(policies)
+    return [] if schedules else default_methods(family)
+
+
+def default_methods(family: Family) -> list[str]:
+    """Methods that run where none is named."""
+    return [name for name, method in family.methods.items() if method.by_default]
+
+
+@dataclass(frozen=True, eq=False)
+class GapEvaluator:
+    """A bound, the floor and a user's constraints, against which schedules are held."""
+
+    family: Family
+    instance: Instance
+    request: Request
+    proved: BoundResult
+    least: BoundResult
+
+    @classmethod
+    def of(cls, family: Family, instance: Instance, method: str, request: Request) -> GapEvaluator:
+        known = request.known
+        request.watch(f"bound: {method if known is None else known.source}", 0, 1)
+        proved = known or family.bound(instance, method, request)
+        is_floor = proved.source == FLOOR
+        least = proved if is_floor else family.bound(instance, FLOOR, Request())
+        return cls(family, instance, dataclasses.replace(request, known=proved), proved, least)
+
+    def judge(self, name: str, schedule: Schedule, seconds: float | None = None) -> GapResult:
+        """One schedule, verified, priced and held against the bound and the floor."""
+        family, instance = self.family, self.instance
+        verification = family.verify(instance, schedule)
+        if not verification.ok:
+            return GapResult(name, schedule, verification, seconds=seconds)
+        evaluation = family.evaluate(instance, schedule)
+        broken = tuple(
+            each.name for each in self.request.constraints if not each.holds(instance, schedule)
+        )
+        if broken:
+            return GapResult(
+                name, schedule, verification, evaluation, seconds=seconds, broken=broken
+            )
+        for limit in (self.proved, self.least):
+            raise_if_refuted(name, instance.name, evaluation.costs, limit.value, limit.source)
+        self._check_inside(name, schedule, evaluation.cost)
+        cost, bound = evaluation.cost, min(self.proved.value, evaluation.cost)
+        rounding = ROUNDING * max(sum(map(abs, evaluation.costs.values())), abs(bound))
+        avoidable = cost - self.least.value
+        return GapResult(
+            policy=name,
+            schedule=schedule,
+            verification=verification,
+            evaluation=evaluation,
+            gap=relative_gap(cost, bound),
+            avoidable_gap=(cost - bound) / avoidable if avoidable > rounding else None,
+            seconds=seconds,
+        )
+
+    def _check_inside(self, name: str, schedule: Schedule, cost: float) -> None:
+        """A bound of a program says something about schedules inside it, at no higher cost."""
+        if self.proved.holds is None:
+            return
+        found = self.proved.holds(schedule, cost)
+        if not found.ok:
+            place = f"misses {found.where} by {found.violation:.3g}, " if found.violation else ""
+            raise VerificationFailed(
+                f"{name}: on {self.instance.name} the program of the {self.proved.source} bound "
+                f"{place}prices it at {found.objective!r} instead of {found.cost!r} and leaves out "
+                f"{found.lost:g} of it: the program is wrong, and so may be the bound"
+            )
+
+
+def compare(
+    instance: Instance,
+    name: str,
+    schedule: Schedule,
+    proved: BoundResult,
+    least: BoundResult,
+    seconds: float | None = None,
+    constraints: Sequence[Any] = (),
+) -> GapResult:
+    """One schedule, verified, priced and held against a bound and the floor."""
+    arguments.check_instance(instance)
+    arguments.check_name(name, "name")
+    arguments.check_schedule(schedule, instance, "schedule")
+    arguments.check_bound(proved)
+    arguments.check_bound(least, "least")
+    arguments.check_constraints(constraints, instance)
+    request = Request(constraints=tuple(constraints), known=proved)
+    evaluator = GapEvaluator(family_of(instance), instance, request, proved, least)
+    return evaluator.judge(name, schedule, seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What is complete so far."""
+
+    evaluator: GapEvaluator
+    results: list[GapResult]
+    others: dict[str, GapReport]
+    left_out: dict[str, str]
+
+    def attempt(self, name: str, picked: bool) -> None:
+        """Run a method; where its code fails its row says so, and the others go on."""
+        evaluator = self.evaluator
+        request = evaluator.request
+        method = evaluator.family.method(name)
+        if method.knows_future:
+            request.watch(name, 0, 1)
+        if "constraints" not in method.takes:
+            request = dataclasses.replace(request, constraints=())
+        try:
+            found = method.solve(evaluator.instance, request)
+        except Infeasible as error:
+            if picked:
+                raise
+            self.left_out[name] = str(error)
+            return
+        except MethodFailed as error:
+            violation = Violation("policy-failed", error.reason)
+            failed = Verification((violation,), {violation.rule: 1})
+            self.results.append(GapResult(name, None, failed))
+            return
+        self.results.append(evaluator.judge(name, found.schedule, found.seconds))
+        if found.interrupted:
+            raise KeyboardInterrupt
+
+    def reweight(
+        self,
+        weights: str,
+        names: Sequence[str],
+        schedules: Mapping[str, Schedule] | None,
+        bound_method: str,
+    ) -> None:
+        """All of it at other weights."""
+        evaluator, request = self.evaluator, self.evaluator.request
+        report = gap(
+            evaluator.family.reweighted(evaluator.instance, weights),
+            names,
+            schedules,
+            bound_method,
+            request.seed,
+            request.watch,
+            limits=request.limits,
+            constraints=request.constraints,
+            solver_watch=request.solver_watch,
+        )
+        self.others[weights] = report
+        if report.status == INTERRUPTED:
+            raise KeyboardInterrupt
+
+    def report(self, status: str) -> GapReport:
+        evaluator = self.evaluator
+        return GapReport(
+            evaluator.instance.name,
+            evaluator.least,
+            evaluator.proved,
+            _from_below(self.results),
+            status,
+            self.others,
+            self.left_out,
+            _cheaper(evaluator.family, self.results),
+        )
+
+
+def _cheaper(family: Family, results: Sequence[GapResult]) -> str:
+    """A method that knows the whole horizon, if none is among the results."""
+    known = [name for name, method in family.methods.items() if method.knows_future]
+    took_part = any(each.policy in known for each in results)
+    return "" if took_part or not known else known[0]
+
+
+def _from_below(results: Sequence[GapResult]) -> tuple[GapResult, ...]:
+    """The results with what the cheapest of them says about the others."""
+    cheapest = cheapest_of(results)
+    if cheapest is None:
+        return tuple(results)
+    return tuple(_held_against(each, cheapest) for each in results)
+
+
+def _held_against(result: GapResult, cheapest: GapResult) -> GapResult:
+    """Rounding puts no distance that is certain above the one that is possible."""
+    certain = relative_gap(result.cost, cheapest.cost)
+    if not result.feasible or certain is None or result.gap is None:
+        return result
+    return dataclasses.replace(result, gap_at_least=min(certain, result.gap))

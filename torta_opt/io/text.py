@@ -1,0 +1,36 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+_MISSING = "-"
+
+
+def money(values: Sequence[float | None]) -> list[str]:
+    """Amounts with as many decimals as the largest needs for five digits, two at the least."""
+    largest = max((abs(value) for value in values if value), default=0.0)
+    whole_digits = math.floor(math.log10(largest)) + 1 if largest else 1
+    decimals = min(max(5 - whole_digits, 2), 9)
+    return [_MISSING if value is None else f"{value:,.{decimals}f}" for value in values]
+
+
+def percent(share: float | None) -> str:
+    """A share of 1; what is not quite 0 does not look like it."""
+    if share is None:
+        return _MISSING
+    if 0 < share < 5e-5:
+        return "<0.01 %"
+    return f"{100 * share:.2f} %"
+
+
+def number(value: float | int | None) -> str:
+    if value is None:
+        return _MISSING
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}"
