@@ -196,7 +196,7 @@ def test_what_certificates_do_not_go_with(torta: Torta, file: Path, tmp_path: Pa
     placement = tmp_path / "placement.json"
     torta("generate", "placement/tiny", "-o", placement)
     code, _, err = torta("gap", placement, "--certificate", path)
-    assert (code, "goes with allocation instances" in err) == (2, True)
+    assert (code, "torta-opt/placement-bound" in err) == (2, True)
 
 
 def test_flipping_bytes_of_a_file_never_raises_the_bound(

@@ -149,7 +149,8 @@ def test_an_error_of_ours_stays_one_without_ctrl_c() -> None:
     """Only what follows Ctrl-C is taken for it."""
     script = (
         "import sys; sys.argv = ['torta-opt', 'methods']\n"
-        "from torta_opt import cli, start\n"
+        "from torta_opt import start\n"
+        "from torta_opt.cli import app as cli\n"
         "cli.run = lambda *_: 1 // 0\n"
         "start.main()\n"
     )

@@ -20,6 +20,7 @@ from typer.main import get_command
 
 from torta_opt import __version__
 from torta_opt.allocation.bounds.document import bound_to_document
+from torta_opt.allocation.family import FAMILY
 from torta_opt.allocation.instance import instance_to_document, load_instance, save_instance
 from torta_opt.allocation.instance.generate import generate, preset_names
 from torta_opt.allocation.policies.registry import create, policy_names
@@ -162,7 +163,8 @@ class TestGenerate:
     ) -> None:
         names = [name for name in preset_names() if name.startswith("small/")]
         names += ["paper/polska+surge"]
-        monkeypatch.setattr("torta_opt.allocation.instance.generate.preset_names", lambda: names)
+        few = {name: FAMILY.presets[name] for name in names}
+        monkeypatch.setitem(FAMILY.__dict__, "presets", few)
         answer = torta("generate", "--all", "-o", tmp_path, "--json")
         written = sorted(str(path) for path in tmp_path.rglob("*.json*"))
         assert sorted(answer.document["files"]) == written
@@ -860,7 +862,7 @@ class TestInterrupt:
         started = tmp_path / "started"
         script = (
             "import sys, threading, time, pathlib\n"
-            "from torta_opt import cli\n"
+            "from torta_opt.cli import app as cli\n"
             "from torta_opt.solvers import running\n"
             "def tell():\n"
             "    while not running.is_left_behind(): time.sleep(0.01)\n"
@@ -1030,7 +1032,7 @@ class TestTables:
         torta("generate", "placement/tiny", "-o", path)
         answer = torta("tables", path, "-o", tmp_path / "folder")
         assert answer.code == 2
-        assert "tables hold allocation ones" in answer.complaint
+        assert "goes with allocation instances" in answer.complaint
         assert not (tmp_path / "folder").exists()
 
     def test_a_folder_that_cannot_be_made(self, torta: Torta, tmp_path: Path) -> None:

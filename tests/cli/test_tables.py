@@ -10,11 +10,12 @@ from support.plain import make_instance, make_schedule
 from torta_opt import api, gaps, results
 from torta_opt.cli.tables import (
     check_table,
-    description_table,
+    facts_table,
     gap_tables,
     progress_line,
     solve_table,
 )
+from torta_opt.families import family_of
 from torta_opt.io.text import money, number, percent
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Progress
@@ -172,7 +173,8 @@ def test_solve_table() -> None:
 
 
 def test_description_table() -> None:
-    shown = text(description_table(api.describe(INSTANCE)))
+    facts = api.describe(INSTANCE)
+    shown = text(facts_table(facts, family_of(INSTANCE).described(facts)))
     assert "2 slots of 45 s" in shown
     assert "floor" in shown
 

@@ -75,7 +75,7 @@ class PlacementFamily(Family):
             "bound": Format(
                 bound_document.FORMAT,
                 bound_document.VERSION,
-                _bound_from_document,
+                bound_document.bound_from_document,
                 bound_document.bound_to_document,
                 bound_document.json_schema,
             ),
@@ -310,10 +310,6 @@ BOUNDS: dict[str, BoundMethod] = {
         "the tree, then branch and bound on the exact program", functools.partial(_exact, "milp")
     ),
 }
-
-
-def _bound_from_document(document: Document, instance: PlacementInstance) -> BoundResult:
-    raise InvalidInput("bounds of placement instances are checked by verify, not read")
 
 
 # --- what to say --------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ the value from it, with sweeps over servers only.
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torta_opt.io import InvalidInput
+from torta_opt.io import InvalidInput, VerificationFailed
 from torta_opt.io.schema import Bulk, Strict, parse
 from torta_opt.placement.bounds.floor import floor_s
 from torta_opt.placement.bounds.proof import Leaf, Proof, Split, proved_ms
@@ -86,18 +87,37 @@ def bound_to_document(bound: BoundResult, instance: PlacementInstance) -> dict[s
     return document
 
 
+def bound_from_document(document: dict[str, Any], instance: PlacementInstance) -> BoundResult:
+    """The bound in a file, derived again. Raises InvalidInput, or VerificationFailed if it claims
+    more than can be derived."""
+    result, problem = rederived(instance, document)
+    if problem is not None:
+        raise VerificationFailed(f"{instance.name}: {problem}")
+    return result
+
+
 def check_bound(instance: PlacementInstance, document: dict[str, Any]) -> tuple[float, str | None]:
-    """The claimed value, and what is wrong with it, if anything. Raises InvalidInput.
+    """The claimed value, and what is wrong with it, if anything. Raises InvalidInput."""
+    _, problem = rederived(instance, document)
+    return document["value"], problem
+
+
+def rederived(
+    instance: PlacementInstance, document: dict[str, Any]
+) -> tuple[BoundResult, str | None]:
+    """What a bound file proves, and what is wrong with its claim, if anything.
 
     A floor is computed again; any other bound is derived from its proof. There is no tolerance:
-    what is written is what is derived (``family.bound_of``), on every processor to the last bit.
+    what is written is what is derived (``family.bound``), on every processor to the last bit.
     """
+    began = time.perf_counter()
     entry: PlacementBoundDocument = parse(PlacementBoundDocument, document)
     if entry.instance_sha256 != placement_sha256(instance):
         raise InvalidInput(
             f"is not that of instance {instance.name!r}: the bound was made for another one",
             field="instance_sha256",
         )
+    proof: Proof | None = None
     if entry.proof is not None:
         proof = tuple(_from_entry(step, at, instance) for at, step in enumerate(entry.proof))
         try:
@@ -110,9 +130,16 @@ def check_bound(instance: PlacementInstance, document: dict[str, Any]) -> tuple[
         raise InvalidInput(
             f"{entry.source!r} cannot be checked without a solver or a proof", field="source"
         )
+    result = BoundResult(
+        least,
+        entry.source,
+        certified=proof is not None,
+        seconds=time.perf_counter() - began,
+        certificate=proof,
+    )
     if entry.value <= least:
-        return entry.value, None
-    return entry.value, f"bound-too-high: value is {entry.value!r}, {what} {least!r}"
+        return result, None
+    return result, f"bound-too-high: value is {entry.value!r}, {what} {least!r}"
 
 
 def json_schema() -> dict[str, Any]:
