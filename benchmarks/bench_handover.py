@@ -87,7 +87,7 @@ WAYS: dict[str, Callable[[Any], tuple[Any, float]]] = {
 
 
 def linopy_model(program: Any) -> Any:
-    """The program of ``allocation.py``; bounds, costs, right sides and masks are given."""
+    """The program of ``pyomo_model.py``; bounds, costs, right sides and masks are given."""
     import linopy
 
     linopy.options["semantics"] = "v1"  # which the sparse models need
@@ -119,7 +119,11 @@ class LeftSides:
     """Left sides of the rows in linopy: a method by the name of the row, for all its cells."""
 
     def __init__(self, program: Any, columns: dict[str, Any]) -> None:
-        self.instance, self.limits, self.pools = program.instance, program.limits, program.pools
+        self.instance, self.limits, self.pools = (
+            program.instance,
+            program.column_bounds,
+            program.pools,
+        )
         self.columns = columns
         before = self.instance.initial.routing.sum(axis=1)
         self.arrivals = np.array([before, *self.instance.arrivals.sum(axis=2)])  # from slot −1

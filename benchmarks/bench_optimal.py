@@ -26,13 +26,13 @@ from torta_opt.allocation.instance import load_instance
 from torta_opt.allocation.schedule import evaluate
 from torta_opt.allocation.search.merged_plan import plan_merged
 from torta_opt.allocation.search.optimal import solve_optimal
-from torta_opt.allocation.search.rebalance import balanced
+from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.solvers import Limits
 
 PAPER = Path(__file__).parents[1] / "instances" / "paper"
 TOPOLOGIES = ("abilene", "polska", "gabriel", "cost2")
 HEAD = (
-    "topology   merged     plan  s   balanced    s   windows     best  gap %  avoidable %"
+    "topology   merged     plan  s   rebalanced    s   windows     best  gap %  avoidable %"
     "    optimal s    MB"
 )
 
@@ -45,7 +45,7 @@ def measure(name: str, gap: float, threads: int) -> str:
     plan = plan_merged(instance, merged, limits)
     assert plan is not None
     clock.append(time.process_time())
-    shared = balanced(instance, plan, limits)
+    shared = rebalanced(instance, plan, limits)
     clock.append(time.process_time())
     found = solve_optimal(instance, limits)
     clock.append(time.process_time())

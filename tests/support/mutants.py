@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from torta_opt.allocation.formulations import matrix as allocation_matrix
+from torta_opt.allocation.formulations.program import AXES
 
 SOURCE = Path(allocation_matrix.__file__)
 
@@ -124,4 +125,4 @@ def _entries(tree: ast.Module) -> list[tuple[str, ast.Dict, int]]:
 
 
 def _is_family(key: Any) -> bool:
-    return isinstance(key, ast.Constant) and key.value in allocation_matrix.AXES
+    return isinstance(key, ast.Constant) and key.value in AXES

@@ -12,7 +12,7 @@ from support.tiny import random_tiny_instance
 from torta_opt.allocation.bounds.of_pyomo_model import bound_of_model, prove
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.pyomo_model import build_allocation_model
-from torta_opt.allocation.formulations.pyomo_values import lower_model, values_of_model
+from torta_opt.allocation.formulations.pyomo_values import recover_from_model, values_of_model
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.io import Infeasible, InvalidInput, LimitReached
@@ -43,7 +43,7 @@ def test_a_users_row_raises_the_bound_to_the_optimum_under_it() -> None:
     model.few = pyo.Constraint(expr=sum(model.start.values()) <= starts - 1)
     capped = bound_of_model(model, whole=True)
     assert capped.value > free.value + 1e-6
-    schedule = lower_model(instance, model)
+    schedule = recover_from_model(instance, model)
     assert verify(instance, schedule).ok
     assert (schedule.command == 1).sum() <= starts - 1
     assert evaluate(instance, schedule).cost == pytest.approx(capped.value, rel=1e-5)
@@ -74,7 +74,7 @@ def test_the_answer_is_written_into_the_model() -> None:
         )
         values = values_of_model(instance, model)
         assert values["x"].sum() == pytest.approx(instance.arrivals.sum())
-        assert verify(instance, lower_model(instance, model)).ok
+        assert verify(instance, recover_from_model(instance, model)).ok
 
 
 def test_the_value_is_what_the_duals_prove() -> None:
@@ -136,13 +136,13 @@ def test_an_unsolved_model_and_fractions_are_not_lowered() -> None:
     instance = generate("small/loading")
     model = build_allocation_model(instance)
     with pytest.raises(InvalidInput, match="has no value: solve the model first"):
-        lower_model(instance, model)
+        recover_from_model(instance, model)
     bound_of_model(model)
     with pytest.raises(ValueError, match="must hold integers"):
-        lower_model(instance, model)
+        recover_from_model(instance, model)
 
 
 def test_another_instances_model_is_refused() -> None:
     model = build_allocation_model(random_tiny_instance(np.random.default_rng(55)))
     with pytest.raises(InvalidInput, match="is not the program of instance 'small/loading'"):
-        lower_model(generate("small/loading"), model)
+        recover_from_model(generate("small/loading"), model)

@@ -13,7 +13,7 @@ from support.tiny import random_tiny_instance
 from torta_opt.allocation.bounds.lp import lp_bound, prove
 from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.bounds.merged_duals import unmerged
-from torta_opt.allocation.bounds.shortest_path_duals import FLOWS, with_potentials
+from torta_opt.allocation.bounds.shortest_path_duals import FLOWS, with_shortest_path_duals
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram
@@ -47,7 +47,7 @@ def test_no_server_column_is_left_a_negative_reduced_cost() -> None:
     rng = np.random.default_rng(81)
     for _ in range(80):
         program = build_allocation_program(random_tiny_instance(rng))
-        dual = with_potentials(program, noise(program, rng))
+        dual = with_shortest_path_duals(program, noise(program, rng))
         reduced = program.cost - program.matrix.T @ dual
         assert reduced[server_columns(program)].min(initial=0.0) >= -1e-12
 
@@ -76,7 +76,7 @@ def test_it_is_the_best_dual_of_the_flows() -> None:
             row_lower=alone.row_lower[flows],
             row_upper=alone.row_upper[flows],
         )
-        best = with_potentials(program, dual)
+        best = with_shortest_path_duals(program, dual)
         found = float(best[flows] @ program.row_lower[flows])
         assert found == pytest.approx(optimum(alone, relaxed=True), abs=1e-6)
 
@@ -87,7 +87,10 @@ def test_it_proves_no_less_than_what_came_in() -> None:
     for _ in range(60):
         program = build_allocation_program(random_tiny_instance(rng))
         dual = noise(program, rng)
-        before, after = prove(program, dual), prove(program, with_potentials(program, dual))
+        before, after = (
+            prove(program, dual),
+            prove(program, with_shortest_path_duals(program, dual)),
+        )
         assert after >= before - near(before)
         gained += after > before + 1e-6
     assert gained > 40
@@ -97,7 +100,7 @@ def test_an_optimal_dual_stays_optimal() -> None:
     rng = np.random.default_rng(84)
     for _ in range(30):
         found = lp_bound(random_tiny_instance(rng))
-        after = prove(found.program, with_potentials(found.program, found.dual))
+        after = prove(found.program, with_shortest_path_duals(found.program, found.dual))
         assert after >= found.value - near(found.value)
 
 
@@ -106,7 +109,7 @@ def test_no_schedule_beats_what_noise_proves() -> None:
     for instance, best in tiniest(seed=85, count=80):
         program = build_allocation_program(instance)
         for _ in range(3):
-            dual = with_potentials(program, noise(program, rng))
+            dual = with_shortest_path_duals(program, noise(program, rng))
             assert prove(program, dual) <= best + slack(best)
 
 

@@ -207,7 +207,7 @@ def test_garbage_from_windows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
         return [rng.normal(0, 100, part.problem.rows) for part in parts]
 
     monkeypatch.setattr(windows, "solved", garbage)
-    monkeypatch.setattr(windows, "with_potentials", lambda program, dual: dual)
+    monkeypatch.setattr(windows, "with_shortest_path_duals", lambda program, dual: dual)
     assert windows_bound(instance, ONE, window=2, passes=3).value == before.value
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny import feasible_cases
 
-from torta_opt.allocation.formulations.column_bounds import Limits, reuse_ratio
+from torta_opt.allocation.formulations.column_bounds import ColumnBounds, reuse_ratio
 from torta_opt.allocation.formulations.lift import lift
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.instance import Instance
@@ -21,7 +21,7 @@ NAMES = {"inflow": "inflow", "q": "waiting", "expired": "expired", "z": "process
 def test_no_schedule_exceeds_the_bounds(case: tuple[Instance, Schedule], named: bool) -> None:
     instance, schedule = case
     pools = Pools.of(instance, named=named)
-    limits, values = Limits.of(pools), lift(instance, schedule, pools=pools)
+    limits, values = ColumnBounds.of(pools), lift(instance, schedule, pools=pools)
     for column, bound in NAMES.items():
         assert (values[column] <= getattr(limits, bound)).all(), column
     faster = (instance.system.hot_service_s < instance.system.service_s)[pools.type]

@@ -74,7 +74,7 @@ def test_the_oldest_are_served_first() -> None:
             x = legal.copy()
             x[program.columns["overdue"].number[t, j, c]] = 1  # something older expires
             window = values["inflow"][max(0, t - instance.system.deadline_slots[c] + 1) : t + 1]
-            waits = window[:, j, c].sum() + program.limits.fresh_backlog[t, j, c]
+            waits = window[:, j, c].sum() + program.column_bounds.fresh_backlog[t, j, c]
             if waits > values["q"][t, j, c]:
                 row = program.rows["oldest"].number[t, j, c]
                 assert program.matrix[[row]] @ x > program.row_upper[row] + 0.5

@@ -20,6 +20,7 @@ from support.programs import Arrays, equal, of_model, of_program, solve
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations import matrix as allocation_matrix
+from torta_opt.allocation.formulations.program import SERVERS
 from torta_opt.allocation.formulations.lift import lift
 from torta_opt.allocation.formulations.pyomo_model import build_allocation_model
 from torta_opt.allocation.instance import Instance
@@ -115,7 +116,7 @@ def by_lift(module: Any) -> bool:
         values = lift(instance, schedule, pools=program.pools)
         vector = program.vector(values)
         objective, slack = program.objective(vector), 1e-9 * (1 + abs(cost))
-        counted = ("x", "inflow", "q", "expired", "z", *allocation_matrix.SERVERS)
+        counted = ("x", "inflow", "q", "expired", "z", *SERVERS)
         kept = program.values(vector)
         if any(abs(values[name] - kept[name]).sum() for name in counted):
             return True

@@ -11,7 +11,7 @@ from support.tiny import TINIEST, feasible_cases, random_tiny_instance, tiny_ins
 from torta_opt.allocation.formulations.lift import lift
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.pools import Pools
-from torta_opt.allocation.formulations.recover import lower, round_routing
+from torta_opt.allocation.formulations.recover import recover, round_routing
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate, preset_names
 from torta_opt.allocation.schedule import Schedule, evaluate, verify
@@ -25,7 +25,7 @@ def test_named_servers_come_back_as_they_went(case: tuple[Instance, Schedule]) -
     """Lift and lower are there and back; only hot requests and expiry may turn out better."""
     instance, schedule = case
     pools = Pools.of(instance, named=True)
-    back = lower(instance, lift(instance, schedule, pools=pools), pools=pools)
+    back = recover(instance, lift(instance, schedule, pools=pools), pools=pools)
     assert verify(instance, back).ok
     assert (back.routing == schedule.routing).all()
     assert (back.command == schedule.command).all()
@@ -37,7 +37,7 @@ def test_named_servers_come_back_as_they_went(case: tuple[Instance, Schedule]) -
 @given(feasible_cases())
 def test_counted_servers_come_back_legal_and_do_as_told(case: tuple[Instance, Schedule]) -> None:
     instance, schedule = case
-    back = lower(instance, lift(instance, schedule))
+    back = recover(instance, lift(instance, schedule))
     assert verify(instance, back).ok
     ours, theirs = lift(instance, back), lift(instance, schedule)
     saved = np.minimum(theirs["leave"], theirs["enter"])  # switches that cancel out
@@ -53,7 +53,7 @@ def test_optimal_answers_become_legal_schedules(instance: Instance) -> None:
     for options in ({}, {"integer": True}):
         program = build_allocation_program(instance, **options)
         vector = solve(of_program(program))
-        schedule = lower(instance, program.values(vector), pools=program.pools)
+        schedule = recover(instance, program.values(vector), pools=program.pools)
         verify(instance, schedule).raise_if_broken("lowered schedule")
         cost = evaluate(instance, schedule).cost
         assert cost >= program.objective(vector) - 1e-6 * (1 + abs(cost))
@@ -68,7 +68,7 @@ def test_integral_answers_lose_nothing_with_named_servers() -> None:
         values = program.values(vector := solve(of_program(program)))
         if instance.system.weights.frobenius_usd or values["expired"].sum() > 0.5:
             continue
-        schedule = lower(instance, values, pools=program.pools)
+        schedule = recover(instance, values, pools=program.pools)
         assert equal(evaluate(instance, schedule).cost, program.objective(vector))
         exact += 1
     assert exact > 10
@@ -79,7 +79,7 @@ def test_small_presets_are_solved_to_the_optimum(preset: str) -> None:
     instance = generate(preset)
     program = build_allocation_program(instance, integer=True, named=True)
     vector = solve(of_program(program))
-    schedule = lower(instance, program.values(vector), pools=program.pools)
+    schedule = recover(instance, program.values(vector), pools=program.pools)
     assert verify(instance, schedule).ok
     assert equal(evaluate(instance, schedule).cost, program.objective(vector))
 
@@ -89,7 +89,7 @@ def test_fractions_of_servers_are_refused() -> None:
     values = program.values(np.zeros(len(program.cost)))
     values["start"][0] = 0.5
     with pytest.raises(ValueError, match="start must hold integers"):
-        lower(program.instance, values)
+        recover(program.instance, values)
 
 
 def test_rounding_routes_every_request_and_keeps_regions_balanced() -> None:

@@ -11,7 +11,7 @@ from support.tiny import random_feasible_schedule
 from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.pyomo_model import build_allocation_model
-from torta_opt.allocation.formulations.recover import lower
+from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.formulations.user_constraint import (
     UserConstraint,
     broken,
@@ -39,7 +39,7 @@ def best_schedule(instance: Instance, *constraints: UserConstraint) -> tuple[Sch
     program = build_allocation_program(instance, integer=True, named=True)
     program = with_user_constraints(program, constraints)
     vector = solve(of_program(program))
-    schedule = lower(instance, program.values(vector), pools=program.pools)
+    schedule = recover(instance, program.values(vector), pools=program.pools)
     assert check_lift(program, schedule).ok
     return schedule, program.objective(vector)
 

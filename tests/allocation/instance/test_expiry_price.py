@@ -8,7 +8,7 @@ from hypothesis import given
 from support.tiny import tiny_instances
 
 from torta_opt.allocation.instance import Instance
-from torta_opt.allocation.instance.expiry_price import dearest_usd
+from torta_opt.allocation.instance.expiry_price import highest_serving_cost_usd
 from torta_opt.allocation.instance.generate import generate
 
 
@@ -38,7 +38,9 @@ def by_hand(instance: Instance, price: np.ndarray) -> list[float]:
 @given(tiny_instances())
 def test_agrees_with_plain_loops(instance: Instance) -> None:
     price = instance.price_usd_per_kwh.max(axis=0)
-    np.testing.assert_allclose(dearest_usd(instance.system, price), by_hand(instance, price))
+    np.testing.assert_allclose(
+        highest_serving_cost_usd(instance.system, price), by_hand(instance, price)
+    )
 
 
 def test_out_of_reach_costs_nothing() -> None:
@@ -48,5 +50,5 @@ def test_out_of_reach_costs_nothing() -> None:
         latency_s=[[0.001, np.nan], [np.nan, 0.001]],
         server_region=[0, 0],
     )
-    usd = dearest_usd(east_only, np.zeros(2))
+    usd = highest_serving_cost_usd(east_only, np.zeros(2))
     assert usd[0] == pytest.approx(0.001 * (0.001 + 45 + 14))

@@ -13,7 +13,7 @@ from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.policies.dispatch import (
     NEVER_MS,
-    Desk,
+    SlotCapacity,
     Tables,
     fill_evenly,
     fill_in_order,
@@ -172,7 +172,7 @@ class TestTables:
 
 class TestDesk:
     @pytest.fixture
-    def desk(self) -> Desk:
+    def desk(self) -> SlotCapacity:
         instance = make_instance(
             np.ones((1, 1, 2), int),
             models=2,
@@ -182,18 +182,18 @@ class TestDesk:
             hot_permille=500,
         )
         last = np.array([[5, 0], [0, 2]])
-        return Desk(Tables(instance.system), np.array([4500, 9000]), np.array([0, 1]), last)
+        return SlotCapacity(Tables(instance.system), np.array([4500, 9000]), np.array([0, 1]), last)
 
-    def test_room_only_where_the_model_is_loaded(self, desk: Desk):
+    def test_room_only_where_the_model_is_loaded(self, desk: SlotCapacity):
         assert desk.room(0).tolist() == [4, 0]
         assert desk.room(1).tolist() == [0, 4]
         assert desk.region_room(1).tolist() == [4]
 
-    def test_what_is_taken_is_gone(self, desk: Desk):
+    def test_what_is_taken_is_gone(self, desk: SlotCapacity):
         desk.take(0, np.array([3, 0]))
         assert desk.free_ms.tolist() == [1500, 9000]
         assert desk.room(0).tolist() == [1, 0]
         assert desk.processing.tolist() == [[3, 0], [0, 0]]
 
-    def test_hot_quota_rounds_down(self, desk: Desk):
+    def test_hot_quota_rounds_down(self, desk: SlotCapacity):
         assert desk.hot_quota.tolist() == [[2, 0], [0, 1]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.plain import make_instance
 
-from torta_opt.allocation.policies.dispatch import Desk, Tables
+from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables
 from torta_opt.allocation.policies.layered import LayeredPolicy, assign_cheapest
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import verify
@@ -96,6 +96,8 @@ def test_unknown_settings_are_refused():
 
 def test_assign_cheapest_keeps_to_the_same_servers():
     instance = make_instance([[[1]]], server_region=[0, 0, 0])
-    desk = Desk(Tables(instance.system), np.full(3, 3000), np.zeros(3, int), np.zeros((3, 1), int))
+    desk = SlotCapacity(
+        Tables(instance.system), np.full(3, 3000), np.zeros(3, int), np.zeros((3, 1), int)
+    )
     usd = np.array([2.0, 1.0, 3.0])
     assert assign_cheapest(0, np.array([5]), desk, usd).tolist() == [2, 3, 0]

@@ -14,7 +14,7 @@ from support.tiny import random_tiny_instance, tiny_instances
 from torta_opt.allocation.instance.data import OFF, Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.policies.activation import Activation
-from torta_opt.allocation.policies.dispatch import Desk, Tables
+from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.routing import apportion
 from torta_opt.allocation.policies.runner import run
@@ -354,7 +354,9 @@ class TestScoresAgainstPlainLoops:
             [[[1], [1]]], server_region=rng.integers(0, 2, servers), server_ms=work_ms
         )
         usable = rng.choice([0, 20_000, 45_000], servers)
-        desk = Desk(Tables(instance.system), usable, np.zeros(servers, int), np.zeros((servers, 1)))
+        desk = SlotCapacity(
+            Tables(instance.system), usable, np.zeros(servers, int), np.zeros((servers, 1))
+        )
         first = np.minimum(rng.integers(0, 3, servers), desk.room(0))
         desk.take(0, first)
         base, wanted = rng.random(servers), rng.integers(0, 30, 2)

@@ -16,7 +16,7 @@ from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.search import rebalance as balance
 from torta_opt.allocation.search.merged_plan import plan_merged
-from torta_opt.allocation.search.rebalance import balanced
+from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.solvers import Limits, Result, Status, solve_lp, solve_milp
 
 
@@ -37,14 +37,14 @@ def planned() -> tuple[Instance, Schedule]:
 
 @pytest.fixture(scope="module")
 def shared_anew(planned: tuple[Instance, Schedule]) -> Schedule:
-    return balanced(*planned)
+    return rebalanced(*planned)
 
 
 def test_less_is_rerouted_and_the_work_stays(
     planned: tuple[Instance, Schedule], shared_anew: Schedule
 ) -> None:
     (instance, before), after = planned, shared_anew
-    verify(instance, after).raise_if_broken("balanced")
+    verify(instance, after).raise_if_broken("rebalanced")
     was, now = evaluate(instance, before), evaluate(instance, after)
     assert now.costs["rerouting"] < 0.9 * was.costs["rerouting"]
     assert now.cost < was.cost
@@ -53,7 +53,7 @@ def test_less_is_rerouted_and_the_work_stays(
 
 
 def test_processes_do_not_matter(planned: tuple[Instance, Schedule], shared_anew: Schedule) -> None:
-    one, two = shared_anew, balanced(*planned, Limits(threads=2))
+    one, two = shared_anew, rebalanced(*planned, Limits(threads=2))
     for field in ("routing", "processing", "command", "command_model"):
         assert (getattr(one, field) == getattr(two, field)).all()
 
@@ -63,8 +63,8 @@ def test_legal_whatever_the_instance() -> None:
     for instance, best in tiniest(seed=41, count=60):
         schedule = plan_merged(instance)
         assert schedule is not None
-        after = balanced(instance, schedule)
-        verify(instance, after).raise_if_broken("balanced")
+        after = rebalanced(instance, schedule)
+        verify(instance, after).raise_if_broken("rebalanced")
         assert evaluate(instance, after).cost >= best - slack(best)
 
 
@@ -75,13 +75,13 @@ def test_thousands_are_legal() -> None:
         instance = random_tiny_instance(rng)
         schedule = plan_merged(instance)
         assert schedule is not None
-        verify(instance, balanced(instance, schedule)).raise_if_broken("balanced")
+        verify(instance, rebalanced(instance, schedule)).raise_if_broken("rebalanced")
 
 
 def test_without_time_the_work_is_kept(planned: tuple[Instance, Schedule]) -> None:
     instance, before = planned
-    after = balanced(instance, before, Limits(seconds=0))
-    verify(instance, after).raise_if_broken("balanced")
+    after = rebalanced(instance, before, Limits(seconds=0))
+    verify(instance, after).raise_if_broken("rebalanced")
     assert (work_by_type(instance, after) == work_by_type(instance, before)).all()
 
 
@@ -91,8 +91,8 @@ def test_expiring_requests_keep_their_place() -> None:
     busy = dataclasses.replace(instance, arrivals=(instance.arrivals * 1.5).astype(np.int64))
     before = plan_merged(busy)
     assert before is not None
-    after = balanced(busy, before)
-    verify(busy, after).raise_if_broken("balanced")
+    after = rebalanced(busy, before)
+    verify(busy, after).raise_if_broken("rebalanced")
     was, now = evaluate(busy, before), evaluate(busy, after)
     assert was.costs["expiry"] > 0
     assert now.costs["expiry"] == pytest.approx(was.costs["expiry"])
@@ -107,8 +107,8 @@ def test_three_classes_of_a_model_keep_their_work() -> None:
         instance = random_tiny_instance(rng, models=1, classes=3, regions=2, servers=4)
         before = plan_merged(instance)
         assert before is not None
-        after = balanced(instance, before)
-        verify(instance, after).raise_if_broken("balanced")
+        after = rebalanced(instance, before)
+        verify(instance, after).raise_if_broken("rebalanced")
         if not instance.initial.backlog.any() and instance.system.allowed.all():
             assert (after.processing.sum(axis=1) == before.processing.sum(axis=1)).all()
 
@@ -123,4 +123,4 @@ def test_ctrl_c_ends_it(
 
     monkeypatch.setattr(balance, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        balanced(*planned)
+        rebalanced(*planned)

@@ -3,7 +3,7 @@
 Merged rows are sums of rows over regions and pools, so a merged dual is one for each of them. In
 the merged program routing costs nothing; here every origin pays its cheapest route on top. The
 duals of server flows, in which pools of a group differ most, are cheapest paths
-(``potentials.py``). What comes out is good where prices hardly differ between regions.
+(``shortest_path_duals.py``). What comes out is good where prices hardly differ between regions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from torta_opt.allocation.bounds.merged import MergedBound
-from torta_opt.allocation.bounds.shortest_path_duals import with_potentials
+from torta_opt.allocation.bounds.shortest_path_duals import with_shortest_path_duals
 from torta_opt.allocation.formulations.program import AXES, AllocationProgram
 
 
@@ -31,7 +31,7 @@ def unmerged(program: AllocationProgram, merged: MergedBound) -> np.ndarray:
     route = program.rows["route"]
     _, i, c = route.index.T
     dual[route.numbers] += _cheapest_route(program)[i, c]
-    return with_potentials(program, dual)
+    return with_shortest_path_duals(program, dual)
 
 
 def _dense(merged: MergedBound, name: str) -> np.ndarray:

@@ -23,7 +23,7 @@ from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram
 FLOWS = ("off_flow", "ready_flow", "switch_flow")
 
 
-def with_potentials(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:
+def with_shortest_path_duals(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:
     """The dual vector with those of server flows replaced by the costs of cheapest paths."""
     dual = dual.copy()
     for name in FLOWS:

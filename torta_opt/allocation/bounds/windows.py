@@ -12,9 +12,9 @@ does not belong to, and what is left of its cost in its own. Then the windows pr
 proves, and their duals, put together, are the next y. With y = 0 coupling is merely relaxed: a
 window starts from any state.
 
-    1. y from the merged program and cheapest paths of servers (``prices.py``): seconds;
+    1. y from the merged program and cheapest paths of servers (``merged_duals.py``): seconds;
     2. pass after pass: windows solved with these prices, in every second pass moved by half a
-       window, then cheapest paths again (``potentials.py``).
+       window, then cheapest paths again (``shortest_path_duals.py``).
 
 No pass can prove less than the one before, but for the accuracy of a solver; whatever happens, the
 best y stands, and the value is what it proves of the whole program (``dual.py``). So this bound
@@ -38,7 +38,7 @@ import scipy.sparse as sparse
 from torta_opt.allocation.bounds.lp import ProgramBound, prove
 from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.bounds.merged_duals import unmerged
-from torta_opt.allocation.bounds.shortest_path_duals import with_potentials
+from torta_opt.allocation.bounds.shortest_path_duals import with_shortest_path_duals
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
@@ -151,7 +151,7 @@ class _Ascent:
         found = solved(windows, self._left, self.limits.threads)
         dual = assembled(windows, found, self.dual)
         self.offer(dual)
-        self.offer(with_potentials(self.program, dual))
+        self.offer(with_shortest_path_duals(self.program, dual))
         self.values.append(self.value)
 
     def offer(self, dual: np.ndarray) -> None:

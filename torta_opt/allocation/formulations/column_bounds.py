@@ -14,7 +14,7 @@ from torta_opt.allocation.formulations.pools import Pools
 
 
 @dataclass(frozen=True, eq=False)
-class Limits:
+class ColumnBounds:
     """Bounds on requests by slot.
 
     inflow         (T, R, C) requests routed to region j: all arrivals that may be sent there
@@ -46,7 +46,7 @@ class Limits:
         return np.minimum(self.total[1:], self.total[:-1])
 
     @classmethod
-    def of(cls, pools: Pools, reuse: np.ndarray | None = None) -> Limits:
+    def of(cls, pools: Pools, reuse: np.ndarray | None = None) -> ColumnBounds:
         """``reuse`` depends on the system and the pools only and may be handed in."""
         instance, system = pools.instance, pools.instance.system
         inflow = system.allowed.T.astype(np.int64) @ instance.arrivals

@@ -70,7 +70,7 @@ def tangent_points(instance: Instance) -> tuple[float, ...] | None:
 
 def _with_oldest_first(program: AllocationProgram) -> AllocationProgram:
     """(expire), (oldest)"""
-    limits, deadlines = program.limits, program.instance.system.deadline_slots
+    column_bounds, deadlines = program.column_bounds, program.instance.system.deadline_slots
     waits, slots = program.columns["q"].mask, program.instance.slots
     mask = program.columns["expired"].mask & waits
     mask[-1] = False
@@ -88,15 +88,15 @@ def _with_oldest_first(program: AllocationProgram) -> AllocationProgram:
     rows = Family("expire", 0, mask)
     entries = Entries()
     entries.add(rows.number, number["expired"], 1)
-    entries.add(rows.number, number[OVERDUE], -limits.expired.astype(float))
+    entries.add(rows.number, number[OVERDUE], -column_bounds.expired.astype(float))
     program = _below(program, rows, entries, np.zeros(len(rows)))
     rows, entries = Family("oldest", 0, mask), Entries()
     entries.add(rows.number, number["q"], -1)
-    entries.add(rows.number, number[OVERDUE], limits.waiting)
+    entries.add(rows.number, number[OVERDUE], column_bounds.waiting)
     for c, most in enumerate(deadlines.tolist()):
         for age in range(min(most, slots)):
             entries.add(rows.number[age:, :, c], number["inflow"][: slots - age, :, c], 1)
-    side = limits.waiting - limits.fresh_backlog
+    side = column_bounds.waiting - column_bounds.fresh_backlog
     return _below(program, rows, entries, side[mask])
 
 

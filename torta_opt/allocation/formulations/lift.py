@@ -81,8 +81,8 @@ def lift(
 ) -> dict[str, np.ndarray]:
     """Values of all columns by family, dense over their sets (T slots, R regions, P pools …).
 
-    The keys and axes are those of the variables in ``allocation.py``; cells without a column hold 0
-    for every legal schedule.
+    The keys and axes are those of the variables in ``pyomo_model.py``; cells without a column hold
+    0 for every legal schedule.
     """
     pools = Pools.of(instance) if pools is None else pools
     queues = trace_queues(instance, schedule)

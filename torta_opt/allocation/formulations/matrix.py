@@ -1,4 +1,4 @@
-"""The allocation program as one sparse matrix: the text of ``allocation.py``, all slots at once.
+"""The allocation program as one sparse matrix: the text of ``pyomo_model.py``, all slots at once.
 
 Columns and rows come in families that carry the names of the Pyomo text and are numbered family by
 family, each in the order of its cells (slot first). A family knows its cells twice: ``index``, the
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.formulations.column_bounds import Limits
+from torta_opt.allocation.formulations.column_bounds import ColumnBounds
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.formulations.program import (
     COLUMNS,
@@ -47,19 +47,19 @@ def build_allocation_program(
 ) -> AllocationProgram:
     """The program of ``build_allocation_model``, with the same options."""
     pools = Pools.of(instance, named=named)
-    limits = Limits.of(pools)
-    upper = server_bounds(pools) | request_bounds(pools, limits, tangents)
+    column_bounds = ColumnBounds.of(pools)
+    upper = server_bounds(pools) | request_bounds(pools, column_bounds, tangents)
     there = {name: upper[name] > 0 for name in COLUMNS}
     columns = families(there)
-    masks = server_rows(pools) | request_rows(pools, limits, there)
+    masks = server_rows(pools) | request_rows(pools, column_bounds, there)
     rows = families({name: masks[name] for name in ROWS})
     costs = fixed_costs(pools, tangents) | costs_by_price(pools)
-    shares = change_shares(limits)
-    sides = row_sides(pools, limits, shares)
+    shares = change_shares(column_bounds)
+    sides = row_sides(pools, column_bounds, shares)
     return AllocationProgram(
         instance=instance,
         pools=pools,
-        limits=limits,
+        column_bounds=column_bounds,
         tangents=tuple(tangents),
         columns=columns,
         rows=rows,
@@ -67,7 +67,7 @@ def build_allocation_program(
         constant=loading_cost(pools),
         upper=_stacked(columns, upper),
         integer=integer_columns(columns, integer),
-        matrix=_matrix(pools, limits.reuse, shares, columns, rows),
+        matrix=_matrix(pools, column_bounds.reuse, shares, columns, rows),
         row_lower=_stacked(rows, {name: low for name, (low, _) in sides.items()}),
         row_upper=_stacked(rows, {name: high for name, (_, high) in sides.items()}),
     )
@@ -92,21 +92,21 @@ def server_bounds(pools: Pools) -> dict[str, np.ndarray]:
 
 
 def request_bounds(
-    pools: Pools, limits: Limits, tangents: Sequence[float]
+    pools: Pools, column_bounds: ColumnBounds, tangents: Sequence[float]
 ) -> dict[str, np.ndarray]:
     """Upper bound of every cell of the other columns; 0 where there is no column."""
     instance, system, weights = pools.instance, pools.instance.system, pools.instance.system.weights
     lengths = np.array([length for _, length in segments(tangents)])
-    pieces = (limits.compared * (weights.frobenius_usd > 0))[..., None] * lengths
+    pieces = (column_bounds.compared * (weights.frobenius_usd > 0))[..., None] * lengths
     reroutes = weights.reroute_usd > 0
     return {
         "x": instance.arrivals[:, :, None, :] * system.allowed[None, :, :, None],
-        "inflow": limits.inflow,
-        "q": limits.waiting,
-        "expired": limits.expired,
-        "z": limits.processing,
-        "hot": limits.hot,
-        "moved": limits.compared * (limits.fewer * reroutes)[:, :, None],
+        "inflow": column_bounds.inflow,
+        "q": column_bounds.waiting,
+        "expired": column_bounds.expired,
+        "z": column_bounds.processing,
+        "hot": column_bounds.hot,
+        "moved": column_bounds.compared * (column_bounds.fewer * reroutes)[:, :, None],
         "rise": pieces,
         "fall": pieces,
     }
@@ -224,10 +224,10 @@ def lay_fixed(
 _Sides = dict[str, tuple["ArrayLike", "ArrayLike"]]
 
 
-def row_sides(pools: Pools, limits: Limits, shares: np.ndarray) -> _Sides:
+def row_sides(pools: Pools, column_bounds: ColumnBounds, shares: np.ndarray) -> _Sides:
     """Lower and upper sides of every cell of every row family."""
     return {
-        **_request_sides(pools, limits),
+        **_request_sides(pools, column_bounds),
         **_state_sides(pools),
         **_capacity_sides(pools),
         **_change_sides(pools.instance, shares),
@@ -244,7 +244,7 @@ def server_rows(pools: Pools) -> dict[str, np.ndarray]:
 
 
 def request_rows(
-    pools: Pools, limits: Limits, columns: dict[str, np.ndarray]
+    pools: Pools, column_bounds: ColumnBounds, columns: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Which cells of the other row families have a row; ``columns`` says which have a column."""
     instance, weights = pools.instance, pools.instance.system.weights
@@ -258,14 +258,14 @@ def request_rows(
         "route": instance.arrivals > 0,
         "gather": inflow,
         "queue": present,
-        "deadline": waiting & (limits.waiting > limits.fresh_backlog),
+        "deadline": waiting & (column_bounds.waiting > column_bounds.fresh_backlog),
         "aging": waiting & _expires_soon(columns["expired"], instance.system.deadline_slots),
         "capacity": _shared(pools, has_z, rounds),
         "fit": has_z & rounds,
         "hot_served": has_hot,
         "reuse": has_hot & (slots > 0),
-        "reroute": limits.compared & (weights.reroute_usd > 0),
-        "change": limits.compared & (weights.frobenius_usd > 0),
+        "reroute": column_bounds.compared & (weights.reroute_usd > 0),
+        "change": column_bounds.compared & (weights.frobenius_usd > 0),
     }
 
 
@@ -327,7 +327,7 @@ def _queue_rows(pools: Pools, entries: Entries, number: dict[str, np.ndarray]) -
             )
 
 
-def _request_sides(pools: Pools, limits: Limits) -> _Sides:
+def _request_sides(pools: Pools, column_bounds: ColumnBounds) -> _Sides:
     """(route), (gather), (queue), (deadline), (aging), (hot_served), (reuse)"""
     arrivals = pools.instance.arrivals
     before = np.zeros(arrivals.shape)
@@ -336,7 +336,7 @@ def _request_sides(pools: Pools, limits: Limits) -> _Sides:
         "route": (arrivals, arrivals),
         "gather": (0.0, 0.0),
         "queue": (before, before),
-        "deadline": (-INFINITY, limits.fresh_backlog),
+        "deadline": (-INFINITY, column_bounds.fresh_backlog),
         "aging": (-INFINITY, 0.0),
         "hot_served": (-INFINITY, 0.0),
         "reuse": (-INFINITY, 0.0),
@@ -461,9 +461,9 @@ def _change_rows(entries: Entries, number: dict[str, np.ndarray]) -> None:
     entries.add(change, number["fall"], 1)
 
 
-def change_shares(limits: Limits) -> np.ndarray:
+def change_shares(column_bounds: ColumnBounds) -> np.ndarray:
     """(2, 2, T, R) coefficients of x in (reroute) and (change): of slot t, of the slot before."""
-    total, fewer = np.maximum(limits.total, 1), limits.fewer
+    total, fewer = np.maximum(column_bounds.total, 1), column_bounds.fewer
     shares = np.empty((2, 2, *fewer.shape))
     for n, scale in enumerate((fewer, 1)):
         np.divide(scale, total[1:], out=shares[n, 0])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.formulations.column_bounds import Limits
+from torta_opt.allocation.formulations.column_bounds import ColumnBounds
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.solvers.problem import Problem
@@ -131,7 +131,7 @@ class AllocationProgram:
 
     instance: Instance
     pools: Pools
-    limits: Limits
+    column_bounds: ColumnBounds
     tangents: tuple[float, ...]
     columns: dict[str, Family]
     rows: dict[str, Family]

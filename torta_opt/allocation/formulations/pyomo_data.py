@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.formulations.column_bounds import Limits
+from torta_opt.allocation.formulations.column_bounds import ColumnBounds
 from torta_opt.allocation.formulations.pools import InitialLoading, Pools
 from torta_opt.allocation.instance.data import Instance, Weights
 
@@ -22,17 +22,17 @@ Table = dict[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class ByName:
+class PyomoData:
     """Everything the allocation program reads, by slot number and name."""
 
     instance: Instance
     pools: Pools
-    limits: Limits
+    column_bounds: ColumnBounds
 
     @classmethod
-    def of(cls, instance: Instance, *, named: bool = False) -> ByName:
+    def of(cls, instance: Instance, *, named: bool = False) -> PyomoData:
         pools = Pools.of(instance, named=named)
-        return cls(instance, pools, Limits.of(pools))
+        return cls(instance, pools, ColumnBounds.of(pools))
 
     # --- sets ---
 
@@ -155,7 +155,7 @@ class ByName:
     @cached_property
     def fresh_backlog(self) -> Table:
         """Requests of these that are not due by the end of slot t."""
-        return self.table(self.limits.fresh_backlog, self.slots, self.regions, self.classes)
+        return self.table(self.column_bounds.fresh_backlog, self.slots, self.regions, self.classes)
 
     @cached_property
     def deadline(self) -> Table:
@@ -250,7 +250,7 @@ class ByName:
     @cached_property
     def reuse(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Numerator and denominator of the most that one request of slot t−1 makes hot in t."""
-        ratio = self.limits.reuse.reshape(-1, 2).tolist()
+        ratio = self.column_bounds.reuse.reshape(-1, 2).tolist()
         keys = product(self.pools.names, self.classes)
         return {key: (n, d) for key, (n, d) in zip(keys, ratio, strict=True)}
 

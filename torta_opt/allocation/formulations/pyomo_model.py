@@ -62,7 +62,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from torta_opt.allocation.formulations.pyomo_data import ByName
+from torta_opt.allocation.formulations.pyomo_data import PyomoData
 from torta_opt.allocation.formulations.segments import TANGENTS, segments
 from torta_opt.allocation.instance.data import Instance
 
@@ -95,7 +95,7 @@ def build_allocation_model(
     tangents   points at which d² is bounded below by tangents, see ``segments``
     """
     model = pyo.ConcreteModel(name=instance.name)
-    data = ByName.of(instance, named=named)
+    data = PyomoData.of(instance, named=named)
     add_requests(model, data, integer)
     add_servers(model, data)
     add_routing(model, data)  # (route), (gather)
@@ -113,23 +113,23 @@ def build_allocation_model(
 # --- variables ----------------------------------------------------------------------------------
 
 
-def add_requests(model: pyo.ConcreteModel, data: ByName, integer: bool) -> None:
+def add_requests(model: pyo.ConcreteModel, data: PyomoData, integer: bool) -> None:
     """Columns x, inflow, q, expired, z and hot, wherever a request can be."""
     domain = pyo.NonNegativeIntegers if integer else pyo.NonNegativeReals
     slots, regions, classes = data.slots, data.regions, data.classes
     routable = {
         (t, i, j, c): most for (t, i, c), most in data.arrivals.items() for j in data.reach[i]
     }
-    limits = data.limits
+    column_bounds = data.column_bounds
     model.x = _boxed(routable, domain)
-    model.inflow = _boxed(data.cells(limits.inflow, slots, regions, classes), domain)
-    model.q = _boxed(data.cells(limits.waiting, slots, regions, classes), domain)
-    model.expired = _boxed(data.cells(limits.expired, slots, regions, classes), domain)
-    model.z = _boxed(data.cells(limits.processing, slots, data.pools.names, classes), domain)
-    model.hot = _boxed(data.cells(limits.hot, slots, data.pools.names, classes), domain)
+    model.inflow = _boxed(data.cells(column_bounds.inflow, slots, regions, classes), domain)
+    model.q = _boxed(data.cells(column_bounds.waiting, slots, regions, classes), domain)
+    model.expired = _boxed(data.cells(column_bounds.expired, slots, regions, classes), domain)
+    model.z = _boxed(data.cells(column_bounds.processing, slots, data.pools.names, classes), domain)
+    model.hot = _boxed(data.cells(column_bounds.hot, slots, data.pools.names, classes), domain)
 
 
-def add_servers(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_servers(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """Columns off, ready, start, stop, leave and enter, wherever a pool is up."""
     held = {(t, p, m): data.servers[p] for t, p in data.up for m in data.held[p]}
     switching = {key: most for key, most in held.items() if len(data.held[key[1]]) > 1}
@@ -144,7 +144,7 @@ def add_servers(model: pyo.ConcreteModel, data: ByName) -> None:
 # --- requests -----------------------------------------------------------------------------------
 
 
-def add_routing(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_routing(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(route) Every request is sent somewhere in the slot in which it arrives.
 
     (gather) What is sent to a region arrives there.
@@ -163,7 +163,7 @@ def add_routing(model: pyo.ConcreteModel, data: ByName) -> None:
     model.gather = _rows(model.inflow, gather)
 
 
-def add_queues(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_queues(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(queue) What waits: what waited and came, less what is processed or expires."""
 
     def is_present(t: int, j: str, c: str) -> bool:
@@ -180,7 +180,7 @@ def add_queues(model: pyo.ConcreteModel, data: ByName) -> None:
     model.queue = _rows([key for key in everywhere if is_present(*key)], queue)
 
 
-def add_deadlines(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_deadlines(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(deadline) What waits after slot t arrived in the last ℓ slots; the rest has expired.
 
     (aging) What expires before slot T−1, in which everything left does, has waited ℓ slots.
@@ -207,7 +207,7 @@ def add_deadlines(model: pyo.ConcreteModel, data: ByName) -> None:
 # --- servers ------------------------------------------------------------------------------------
 
 
-def add_server_states(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_server_states(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(off_flow), (ready_flow), (switch_flow) Server counts flow through a time-expanded network.
 
     Its nodes are the states at the start of a slot in which commands are possible: off, and ready
@@ -233,7 +233,7 @@ def add_server_states(model: pyo.ConcreteModel, data: ByName) -> None:
     model.switch_flow = _rows([(t, p) for t, p in data.up if len(data.held[p]) > 1], switch)
 
 
-def _off_before(model: pyo.ConcreteModel, data: ByName, t: int, p: str) -> Any:
+def _off_before(model: pyo.ConcreteModel, data: PyomoData, t: int, p: str) -> Any:
     """Servers off at the start of slot t; all of them after an outage."""
     if t > data.up_since[t, p]:
         stops = sum(model.stop[t - 1, p, m] for m in data.held[p])
@@ -241,7 +241,7 @@ def _off_before(model: pyo.ConcreteModel, data: ByName, t: int, p: str) -> Any:
     return data.off_before[p] if t == 0 else data.servers[p]
 
 
-def _ready_before(model: pyo.ConcreteModel, data: ByName, t: int, p: str, m: str) -> Any:
+def _ready_before(model: pyo.ConcreteModel, data: PyomoData, t: int, p: str, m: str) -> Any:
     """Servers ready with m at the start of slot t, the outage applied; none after an outage."""
     since = data.up_since[t, p]
     if t == since:
@@ -259,7 +259,7 @@ def _loading(var: pyo.Var, since: int, t: int, p: str, m: str) -> list[Any]:
     return [var[t, p, m]] if t >= since and (t, p, m) in var else []
 
 
-def add_capacity(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_capacity(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(capacity) The work of a pool's servers with model m fits into their usable time.
 
     (fit) So does the number of requests of each class, rounded down server by server: left out
@@ -290,7 +290,7 @@ def add_capacity(model: pyo.ConcreteModel, data: ByName) -> None:
 
 
 def _usable(
-    model: pyo.ConcreteModel, data: ByName, t: int, p: str, m: str
+    model: pyo.ConcreteModel, data: PyomoData, t: int, p: str, m: str
 ) -> list[tuple[int, Any]]:
     """Usable ms of a server in slot t, and how many servers with model m have as much."""
     since, start, switch = data.up_since[t, p], data.start_slots[p, m], data.switch_slots[p, m]
@@ -308,7 +308,7 @@ def _usable(
     ]
 
 
-def add_hot_requests(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_hot_requests(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(hot_served) Only what is processed is hot.
 
     (reuse) Of it, no more than a share of what was processed the slot before. In slot 0 that is
@@ -329,7 +329,7 @@ def add_hot_requests(model: pyo.ConcreteModel, data: ByName) -> None:
 # --- changes of routing -------------------------------------------------------------------------
 
 
-def add_rerouting(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_rerouting(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(reroute) What region j gains in the shares of origin i, times requests, is re-routed.
 
     Shares add up to 1 in both slots, so gains alone are ½‖A_t[i,:] − A_{t−1}[i,:]‖₁.
@@ -348,7 +348,7 @@ def add_rerouting(model: pyo.ConcreteModel, data: ByName) -> None:
     model.reroute = _rows(model.moved, reroute)
 
 
-def add_frobenius(model: pyo.ConcreteModel, data: ByName, tangents: Sequence[float]) -> None:
+def add_frobenius(model: pyo.ConcreteModel, data: PyomoData, tangents: Sequence[float]) -> None:
     """(change) The change of every share, in pieces that are priced like its square, from below."""
     compared = _compared(data) if data.weights.frobenius_usd > 0 else []
     pieces = segments(tangents)
@@ -372,7 +372,7 @@ def add_frobenius(model: pyo.ConcreteModel, data: ByName, tangents: Sequence[flo
     )
 
 
-def _compared(data: ByName) -> list[tuple[int, str, str]]:
+def _compared(data: PyomoData) -> list[tuple[int, str, str]]:
     """(t, i, j) whose share A_t[i,j] is compared with the slot before, and is not always 1."""
     return [
         (t, i, j)
@@ -382,7 +382,7 @@ def _compared(data: ByName) -> list[tuple[int, str, str]]:
     ]
 
 
-def _routed(model: pyo.ConcreteModel, data: ByName, t: int, i: str, j: str) -> Any:
+def _routed(model: pyo.ConcreteModel, data: PyomoData, t: int, i: str, j: str) -> Any:
     """Requests of all classes routed from i to j; known in slot −1."""
     if t < 0:
         return data.routing_before[i, j]
@@ -392,7 +392,7 @@ def _routed(model: pyo.ConcreteModel, data: ByName, t: int, i: str, j: str) -> A
 # --- objective ----------------------------------------------------------------------------------
 
 
-def add_costs(model: pyo.ConcreteModel, data: ByName) -> None:
+def add_costs(model: pyo.ConcreteModel, data: PyomoData) -> None:
     """(objective) Every component of the cost as ``evaluate`` prices it, in dollars.
 
     ``on[t,p]`` servers that are on, ``energy_kwh[t,j]`` and ``costs[name]`` are expressions, there
@@ -440,7 +440,7 @@ def add_costs(model: pyo.ConcreteModel, data: ByName) -> None:
     model.objective = pyo.Objective(expr=sum(model.costs[name] for name in COSTS))
 
 
-def _on(model: pyo.ConcreteModel, data: ByName, t: int, p: str) -> Any:
+def _on(model: pyo.ConcreteModel, data: PyomoData, t: int, p: str) -> Any:
     """Servers ready or loading in slot t."""
     since = data.up_since[t, p]
     servers: list[Any] = []
@@ -453,7 +453,7 @@ def _on(model: pyo.ConcreteModel, data: ByName, t: int, p: str) -> Any:
     return sum(servers)
 
 
-def _energy_kwh(model: pyo.ConcreteModel, data: ByName, t: int, j: str) -> Any:
+def _energy_kwh(model: pyo.ConcreteModel, data: PyomoData, t: int, j: str) -> Any:
     """Idle power of servers that are on, and the rest of it while they process."""
     idle, span, work = data.idle_kw, data.span_kw, data.work_ms
     slot_h = data.instance.system.slot_hours

@@ -3,7 +3,7 @@
 model = build_allocation_model(instance)
 model.my_rule = pyo.Constraint(expr=...)
 bound = bound_of_model(model, whole=True)
-schedule = lower_model(instance, model)
+schedule = recover_from_model(instance, model)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.formulations.program import AXES, REQUESTS, SERVERS
-from torta_opt.allocation.formulations.recover import lower
+from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.io.errors import InvalidInput
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyomo.environ as pyo
 
 
-def lower_model(
+def recover_from_model(
     instance: Instance, model: pyo.ConcreteModel, *, method: str = "optimal"
 ) -> Schedule:
     """A legal schedule close to the values of the variables of ``build_allocation_model``.
@@ -32,7 +32,7 @@ def lower_model(
     added to the model is not looked at: rounding to whole requests may break it by a little.
     """
     pools = pools_of_model(instance, model)
-    return lower(instance, values_of_model(instance, model), pools=pools, method=method)
+    return recover(instance, values_of_model(instance, model), pools=pools, method=method)
 
 
 def pools_of_model(instance: Instance, model: pyo.ConcreteModel) -> Pools:

@@ -1,6 +1,6 @@
 """From the allocation program back to a schedule: named servers, whole requests, every rule kept.
 
-``lower`` takes an answer whose server counts are integers; its requests may be fractions.
+``recover`` takes an answer whose server counts are integers; its requests may be fractions.
 
 1. *Servers.* Counts become commands of named servers. What a pool does is a flow of integers, so
    every server can follow it; a switch out of m and one into m in the same slot cancel out.
@@ -27,7 +27,7 @@ from torta_opt.allocation.schedule.data import NO_MODEL, Command, Schedule
 INTEGRAL = 1e-4  # server counts of an integral answer are at most this far from integers
 
 
-def lower(
+def recover(
     instance: Instance,
     values: dict[str, np.ndarray],
     *,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.formulations.column_bounds import Limits
+from torta_opt.allocation.formulations.column_bounds import ColumnBounds
 from torta_opt.allocation.formulations.knapsack import Facets
 from torta_opt.allocation.formulations.matrix import (
     Entries,
@@ -102,7 +102,7 @@ class _Frame:
         self, pools: Pools, tangents: tuple[float, ...], integer: bool, knapsack: bool
     ) -> None:
         self.pools, self.tangents = pools, tangents
-        self.limits = Limits.of(pools)
+        self.column_bounds = ColumnBounds.of(pools)
         columns = families(possible_columns(pools, tangents))
         rows = families(possible_rows(pools, columns))
         matrix = self._lay(columns, rows)
@@ -133,8 +133,8 @@ class _Frame:
         """The matrix, and where its shares are: instead of a share its place, from 1, is laid."""
         number = {name: family.number for name, family in (columns | rows).items()}
         fixed, shares = Entries(), Entries()
-        lay_fixed(self.pools, self.limits.reuse, fixed, number)
-        shape = change_shares(self.limits).shape
+        lay_fixed(self.pools, self.column_bounds.reuse, fixed, number)
+        shape = change_shares(self.column_bounds).shape
         lay_shares(np.arange(1.0, np.prod(shape) + 1).reshape(shape), shares, number)
         both = Entries()
         both.parts = fixed.parts + shares.parts
@@ -158,15 +158,15 @@ class _Frame:
     def program(self, instance: Instance) -> AllocationProgram:
         """What moves is asked for anew; what is there is cut out of the frame."""
         pools = self.pools.before(instance)
-        limits = Limits.of(pools, self.limits.reuse)
-        self.upper.fill(request_bounds(pools, limits, self.tangents))
+        column_bounds = ColumnBounds.of(pools, self.column_bounds.reuse)
+        self.upper.fill(request_bounds(pools, column_bounds, self.tangents))
         if not np.array_equal(self.price, instance.price_usd_per_kwh):
             self.cost.fill(costs_by_price(pools))
             self.price = instance.price_usd_per_kwh
-        shares = change_shares(limits)
-        sides = row_sides(pools, limits, shares)
+        shares = change_shares(column_bounds)
+        sides = row_sides(pools, column_bounds, shares)
         has_column = self.upper.views(self.upper.flat > 0)
-        has_row = self.server_rows | request_rows(pools, limits, has_column)
+        has_row = self.server_rows | request_rows(pools, column_bounds, has_column)
         if self.facets is not None:
             has_row["hull"] = self.facets.rows(has_column["z"])
             sides["hull"] = (-INFINITY, self.facets.sides(pools))
@@ -182,7 +182,7 @@ class _Frame:
         return AllocationProgram(
             instance=instance,
             pools=pools,
-            limits=limits,
+            column_bounds=column_bounds,
             tangents=self.tangents,
             columns=families(has_column),
             rows=rows,

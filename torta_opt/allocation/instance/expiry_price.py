@@ -12,7 +12,7 @@ import numpy as np
 from torta_opt.allocation.instance.data import System
 
 
-def dearest_usd(system: System, price_usd_per_kwh: np.ndarray) -> np.ndarray:
+def highest_serving_cost_usd(system: System, price_usd_per_kwh: np.ndarray) -> np.ndarray:
     """(C,) $ of serving one request of each class in the dearest allowed way, on a running server.
 
     With ``price_usd_per_kwh`` (R,) the highest price of each region, the maximum of

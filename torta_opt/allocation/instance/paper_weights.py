@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from torta_opt.allocation.instance.data import System, Weights
-from torta_opt.allocation.instance.expiry_price import dearest_usd
+from torta_opt.allocation.instance.expiry_price import highest_serving_cost_usd
 
 # The paper reports neither. With these, moving all requests of an origin of about 200 a slot to
 # another region costs what the default weights charge for it, and a dollar of electricity weighs
@@ -41,5 +41,5 @@ def paper_weights(system: System, alpha: float = ALPHA, beta: float = BETA) -> W
         loading_factor=0.0,
     )
     price = np.full(len(system.regions), HIGHEST_USD_PER_KWH)
-    dearest = dearest_usd(dataclasses.replace(system, weights=weights), price)
+    dearest = highest_serving_cost_usd(dataclasses.replace(system, weights=weights), price)
     return dataclasses.replace(weights, expiry_usd=np.ceil(dearest * EXPIRY_MARGIN))

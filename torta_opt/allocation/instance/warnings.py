@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.allocation.instance.expiry_price import dearest_usd
+from torta_opt.allocation.instance.expiry_price import highest_serving_cost_usd
 from torta_opt.allocation.instance.utilisation import load_of
 
 
@@ -17,7 +17,7 @@ def warnings_of(instance: Instance) -> list[str]:
 def _cheap_expiry(instance: Instance) -> list[str]:
     """π[c] up to the dearest way to serve c: expiry may pay though a running server has time."""
     system = instance.system
-    dearest = dearest_usd(system, instance.price_usd_per_kwh.max(axis=0))
+    dearest = highest_serving_cost_usd(system, instance.price_usd_per_kwh.max(axis=0))
     expiry = system.weights.expiry_usd
     return [
         f"weights.expiry_usd.{system.classes[c]}: {expiry[c]:g} $ does not exceed the dearest way "

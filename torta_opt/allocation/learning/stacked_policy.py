@@ -14,7 +14,7 @@ from torta_opt.allocation.instance.data import OFF
 from torta_opt.allocation.learning.stacked_instances import Stack
 from torta_opt.allocation.policies.activation import Activation, FleetPlan
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import Desk, Tables, fill_in_order
+from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.routing import apportion, sample
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.policies.torta_ot import TortaOt, fitted, restricted, spilled
@@ -90,11 +90,11 @@ class StackedMicro(TortaOt):
         self._base = self._hardware + self._recent.score(self._similar)
         command, model = self.commands(observation)
         fleet = apply_commands(system, state, observation.up, command, model)
-        desk = Desk(self.tables, fleet.usable_ms, fleet.model, state.processing)
+        desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
         routing = self._route_all(observation.arrivals, desk)
         return fleet, command, model, routing, desk.processing
 
-    def _route_all(self, arrivals: np.ndarray, desk: Desk) -> np.ndarray:
+    def _route_all(self, arrivals: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         count, regions = self.stack.count, self.stack.regions
         planning = isinstance(desk, FleetPlan)
         routing = np.zeros((arrivals.shape[1], count, regions, regions), np.int64)
@@ -115,7 +115,7 @@ class StackedMicro(TortaOt):
             self._match(routing.sum(axis=2).reshape(len(routing), -1).T, desk)
         return np.moveaxis(routing, 0, -1)
 
-    def _share_of(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
+    def _share_of(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         """(N, R, R) the shares of class c, as ``torta_ot`` has them."""
         share = restricted(self._block_share, self._block_usd, self._open[c])
         if self.parameters.reach == "able":

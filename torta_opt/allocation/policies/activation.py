@@ -27,14 +27,14 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import OFF
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import Desk, Tables, fill_in_order
+from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.data import NO_MODEL, Command
 
 ROUNDS = 12  # of ever more demand, until rule "all" has every server on
 
 
-class FleetPlan(Desk):
+class FleetPlan(SlotCapacity):
     """A slot's time of every server that is up, to lay expected demand on.
 
     Handing a class to a server that is off or spare claims it for the class's model.

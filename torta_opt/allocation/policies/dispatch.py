@@ -98,7 +98,7 @@ class Tables:
         return (energy + rent) * system.slot_hours
 
 
-class Desk:
+class SlotCapacity:
     """Server time of one slot, handed out class by class.
 
     model       (S,) what each server has loaded

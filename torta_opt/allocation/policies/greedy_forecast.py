@@ -19,7 +19,7 @@ import numpy as np
 
 from torta_opt.allocation.policies.activation import FleetPlan
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import Desk, sum_by
+from torta_opt.allocation.policies.dispatch import SlotCapacity, sum_by
 from torta_opt.allocation.policies.layered import LayeredPolicy, assign_cheapest
 from torta_opt.allocation.policies.routing import send_cheapest
 
@@ -42,7 +42,7 @@ class GreedyForecast(LayeredPolicy):
         stays = np.where(observation.state.routing > 0, weights.reroute_usd, 0.0)
         self._route_usd = (network - stays)[:, :, None] + transfer
 
-    def route(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         planning = isinstance(desk, FleetPlan)
         usd = desk.usd(c) if isinstance(desk, FleetPlan) else self._serve_usd[:, c]
         flow = self._send(c, requests, desk.room(c), usd)
@@ -57,7 +57,7 @@ class GreedyForecast(LayeredPolicy):
             flow += self._send_anyway(c, left)
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: Desk) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         return assign_cheapest(c, wanted, desk, self._serve_usd[:, c])
 
     def _send(self, c: int, requests: np.ndarray, room: np.ndarray, usd: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ import numpy as np
 from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.allocation.policies.base import Decision, Observation
-from torta_opt.allocation.policies.dispatch import Desk, Tables, fill_in_order
+from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.forecasting import Smoothing
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
@@ -43,11 +43,11 @@ class LayeredPolicy(ABC):
         self.expected = np.zeros((self.tables.sizes[0], self.tables.sizes[2]))
 
     @abstractmethod
-    def route(self, c: int, requests: np.ndarray, desk: Desk) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         """(R, R) where the ``requests`` (R,) of class c go, all of them."""
 
     @abstractmethod
-    def assign(self, c: int, wanted: np.ndarray, desk: Desk) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         """(S,) requests of class c that servers take, at most ``wanted`` (R,) and their room."""
 
     def prepare(self, observation: Observation) -> None:  # noqa: B027  (most need nothing)
@@ -60,7 +60,7 @@ class LayeredPolicy(ABC):
         command, command_model = self.commands(observation)
         system, state = self.tables.system, observation.state
         fleet = apply_commands(system, state, observation.up, command, command_model)
-        desk = Desk(self.tables, fleet.usable_ms, fleet.model, state.processing)
+        desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
         self.next_desk = self._next_slot(fleet.model, fleet.loading_ms_after, state.processing)
         self._serve_waiting(state.waiting, desk)
         routing = self._route_all(observation.arrivals, desk)
@@ -106,13 +106,15 @@ class LayeredPolicy(ABC):
                 break
             self._route_all(np.maximum(wanted, 1) << doubled, plan)
 
-    def _next_slot(self, model: np.ndarray, loading_ms: np.ndarray, processing: np.ndarray) -> Desk:
+    def _next_slot(
+        self, model: np.ndarray, loading_ms: np.ndarray, processing: np.ndarray
+    ) -> SlotCapacity:
         """What servers that are on will have to give in the next slot."""
         slot_ms = self.tables.system.slot_ms
         usable = np.where(model >= 0, slot_ms - np.minimum(loading_ms, slot_ms), 0)
-        return Desk(self.tables, usable, model, processing)
+        return SlotCapacity(self.tables, usable, model, processing)
 
-    def _serve_waiting(self, waiting: np.ndarray, desk: Desk) -> None:
+    def _serve_waiting(self, waiting: np.ndarray, desk: SlotCapacity) -> None:
         """Requests about to expire first, then the others."""
         deadline = self.tables.system.deadline_slots
         ages = np.arange(1, waiting.shape[2] + 1)
@@ -122,7 +124,7 @@ class LayeredPolicy(ABC):
                 if requests[:, c].any():
                     desk.take(c, self.assign(c, requests[:, c], desk))
 
-    def _route_all(self, arrivals: np.ndarray, desk: Desk) -> np.ndarray:
+    def _route_all(self, arrivals: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         regions, _, classes = self.tables.sizes
         routing = np.zeros((regions, regions, classes), np.int64)
         for c in self.tables.class_order:
@@ -136,7 +138,7 @@ class LayeredPolicy(ABC):
         return routing
 
 
-def assign_cheapest(c: int, wanted: np.ndarray, desk: Desk, usd: np.ndarray) -> np.ndarray:
+def assign_cheapest(c: int, wanted: np.ndarray, desk: SlotCapacity, usd: np.ndarray) -> np.ndarray:
     """(S,) requests to the cheapest server of each region, then the next; the same ones every slot,
     so that what they processed last is hot."""
     region = desk.tables.system.server_region

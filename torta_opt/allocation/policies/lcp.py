@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.policies.server_counts import Demand, LevelPolicy
+from torta_opt.allocation.policies.server_counts import Demand, ServerCountPolicy
 
 TIE = 1e-9  # $ within which two numbers of servers are equally good
 
 
-class Lcp(LevelPolicy):
-    """See the module; parameters are those of ``LevelPolicy``."""
+class Lcp(ServerCountPolicy):
+    """See the module; parameters are those of ``ServerCountPolicy``."""
 
     name = "lcp"
 

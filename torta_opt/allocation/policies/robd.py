@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.policies.server_counts import Demand, LevelPolicy
+from torta_opt.allocation.policies.server_counts import Demand, ServerCountPolicy
 from torta_opt.allocation.policies.settings import check_number
 
 
-class Robd(LevelPolicy):
-    """See the module. Its own parameters, beside those of ``LevelPolicy``:
+class Robd(ServerCountPolicy):
+    """See the module. Its own parameters, beside those of ``ServerCountPolicy``:
 
     switching   λ1, weight of staying where one is; 0: x_t = v_t
     anchor      λ2, weight of the minimiser of this slot's cost

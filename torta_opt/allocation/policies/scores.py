@@ -31,7 +31,7 @@ from __future__ import annotations
 import numpy as np
 
 from torta_opt.allocation.instance.data import System
-from torta_opt.allocation.policies.dispatch import Desk, Tables, fill_in_order, fill_to_line
+from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order, fill_to_line
 
 
 def hardware_score(system: System, type_tolerance: float) -> np.ndarray:
@@ -74,7 +74,12 @@ class Recent:
 
 
 def match(
-    c: int, wanted: np.ndarray, desk: Desk, base: np.ndarray, load_weight: float, queue_ms: float
+    c: int,
+    wanted: np.ndarray,
+    desk: SlotCapacity,
+    base: np.ndarray,
+    load_weight: float,
+    queue_ms: float,
 ) -> np.ndarray:
     """(S,) requests of class c by Alg. 1, at most ``wanted`` (R,) and the room of servers.
 

@@ -106,7 +106,7 @@ class Demand:
     start_usd: np.ndarray
 
 
-class LevelPolicy(GreedyForecast):
+class ServerCountPolicy(GreedyForecast):
     """Decides levels; requests go where ``greedy_forecast`` sends them.
 
     Of ``Settings``, ``smoothing``, ``safety`` and ``horizon_slots`` apply.

@@ -6,7 +6,7 @@
 2. *Requests.* With servers fixed the rest is solved again, each server's time shortened by what a
    mix of whole requests leaves unused. What it lets expire is set aside at arrival: it is routed to
    a region whose servers have no time for its class, so that the others need not wait behind it.
-   The rest becomes whole requests on named servers (``lower``).
+   The rest becomes whole requests on named servers (``recover``).
 3. *Routing.* First in, first out tells which arrivals each region serves. Slot by slot, a linear
    program sends requests there at the least cost of network, transfer and re-routing; a second one
    makes them whole.
@@ -25,12 +25,12 @@ from torta_opt.allocation.bounds.merged import MergedBound, merged_bound
 from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.formulations.program import AllocationProgram
-from torta_opt.allocation.formulations.recover import lower, name_servers
+from torta_opt.allocation.formulations.recover import name_servers, recover
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_servers
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_servers, shortened, with_servers
-from torta_opt.allocation.search.routing import inflow_of, route, send_rest, what_is_there
+from torta_opt.allocation.search.routing import clip_to_available, inflow_of, route, send_rest
 from torta_opt.io.errors import LimitReached
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
@@ -111,13 +111,13 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     usd = merged.pools.on_usd.mean(axis=0)[merged.pools.of_server]
     pools = Pools.of(served)
     room = _room(instance, *name_servers(pools, kept, usd))
-    plan = lower(served, kept, pools=pools, rank=usd, barred=_barred(instance, room, dropped))
+    plan = recover(served, kept, pools=pools, rank=usd, barred=_barred(instance, room, dropped))
     work = served_by_region(instance, plan.processing)
     waiting, deadlines = served.initial.backlog[0], served.system.deadline_slots
     inflow = inflow_of(served.arrivals[:, 0], waiting, work, deadlines)
     inflow = send_rest(instance, work, inflow)
     routing = route(instance, inflow)
-    processing = what_is_there(instance, routing, plan.processing)
+    processing = clip_to_available(instance, routing, plan.processing)
     return dataclasses.replace(plan, routing=routing, processing=processing, method=METHOD)
 
 

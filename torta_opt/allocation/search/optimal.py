@@ -2,7 +2,7 @@
 
 It begins with the floor and the schedules of policies (``start.py``), so that it can end at any
 moment after. The merged program gives a better bound and schedules, whatever the horizon; their
-work is then shared among regions anew (``balance.py``). Where the allocation program has more than
+work is then rebalanced among regions (``rebalance.py``). Where the allocation program has more than
 ``WHOLE_COLUMNS`` columns, windows give a better bound, pass after pass. Where it has no more, its
 linear relaxation gives one, and by rounding a better schedule. Branch and bound with whole servers
 goes on from there. Where the exact program (``formulations/exact.py``) is small enough it is solved
@@ -29,7 +29,7 @@ from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
-from torta_opt.allocation.formulations.recover import lower
+from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.formulations.user_constraint import (
     UserConstraint,
     broken,
@@ -40,7 +40,7 @@ from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
-from torta_opt.allocation.search.rebalance import balanced
+from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.allocation.search.start import policy_schedules
 from torta_opt.io.errors import LimitReached, VerificationFailed
@@ -193,7 +193,7 @@ class _Search:
             return
         self.phase = "balance"
         left = dataclasses.replace(self._left, seconds=BALANCING * self._left.seconds)
-        self.offer(balanced(self.instance, self.schedule, left))
+        self.offer(rebalanced(self.instance, self.schedule, left))
 
     def price_windows(self) -> None:
         """A better bound of a program that is too large to be solved whole."""
@@ -241,7 +241,7 @@ class _Search:
         found = self._branched(self._program(), until)
         if found is not None and found.x is not None:
             values, pools = found.program.values(found.x), found.program.pools
-            self.offer(lower(self.instance, values, pools=pools, method=METHOD))
+            self.offer(recover(self.instance, values, pools=pools, method=METHOD))
 
     def solve_exactly(self) -> None:
         """Branch and bound over schedules themselves, if the program is small."""

@@ -36,7 +36,13 @@ from torta_opt.allocation.formulations.server_hull import facets_of, shared_out
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_queues, trace_servers
-from torta_opt.allocation.search.routing import Router, inflow_of, route, send_rest, what_is_there
+from torta_opt.allocation.search.routing import (
+    Router,
+    clip_to_available,
+    inflow_of,
+    route,
+    send_rest,
+)
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
 RELAXING, ROUNDING = 0.3, 0.7  # of the time, when they end; the rest is for routing
@@ -47,7 +53,7 @@ LOOSE = 3.0  # the same for one class in one pool
 CELL = 0.1  # what a difference there costs, in differences of a region's total
 
 
-def balanced(instance: Instance, schedule: Schedule, limits: Limits | None = None) -> Schedule:
+def rebalanced(instance: Instance, schedule: Schedule, limits: Limits | None = None) -> Schedule:
     """A schedule with the same servers and the same work, shared among regions anew.
 
     It is legal if ``schedule`` is, but not always cheaper: where time is short and only some slots
@@ -71,7 +77,7 @@ def balanced(instance: Instance, schedule: Schedule, limits: Limits | None = Non
     served, waiting = (instance.arrivals - lost).sum(axis=1), instance.initial.backlog.sum(axis=0)
     inflow = lost + inflow_of(served, waiting, work, instance.system.deadline_slots)
     routing = route(instance, send_rest(instance, work, inflow), branch_until=ends)
-    processing = what_is_there(instance, routing, processing)
+    processing = clip_to_available(instance, routing, processing)
     return dataclasses.replace(schedule, routing=routing, processing=processing)
 
 

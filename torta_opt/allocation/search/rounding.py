@@ -7,7 +7,7 @@
    matrix is that of a network with parallel arcs, so its vertices are integral.
 2. *Requests.* With servers fixed, the rest of the program is solved again, each server's time
    shortened by what a mix of whole requests leaves unused on average.
-3. ``lower`` makes a legal schedule of the two.
+3. ``recover`` makes a legal schedule of the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram
-from torta_opt.allocation.formulations.recover import lower
+from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.solvers import Limits, Problem, solve_lp
 
@@ -48,7 +48,7 @@ def round_relaxation(
     if result.x is None:
         return None
     values = program.values(result.x)
-    return lower(program.instance, values, pools=program.pools, method=method)
+    return recover(program.instance, values, pools=program.pools, method=method)
 
 
 def round_servers(

@@ -34,7 +34,9 @@ def send_rest(instance: Instance, work: np.ndarray, inflow: np.ndarray) -> np.nd
     return total
 
 
-def what_is_there(instance: Instance, routing: np.ndarray, processing: np.ndarray) -> np.ndarray:
+def clip_to_available(
+    instance: Instance, routing: np.ndarray, processing: np.ndarray
+) -> np.ndarray:
     """(T, S, C) the processing, less what has not come to the region that was to process it.
 
     That happens where data residency kept it away, or where it waits elsewhere before slot 0.

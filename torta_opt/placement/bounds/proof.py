@@ -1,7 +1,7 @@
 """What prices prove about a box of schedules, and trees of boxes as proofs.
 
-The bound of ``lower_bound`` lets a server be large for one request and roomy for all others. Boxes
-hold the schedules with
+The bound of ``combinatorial`` lets a server be large for one request and roomy for all others.
+Boxes hold the schedules with
 
     least_j ≤ m_j ≤ most_j             blocks that server j hosts
     fewest_cj ≤ v_cj ≤ visitors_cj     requests of client c that pass server j,

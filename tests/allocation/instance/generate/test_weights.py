@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torta_opt.allocation.instance.expiry_price import dearest_usd
+from torta_opt.allocation.instance.expiry_price import highest_serving_cost_usd
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.instance.generate.parameters import PaperParameters
 from torta_opt.allocation.instance.generate.weights import significant
@@ -23,7 +23,7 @@ def test_value_of_a_second_lies_between_what_faster_tiers_charge() -> None:
 
 def test_expiring_never_pays() -> None:
     instance = generate("paper/cost2")
-    dearest = dearest_usd(instance.system, instance.price_usd_per_kwh.max(axis=0))
+    dearest = highest_serving_cost_usd(instance.system, instance.price_usd_per_kwh.max(axis=0))
     ratio = instance.system.weights.expiry_usd / dearest
     np.testing.assert_allclose(ratio, 1.25, rtol=0.005)
 

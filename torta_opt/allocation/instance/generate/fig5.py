@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 
 from torta_opt.allocation.instance.data import Initial, Instance, System, Weights
-from torta_opt.allocation.instance.expiry_price import dearest_usd
+from torta_opt.allocation.instance.expiry_price import highest_serving_cost_usd
 from torta_opt.allocation.instance.generate.hardware import GPUS
 from torta_opt.allocation.instance.generate.weights import significant
 from torta_opt.io import InvalidInput
@@ -48,7 +48,7 @@ def fig5_instance(tasks: int, name: str, seed: int = 0) -> Instance:
     servers = REGIONS * per_region
     price = np.round(rng.uniform(0.06, 0.32, REGIONS), 3)
     system = _system(types, rng, slot_ms=SLOT_MS * max(1, -(-tasks // SIZES[-1])), tasks=tasks)
-    expiry = dearest_usd(system, price) * EXPIRY_MARGIN
+    expiry = highest_serving_cost_usd(system, price) * EXPIRY_MARGIN
     weights = Weights(TIME_USD_PER_S, 0.0, np.array([significant(usd, 3) for usd in expiry]))
     system = dataclasses.replace(system, weights=weights)
     origin = rng.dirichlet(np.full(REGIONS, 4.0))

@@ -18,7 +18,7 @@ import dataclasses
 import numpy as np
 
 from torta_opt.allocation.instance.data import System, Weights
-from torta_opt.allocation.instance.expiry_price import dearest_usd
+from torta_opt.allocation.instance.expiry_price import highest_serving_cost_usd
 from torta_opt.allocation.instance.generate.parameters import PaperParameters
 
 
@@ -40,7 +40,7 @@ def with_default_weights(
     time = parameters.time_usd_per_s
     weights = Weights(time, reroute_usd(system, mix, time), np.zeros(len(system.classes)))
     priced = dataclasses.replace(system, weights=weights)
-    dearest = dearest_usd(priced, price) * parameters.expiry_margin
+    dearest = highest_serving_cost_usd(priced, price) * parameters.expiry_margin
     expiry = np.array([significant(usd, 3) for usd in dearest])
     return dataclasses.replace(system, weights=dataclasses.replace(weights, expiry_usd=expiry))
 
