@@ -303,7 +303,7 @@ class _Search:
             seconds=self.seconds,
             optimal=self.closed or self.solved,
             interrupted=self.interrupted,
-            limited=self.cut and not self.closed,
+            limited=(self.cut or self.left == 0) and not (self.closed or self.solved),
             stopped=self._reason(),
             source=self.source,
             trace=tuple(self.trace),
