@@ -251,3 +251,22 @@ def test_an_error_names_the_file_that_was_to_be_not_the_temporary_one(tmp_path: 
     with pytest.raises(InvalidInput) as caught, whole_folder(tmp_path / "new") as place:
         raise InvalidInput("cannot be written", file=str(place / "a.csv"))
     assert str(caught.value) == f"{tmp_path}/new/a.csv: cannot be written"
+
+
+STDOUT_WITHOUT_READER = """
+import os
+from torta_opt.io.streams import ReaderGone
+from torta_opt.io.writing import write_all
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+try:
+    write_all([("/dev/stdout", b"x")])
+except ReaderGone as error:
+    raise SystemExit(error.exit_code)
+"""
+
+
+def test_a_reader_of_stdout_that_has_gone_is_told_apart_from_an_error() -> None:
+    done = subprocess.run([sys.executable, "-c", STDOUT_WITHOUT_READER], stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torta_opt.io.errors import InvalidInput
+from torta_opt.io.streams import ReaderGone
 
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
@@ -201,6 +202,8 @@ def _complaining(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EPIPE and descriptor_of(path) == 1:
+            raise ReaderGone("") from None
         rule = f"cannot be written: {error.strerror or error}"
         raise InvalidInput(rule, file=os.fspath(path)) from None
 
