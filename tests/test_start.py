@@ -171,3 +171,25 @@ def test_a_shell_that_has_ctrl_c_ignored_keeps_it_so(instance: Path) -> None:
     )
     assert done.returncode == 0
     assert "policy" in json.loads(done.stdout)
+
+
+# As when Ctrl-C comes while a dataclass is made: it runs code that is given as text.
+IN_CODE_OF_TEXT = """
+from torta_opt import cli, start
+
+def main():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        raise SystemExit(4) from None
+
+cli.main = main
+start.main()
+"""
+
+
+def test_the_exit_code_stands_after_ctrl_c_in_code_of_text(tmp_path: Path) -> None:
+    (tmp_path / "begin.py").write_text(IN_CODE_OF_TEXT)
+    process = [sys.executable, "-m", "begin"]
+    done = subprocess.run(process, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (4, "")

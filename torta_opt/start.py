@@ -36,6 +36,7 @@ def main() -> None:
         cli.main()
     except SystemExit:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _forget_interruption()
         raise
     except BaseException:
         if not ctrl_c.pressed:
@@ -66,6 +67,15 @@ class _CtrlC:
         if issubclass(event.exc_type, KeyboardInterrupt):
             return _thread.interrupt_main()
         return sys.__unraisablehook__(event)
+
+
+def _forget_interruption() -> None:
+    """Keep ``python -m`` from ending by SIGINT although Ctrl-C has been answered.
+
+    Where Ctrl-C came while Python ran code given as text, as dataclasses do, Python remembers that
+    until it runs such code again, and puts the signal in place of the exit code.
+    """
+    exec("")
 
 
 def _write(descriptor: int, text: str) -> None:

@@ -114,6 +114,14 @@ def test_gap_tables_say_what_is_known_from_both_sides() -> None:
     assert "To know more: --bound milp --time-limit 300, or clairvoyant among --policies." in shown
 
 
+def test_gap_tables_say_that_a_limit_ended_the_bound() -> None:
+    cut = BoundResult(48.0, "lp", True, 0.0, limited=True)
+    shown = " ".join(
+        text(gap_tables(api.gap(INSTANCE, schedules={"worse": WORSE}, proved=cut))).split()
+    )
+    assert "To know more: a higher limit, or clairvoyant among --policies." in shown
+
+
 def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:
     close = BoundResult(92.9, "lp", True, 0.0, stronger="milp")
     shown = text(gap_tables(gaps.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=close)))

@@ -10,7 +10,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,3 +214,59 @@ def test_export_writes_into_a_pipe(pipe: Path, tmp_path: Path) -> None:
     cli.run(["generate", "small/outage", "-o", str(tmp_path / "i.json")])
     command = ["export", str(tmp_path / "i.json"), "-o", str(pipe), "--format", "lp"]
     assert b"st\n" in read_through(pipe, lambda: cli.run(command)).lower()
+
+
+def pressed_after(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Ctrl-C at the very moment at which something new has come into being."""
+
+    def made(*arguments: Any, **named: Any) -> Any:
+        make(*arguments, **named)
+        raise KeyboardInterrupt
+
+    return made
+
+
+def test_ctrl_c_as_a_temporary_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "open", pressed_after(os.open))
+    with pytest.raises(KeyboardInterrupt):
+        write_all([(tmp_path / "new", b"x")])
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_as_a_temporary_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr(os, "mkdir", pressed_after(os.mkdir))
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "in/new"):
+        pass
+    monkeypatch.undo()
+    assert not list((tmp_path / "in").iterdir())
+
+
+def test_an_error_names_the_file_that_was_to_be_not_the_temporary_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught, whole_folder(tmp_path / "new") as place:
+        raise InvalidInput("cannot be written", file=str(place / "a.csv"))
+    assert str(caught.value) == f"{tmp_path}/new/a.csv: cannot be written"
+
+
+STDOUT_WITHOUT_READER = """
+import os
+from torta_opt.io.streams import ReaderGone
+from torta_opt.io.writing import write_all
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+try:
+    write_all([("/dev/stdout", b"x")])
+except ReaderGone as error:
+    raise SystemExit(error.exit_code)
+"""
+
+
+def test_a_reader_of_stdout_that_has_gone_is_told_apart_from_an_error() -> None:
+    done = subprocess.run([sys.executable, "-c", STDOUT_WITHOUT_READER], stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")

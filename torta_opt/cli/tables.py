@@ -205,6 +205,8 @@ def _verdict(report: GapReport, unit: str) -> Iterator[Text]:
 def _hints(report: GapReport) -> Iterator[Text]:
     """How to narrow what is known, from above and from below."""
     ways = []
+    if report.bound.limited:
+        ways.append("a higher limit")
     if report.bound.stronger:
         limit = " --time-limit 300" if report.bound.stronger == "milp" else ""  # it may not end
         ways.append(f"--bound {report.bound.stronger}{limit}")

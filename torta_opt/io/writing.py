@@ -13,14 +13,15 @@ import errno
 import gzip
 import os
 import re
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from torta_opt.io.errors import InvalidInput
+from torta_opt.io.streams import ReaderGone
 
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
@@ -87,29 +88,31 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         yield target
         return
     made = [parent for parent in target.parents if not parent.exists()]
+    temporary = _temporary_name(target)
     try:
-        temporary = _new_folder_for(target)
-    except OSError as error:
-        raise InvalidInput(f"cannot be made: {error.strerror}", file=str(target)) from None
-    try:
+        try:
+            _make_folder(temporary, target)
+        except OSError as error:
+            raise InvalidInput(f"cannot be made: {error.strerror}", file=str(target)) from None
         yield temporary
         with _complaining(target):
             temporary.rename(target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
+        if isinstance(error, InvalidInput) and error.file:  # of a file that is gone by now
+            name = error.file.replace(str(temporary), str(target))
+            raise error.within(name) from None
         raise
 
 
-def _new_folder_for(target: Path) -> Path:
+def _make_folder(temporary: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(target):
         raise _os_error(errno.EEXIST)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
-    temporary.chmod(0o777 & ~_umask())
-    return temporary
+    temporary.mkdir()
 
 
 @dataclass
@@ -134,20 +137,21 @@ class _Staged:
 
 def _staged(target: Path, content: bytes) -> Path:
     """A temporary file beside ``target`` that holds ``content``, with the permissions to be."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target))
+    name = _temporary_name(target)
     try:
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())  # some file systems say only now that they are full
         _give_permissions(name, target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
-    return Path(name)
+    return name
 
 
-def _give_permissions(temporary: str, target: Path) -> None:
+def _give_permissions(temporary: Path, target: Path) -> None:
     """Those of the file that is replaced, else those of any new file."""
     try:
         old = target.stat()
@@ -188,8 +192,9 @@ def _os_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def _prefix(target: Path) -> str:
-    return f".{target.name}."
+def _temporary_name(target: Path) -> Path:
+    """Known before it exists, so that it can be removed whenever Ctrl-C comes."""
+    return target.parent / f".{target.name}.{secrets.token_hex(8)}"
 
 
 @contextlib.contextmanager
@@ -197,6 +202,8 @@ def _complaining(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EPIPE and descriptor_of(path) == 1:
+            raise ReaderGone("") from None
         rule = f"cannot be written: {error.strerror or error}"
         raise InvalidInput(rule, file=os.fspath(path)) from None
 

@@ -174,3 +174,39 @@ def test_done_and_limit(method: str) -> None:
     late = compute(generate("small/expiry"), method, Request(limits=Limits(seconds=0.0)))
     assert late.status == "limit"
     assert late.value <= compute(generate("small/expiry"), "milp").value
+
+
+def test_auto_judges_servers_by_the_optimum_alone() -> None:
+    """Where a limit ended the relaxation, its point says nothing about fractions of servers."""
+    instance = generate("paper/polska", slots=6, load=0.05)
+    assert TINY_CELLS < cells_of(instance) <= WHOLE_CELLS
+    found = compute(instance, AUTO, Task(Limits(work=1)))
+    assert found.limited
+    assert found.source in ("lp", "floor")
+    assert "lp: " in found.why
+    assert "fractions" not in found.why
+    assert "cells" not in found.why
+
+
+@pytest.mark.parametrize("error", [LimitReached("no time"), KeyboardInterrupt()])
+def test_auto_says_why_it_is_the_floor(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("torta_opt.bounds.lp.lp_bound", fails)
+    found = compute(INSTANCE, AUTO)
+    assert (found.source, found.why) == ("floor", f"floor: {found.stopped}")
+
+
+def test_ctrl_c_before_branch_and_bound_leaves_what_the_relaxation_proved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pressed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torta_opt.bounds.milp.branch_from", pressed)
+    found, relaxed = compute(INSTANCE, AUTO), compute(INSTANCE, "lp")
+    assert (found.value, found.source, found.status) == (relaxed.value, "lp", "interrupted")
+    assert "Ctrl-C" in found.why

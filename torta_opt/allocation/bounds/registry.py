@@ -219,11 +219,14 @@ def _auto(instance: Instance, request: Request) -> BoundResult:
     began = time.perf_counter()
     found = _computed(instance, choose(instance), request)
     cells = cells_of(instance)
+    if found.source == "floor":
+        return dataclasses.replace(found, why=f"floor: {found.stopped}")
     if found.source != "lp":
         why = f"{found.source}: {cells:,} cells are too many for lp within seconds"
         return dataclasses.replace(found, why=why)
-    if found.interrupted:
-        return dataclasses.replace(found, why="lp: it takes seconds")
+    if found.interrupted or (found.limited and cells > TINY_CELLS):  # x says nothing of servers
+        what = "Ctrl-C" if found.interrupted else "a limit"
+        return dataclasses.replace(found, why=f"lp: {what} ended it before its optimum")
     loose = loose_servers(found.solved)
     share = f"fractions of servers are worth {100 * loose:.1f} % of the bound"
     if cells > TINY_CELLS and loose < LOOSE:
@@ -243,7 +246,11 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
     limits = request.limits or Limits()
     most = nodes if limits.work is None else min(nodes, limits.work)
     limits = dataclasses.replace(limits, work=most)
-    whole = branch_from(found.solved, limits, began=began, watch=request.solver_watch)
+    try:
+        whole = branch_from(found.solved, limits, began=began, watch=request.solver_watch)
+    except KeyboardInterrupt:  # between the solvers; what lp proved stands
+        why = "lp: Ctrl-C came before milp had proved anything"
+        return dataclasses.replace(found, why=why, interrupted=True)
     interrupted = whole.interrupted or found.interrupted
     cut_short = most < nodes or time.perf_counter() - began >= limits.seconds
     budget = f"{most} node" if most == 1 else f"{most} nodes"
