@@ -180,7 +180,7 @@ def test_auto_judges_servers_by_the_optimum_alone() -> None:
     """Where a limit ended the relaxation, its point says nothing about fractions of servers."""
     instance = generate("paper/polska", slots=6, load=0.05)
     assert TINY_CELLS < cells_of(instance) <= WHOLE_CELLS
-    found = compute(instance, AUTO, Task(Limits(work=1)))
+    found = compute(instance, AUTO, Request(limits=Limits(work=1)))
     assert found.limited
     assert found.source in ("lp", "floor")
     assert "lp: " in found.why
@@ -195,7 +195,7 @@ def test_auto_says_why_it_is_the_floor(
     def fails(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("torta_opt.bounds.lp.lp_bound", fails)
+    monkeypatch.setattr("torta_opt.allocation.bounds.lp.lp_bound", fails)
     found = compute(INSTANCE, AUTO)
     assert (found.source, found.why) == ("floor", f"floor: {found.stopped}")
 
@@ -206,7 +206,7 @@ def test_ctrl_c_before_branch_and_bound_leaves_what_the_relaxation_proved(
     def pressed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("torta_opt.bounds.milp.branch_from", pressed)
+    monkeypatch.setattr("torta_opt.allocation.bounds.milp.branch_from", pressed)
     found, relaxed = compute(INSTANCE, AUTO), compute(INSTANCE, "lp")
     assert (found.value, found.source, found.status) == (relaxed.value, "lp", "interrupted")
     assert "Ctrl-C" in found.why
