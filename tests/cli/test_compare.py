@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -169,6 +170,12 @@ def test_refuses_what_it_cannot_do(instances, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_pipe_keeps_no_bounds(instances, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    code, _, err = call(capsys, *instances, "-o", str(tmp_path / "pipe"))
+    assert (code, "--output: a device or a pipe keeps no table of bounds" in err) == (2, True)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_goes_on_after_it_was_ended(how: signal.Signals, tmp_path: Path) -> None:
     """What the first start wrote stays as it is; the second does the rest."""

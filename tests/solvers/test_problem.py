@@ -119,3 +119,19 @@ def test_gap_of_a_result():
     assert Result(Status.FEASIBLE, -10.0, -11.0, x).gap == pytest.approx(0.1)
     assert Result(Status.FEASIBLE, 0.0, -1.0, x).gap is None
     assert Result(Status.BOUND_ONLY, bound=1.0).gap is None
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"seconds": "x"}, "seconds: must be a number, found 'x'"),
+        ({"gap": None}, "gap: must be a number, found None"),
+        ({"work": 1.5}, "work: must be a whole number, or None, found 1.5"),
+        ({"threads": True}, "threads: must be a whole number, found True"),
+        ({"seed": "3"}, "seed: must be a whole number, found '3'"),
+    ],
+)
+def test_limits_of_another_kind_are_refused(given, text):
+    with pytest.raises(InvalidInput) as error:
+        Limits(**given)
+    assert str(error.value) == text

@@ -12,6 +12,7 @@ import typer
 from torta_opt.cli.console import check_writable, print_json, say, show, watching
 from torta_opt.cli.options import Json, Slots, cut_to, policy_list
 from torta_opt.io import InvalidInput
+from torta_opt.io.writing import is_special
 
 if TYPE_CHECKING:
     from torta_opt.allocation.instance import Instance
@@ -56,6 +57,9 @@ def compare(
         raise InvalidInput(f"{against!r:.60} is not among the policies", field="--against")
     steady = [name for name in names if study.runs_once(name)] if seeds > 1 else []
     _check_bound_name(bound_method)
+    if is_special(output) and bound_method != NO_BOUND:
+        rule = "a device or a pipe keeps no table of bounds: give --bound none, or a file"
+        raise InvalidInput(rule, field="--output")
     problems = _problems_to_compare(instances, slots)
     proved: list[Row] = []
     try:

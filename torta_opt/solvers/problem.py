@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,16 @@ class Limits:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind, what in (
+            ("seconds", Real, "a number"),
+            ("gap", Real, "a number"),
+            ("work", (Integral, type(None)), "a whole number, or None"),
+            ("threads", Integral, "a whole number"),
+            ("seed", Integral, "a whole number"),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise InvalidInput(f"must be {what}, found {value!r:.40}", name)
         if not self.seconds >= 0:
             raise InvalidInput("must be at least 0", "seconds")
         if not 0 <= self.gap < math.inf:
