@@ -45,8 +45,8 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
 
 
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
-    cases = tiniest(seed=41, count=50)
-    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 30
+    cases = tiniest(seed=41, count=35)
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 20
 
 
 def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
