@@ -777,6 +777,7 @@ class TestOutput:
     def test_every_command_keeps_stdout_for_the_document(
         self, files: dict[str, Path], tmp_path: Path
     ) -> None:
+        """In a process of their own, one after the other: solvers print past Python's stdout."""
         commands = [
             ["generate", PRESET, "-o", tmp_path / "g.json"],
             ["describe", files["instance"]],
@@ -788,10 +789,22 @@ class TestOutput:
             ["doctor"],
             ["schema"],
         ]
+        script = (
+            "import json, sys\nfrom torta_opt import cli\n"
+            "for command in json.loads(sys.argv[1]):\n"
+            "    assert cli.run(command) == 0, command\n"
+        )
+        words = json.dumps([[*map(str, command), "--json"] for command in commands])
+        done = subprocess.run(
+            [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        rest = done.stdout
         for command in commands:
-            done = torta_process(*command, "--json")
-            assert done.returncode == 0, done.stderr
-            assert json.loads(done.stdout)
+            document, end = json.JSONDecoder().raw_decode(rest)
+            assert document, command
+            rest = rest[end:].lstrip()
+        assert rest == ""
 
 
 class TestInputsStay:

@@ -71,7 +71,7 @@ def test_a_preset_is_generated_from_seeds(torta, tmp_path):
     assert [name for name, _ in training["instances"] + training["validation"]] == names
 
 
-def test_after_ctrl_c_it_goes_on_bit_for_bit(instance, tmp_path):
+def test_after_ctrl_c_it_goes_on_bit_for_bit(torta, instance, tmp_path):
     """Interrupted wherever it is, and resumed, it ends as if nothing had been."""
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     start = [sys.executable, "-m", "torta_opt", "train", str(instance)]
@@ -95,7 +95,8 @@ def test_after_ctrl_c_it_goes_on_bit_for_bit(instance, tmp_path):
     assert found["status"] == "interrupted"
     more = ("--set", f"updates={found['updates'] + 3}")
     for net, extra in ((stopped, ["--resume"]), (whole, [])):
-        subprocess.run([*start, "-o", str(net), *SHORT, *more, *extra], check=True, timeout=120)
+        code, _, err = torta("train", instance, "-o", net, *SHORT, *more, *extra)
+        assert code == 0, err
     for ending in ("csv", "safetensors", "checkpoint.safetensors"):
         one, two = (tmp_path / f"{name}.{ending}" for name in ("stopped", "whole"))
         assert one.read_bytes() == two.read_bytes(), ending

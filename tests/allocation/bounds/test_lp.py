@@ -27,7 +27,7 @@ from torta_opt.solvers import Limits
 
 
 def test_no_schedule_beats_the_bound_and_it_is_the_optimum_of_the_relaxation() -> None:
-    for instance, best in tiniest(seed=11, count=200):
+    for instance, best in tiniest(seed=11, count=120):
         found = lp_bound(instance)
         assert found.value <= best + slack(best)
         relaxed = optimum(of_program(found.program), relaxed=True)

@@ -25,7 +25,7 @@ def assert_lifts(instance: Instance, schedule: Schedule, **options: bool) -> Non
         assert found.objective == pytest.approx(found.cost, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(feasible_cases(), st.booleans())
 def test_legal_schedules_satisfy_every_row_at_their_cost(
     case: tuple[Instance, Schedule], named: bool

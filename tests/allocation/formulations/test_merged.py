@@ -17,7 +17,7 @@ from torta_opt.allocation.schedule import Schedule, evaluate
 from torta_opt.io import LimitReached
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(feasible_cases())
 def test_legal_schedules_satisfy_every_row_at_no_higher_cost(
     case: tuple[Instance, Schedule],

@@ -74,7 +74,7 @@ def killed_at(rename: int, monkeypatch) -> None:
 
 def test_killed_at_any_write_it_resumes(instance, tmp_path, monkeypatch):
     """From the first checkpoint on: 3 files at the start, curve and all in each of 2 updates."""
-    options = Options(updates=2, rollout_slots=4, epochs=1, minibatches=1)
+    options = Options(updates=2, rollout_slots=2, environments=2, copies=2, epochs=1, minibatches=1)
     train([instance], tmp_path / "whole", options=options, every=1)
     for rename in itertools.count():
         net = tmp_path / f"killed {rename}"

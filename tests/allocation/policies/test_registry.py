@@ -136,7 +136,7 @@ SOLVING = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name 
 
 @pytest.mark.parametrize("name", [*DEFAULT, *SOLVING])
 class TestEveryPolicy:
-    @settings(max_examples=150)
+    @settings(max_examples=100)
     @given(instance=tiny_instances(), seed=st.integers(0, 2**32 - 1))
     def test_breaks_no_rule(self, name: str, instance: Instance, seed: int):
         schedule = run(create(name), instance, seed).schedule

@@ -20,14 +20,14 @@ from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 def test_plans_are_legal_and_often_best() -> None:
     best_found = 0
-    for instance, best in tiniest(seed=31, count=80):
+    for instance, best in tiniest(seed=31, count=50):
         schedule = plan_merged(instance)
         assert schedule is not None
         verify(instance, schedule).raise_if_broken("merged")
         cost = evaluate(instance, schedule).cost
         assert cost >= best - slack(best)
         best_found += cost <= best + slack(best)
-    assert best_found > 40
+    assert best_found > 25
 
 
 @pytest.mark.slow
@@ -41,8 +41,9 @@ def test_plans_of_thousands_are_legal() -> None:
 
 
 @pytest.mark.parametrize("preset", ["paper/polska", "paper/abilene+outage", "paper/gabriel"])
-def test_a_long_horizon_is_planned_well(preset: str) -> None:
-    instance = generate(preset, seed=5, slots=24)
+@pytest.mark.parametrize("slots", [12, pytest.param(24, marks=pytest.mark.slow)])
+def test_a_long_horizon_is_planned_well(preset: str, slots: int) -> None:
+    instance = generate(preset, seed=5, slots=slots)
     found = merged_bound(instance)
     schedule = plan_merged(instance, found)
     assert schedule is not None
@@ -55,7 +56,7 @@ def test_ctrl_c_leaves_the_best_plan_so_far(
     answers_before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever program of the plan is ended: the rest is not begun, what there is is kept."""
-    instance = generate("paper/polska", slots=12)
+    instance = generate("paper/polska", slots=8)
     found = merged_bound(instance)
     calls: list[bool] = []
 
@@ -75,7 +76,7 @@ def test_ctrl_c_leaves_the_best_plan_so_far(
 
 
 def test_ctrl_c_in_the_bound_leaves_no_plan() -> None:
-    instance = generate("paper/polska", slots=12)
+    instance = generate("paper/polska", slots=8)
     found = dataclasses.replace(merged_bound(instance), interrupted=True, x=None)
     with pytest.raises(KeyboardInterrupt):
         plan_merged(instance, found)

@@ -45,8 +45,8 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
 
 
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
-    cases = tiniest(seed=41, count=50)
-    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 30
+    cases = tiniest(seed=41, count=35)
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 20
 
 
 def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
@@ -126,8 +126,8 @@ def test_progress_tells_costs_of_verified_schedules_and_proved_bounds(
         honest(search, schedule)
 
     monkeypatch.setattr(optimal._Search, "offer", offer)
-    instance = generate("paper/abilene").cut(0, 2)
-    found = solve_optimal(instance, Limits(gap=0.0, work=40), on_progress=samples.append)
+    instance = generate("small/switch")
+    found = solve_optimal(instance, Limits(gap=0.0, work=1), on_progress=samples.append)
     assert {sample.phase for sample in samples} >= {"policies", "branch and bound"}
     assert all(sample.incumbent in costs for sample in samples)
     assert all(sample.bound <= found.cost for sample in samples)

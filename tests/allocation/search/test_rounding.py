@@ -43,14 +43,14 @@ def test_rounded_servers_are_whole_and_keep_every_row_of_the_server_network(
             assert np.allclose(activity[rows], program.row_lower[rows], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("discount", DISCOUNTS)
-def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best(discount: float) -> None:
+def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best() -> None:
     for instance, best in tiniest(seed=32, count=100):
         found = lp_bound(instance)
-        schedule = round_relaxation(found.program, found.x, found.dual, discount)
-        assert verify(instance, schedule).ok
-        assert check_lift(found.program, schedule).ok
-        assert evaluate(instance, schedule).cost >= best - slack(best)
+        for discount in DISCOUNTS:
+            schedule = round_relaxation(found.program, found.x, found.dual, discount)
+            assert verify(instance, schedule).ok
+            assert check_lift(found.program, schedule).ok
+            assert evaluate(instance, schedule).cost >= best - slack(best)
 
 
 @pytest.mark.parametrize("preset", SMALL)

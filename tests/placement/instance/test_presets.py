@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.processors import printed_elsewhere
 
 from torta_opt.io import InvalidInput
 from torta_opt.placement.instance.document import placement_sha256
@@ -36,6 +37,19 @@ def test_other_seeds_draw_other_nodes(name):
     assert placement_sha256(placement_preset(name, 0)) != placement_sha256(
         placement_preset(name, 1)
     )
+
+
+PRINT_DIGESTS = """
+from torta_opt.placement.document import placement_sha256
+from torta_opt.placement.presets import PRESETS, placement_preset
+for name in PRESETS:
+    print(name, placement_sha256(placement_preset(name, 0)))
+"""
+
+
+def test_another_processor_gives_the_same_bytes(capsys):
+    exec(PRINT_DIGESTS, {})
+    assert printed_elsewhere(PRINT_DIGESTS) == capsys.readouterr().out.splitlines()
 
 
 def test_an_unknown_preset():

@@ -121,14 +121,17 @@ def _joined(links: list[tuple[int, int]], distance: np.ndarray) -> list[tuple[in
 
 
 def _great_circle_km(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distances between points (longitude, latitude) in degrees; broadcasts over all but last."""
+    """Distances between points (longitude, latitude) in degrees; broadcasts over all but last.
+
+    To the millimetre: processors differ in the last digits of sines.
+    """
     lon, lat = np.radians(a[..., 0]), np.radians(a[..., 1])
     to_lon, to_lat = np.radians(b[..., 0]), np.radians(b[..., 1])
     half = (
         np.sin((to_lat - lat) / 2) ** 2
         + np.cos(lat) * np.cos(to_lat) * np.sin((to_lon - lon) / 2) ** 2
     )
-    return 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
+    return np.round(2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1))), 6)
 
 
 def _text_of(path: Path) -> str:
