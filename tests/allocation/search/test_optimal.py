@@ -22,13 +22,14 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import Schedule, evaluate, verify
 from torta_opt.allocation.search import optimal
-from torta_opt.allocation.search.optimal import Optimal, solve_optimal
+from torta_opt.allocation.search.optimal import solve_optimal
 from torta_opt.allocation.search.start import STARTERS
 from torta_opt.io import Infeasible, LimitReached, VerificationFailed
+from torta_opt.results import Found
 from torta_opt.solvers import Limits, Progress
 
 
-def assert_sound(instance: Instance, found: Optimal, best: float) -> None:
+def assert_sound(instance: Instance, found: Found, best: float) -> None:
     assert verify(instance, found.schedule).ok
     assert found.cost == evaluate(instance, found.schedule).cost
     assert found.bound <= best + slack(best)
