@@ -175,7 +175,8 @@ def test_a_shell_that_has_ctrl_c_ignored_keeps_it_so(instance: Path) -> None:
 
 # As when Ctrl-C comes while a dataclass is made: it runs code that is given as text.
 IN_CODE_OF_TEXT = """
-from torta_opt import cli, start
+from torta_opt import start
+from torta_opt.cli import app as cli
 
 def main():
     try:

@@ -790,7 +790,7 @@ class TestOutput:
             ["schema"],
         ]
         script = (
-            "import json, sys\nfrom torta_opt import cli\n"
+            "import json, sys\nfrom torta_opt.cli import app as cli\n"
             "for command in json.loads(sys.argv[1]):\n"
             "    assert cli.run(command) == 0, command\n"
         )

@@ -126,7 +126,7 @@ BOMBS: dict[str, tuple[bytes, bytes, int]] = {
 }
 COMMAND = """
 import sys
-from torta_opt import cli
+from torta_opt.cli import app as cli
 sys.exit(cli.run(["describe", sys.argv[1]]))
 """
 

@@ -159,7 +159,7 @@ class TestWholeFolder:
 
 TABLES = """
 import sys
-from torta_opt import cli
+from torta_opt.cli import app as cli
 sys.exit(cli.run(["tables", sys.argv[1], "-o", sys.argv[2]]))
 """
 

@@ -11,12 +11,12 @@ import pytest
 
 from torta_opt.allocation.policies.experiment import interval
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+STUDIES = Path(__file__).parents[2] / "studies"
 
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(STUDIES)
     for name in ("reproduction_page", "reproduction_runs"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module("reproduction_page")
@@ -46,5 +46,5 @@ def test_runs_of_two_studies_are_paired_by_instance(page):
 
 
 def test_the_page_says_what_its_intervals_are_over():
-    text = " ".join((BENCHMARKS.parent / "docs" / "reproduction.md").read_text().split())
+    text = " ".join((STUDIES.parent / "docs" / "reproduction.md").read_text().split())
     assert "brackets are 95 % intervals over these instances" in text

@@ -70,7 +70,7 @@ def test_the_answer_is_written_into_the_model() -> None:
         model = build_allocation_model(instance, named=named)
         found = bound_of_model(model, whole=True)
         assert pyo.value(model.objective) == pytest.approx(
-            found.problem.cost @ found.x + found.problem.offset
+            found.program.cost @ found.x + found.program.offset
         )
         values = values_of_model(instance, model)
         assert values["x"].sum() == pytest.approx(instance.arrivals.sum())
@@ -81,9 +81,9 @@ def test_the_value_is_what_the_duals_prove() -> None:
     rng = np.random.default_rng(53)
     for instance, best in tiniest(seed=53, count=20):
         found = bound_of_model(build_allocation_model(instance))
-        assert found.value == prove(found.problem, found.dual)
+        assert found.value == prove(found.program, found.dual)
         garbage = rng.normal(size=len(found.dual)) * np.abs(found.dual).max(initial=1)
-        assert prove(found.problem, garbage) <= best + slack(best)
+        assert prove(found.program, garbage) <= best + slack(best)
 
 
 @pytest.mark.parametrize("work", [0, 1, 5])

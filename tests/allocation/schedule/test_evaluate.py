@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from fractions import Fraction
 
@@ -104,6 +105,7 @@ class TestAgainstReference:
 
 
 PRINT_COSTS = """
+import json
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
@@ -112,13 +114,17 @@ for preset in ("paper/abilene", "paper/polska", "paper/cost2"):
     instance = generate(preset).cut(100, 108)
     for policy in ("round_robin", "sdib"):
         found = evaluate(instance, run(create(policy), instance).schedule)
-        print(preset, policy, found.cost.hex(), found.costs, found.metrics)
+        print(json.dumps({"cost": found.cost, **found.costs, **found.metrics}))
 """
 
 
-def test_another_processor_gives_the_same_digits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_processor_gives_the_same_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    """To 1e-9, as docs/formats.md says: the last digits of exp and sums may differ."""
     exec(PRINT_COSTS, {})
-    assert printed_elsewhere(PRINT_COSTS) == capsys.readouterr().out.splitlines()
+    here, there = capsys.readouterr().out.splitlines(), printed_elsewhere(PRINT_COSTS)
+    assert len(here) == len(there) == 6
+    for own, other in zip(here, there, strict=True):
+        assert json.loads(other) == pytest.approx(json.loads(own), rel=1e-9)
 
 
 def priced(instance: Instance, schedule: Schedule) -> Evaluation:
