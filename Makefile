@@ -54,16 +54,17 @@ models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten min
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py
 
-lint: $(VENV)/test.stamp ## style
+lint: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/test.stamp ## style, mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove the environment, caches and build leftovers
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment: torch first, because a range would pull a CUDA build of several gigabytes.

@@ -48,7 +48,7 @@ def save_instance(instance: Instance, path: Path) -> None:
     """Write an instance file; a name that ends in ``.gz`` is compressed."""
     arguments.check_instance(instance)
     arguments.check_path(path)
-    write_document(path, family_of(instance).formats["instance"].write(instance))
+    write_document(path, family_of(instance).formats["instance"].document(instance))
 
 
 def solve(
@@ -233,14 +233,14 @@ def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
     arguments.check_instance(instance)
     arguments.check_schedule(schedule, instance, "schedule")
     arguments.check_path(path)
-    write_document(path, family_of(instance).formats["schedule"].write(schedule, instance))
+    write_document(path, family_of(instance).formats["schedule"].document(schedule, instance))
 
 
 def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]:
     """The content of a bound file."""
     arguments.check_instance(instance)
     arguments.check_bound(proved)
-    return family_of(instance).formats["bound"].write(proved, instance)
+    return family_of(instance).formats["bound"].document(proved, instance)
 
 
 def describe(instance: Instance) -> Facts:

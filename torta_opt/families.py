@@ -26,7 +26,8 @@ FAMILIES = {  # name → where its object stands; loaded when first needed
 def family(name: str) -> Family:
     """The family of that name. Raises InvalidInput."""
     if name in FAMILIES:
-        return import_module(FAMILIES[name]).FAMILY
+        ours: Family = import_module(FAMILIES[name]).FAMILY
+        return ours
     for point in entry_points(group=GROUP, name=name):
         found = point.load()
         if not isinstance(found, Family):

@@ -101,6 +101,11 @@ class Format:
     write: Callable[..., Document] | None
     schema: Callable[[], Document]
 
+    def document(self, *content: Any) -> Document:
+        """What ``write`` makes of an object, of a kind of file that the package writes."""
+        assert self.write is not None, f"{self.name} files are only read"
+        return self.write(*content)
+
 
 @dataclass(frozen=True)
 class Preset:

@@ -320,19 +320,21 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
         raise InvalidInput(
             f"{entry.source!r} cannot be checked without a solver or a certificate", field="source"
         )
-    is_floor = certificate is None
-    value = floor(instance).value if is_floor else rederived(certificate, instance)
+    if certificate is None:
+        value, holds = floor(instance).value, None
+    else:
+        value, holds = rederived(certificate, instance), membership(certificate, instance)
     result = BoundResult(
         value,
         entry.source,
-        certified=not is_floor,
+        certified=certificate is not None,
         seconds=time.perf_counter() - began,
-        holds=None if is_floor else membership(certificate, instance),
+        holds=holds,
         certificate=certificate,
     )
     if entry.value <= value:
         return result, ""
-    what = "the floor" if is_floor else "what its certificate proves"
+    what = "the floor" if certificate is None else "what its certificate proves"
     return result, f"bound-too-high: value is {entry.value!r}, {what} is {value!r}"
 
 

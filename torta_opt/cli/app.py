@@ -41,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = {  # in the order of the help
+COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "generate": generate,
     "import": import_,
     "tables": tables,

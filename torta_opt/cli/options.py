@@ -110,7 +110,7 @@ def limits_of(
     from torta_opt.solvers.problem import Limits
 
     given = {"seconds": seconds, "work": work, "gap": gap}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
         return Limits(threads=threads, seed=seed, **chosen)
     except InvalidInput as error:

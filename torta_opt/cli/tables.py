@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from torta_opt.io.text import _MISSING, money, number, percent
-from torta_opt.results import Check, GapReport, GapResult, Result
+from torta_opt.results import Check, Evaluation, GapReport, Result
 
 if TYPE_CHECKING:
     from torta_opt.solvers import Progress
@@ -224,22 +224,26 @@ def _broken_lines(report: GapReport) -> Iterator[Text]:
 
 def _splits(report: GapReport, unit: str) -> Iterator[Table]:
     """Cost by component, floor first; a few policies to a table so that it stays narrow."""
-    priced = [result for result in report.results if result.evaluation is not None]
+    priced = [
+        (result.policy, result.evaluation)
+        for result in report.results
+        if result.evaluation is not None
+    ]
     for first in range(0, len(priced), _SPLIT_POLICIES):
         yield _split(report, priced[first : first + _SPLIT_POLICIES], unit)
 
 
-def _split(report: GapReport, results: Sequence[GapResult], unit: str) -> Table:
-    columns = [report.floor.costs, *(result.evaluation.costs for result in results)]
+def _split(report: GapReport, results: Sequence[tuple[str, Evaluation]], unit: str) -> Table:
+    columns = [report.floor.costs, *(evaluation.costs for _, evaluation in results)]
     names = [name for name in columns[-1] if any(column.get(name) for column in columns)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(f"cost split {unit}", no_wrap=True)
-    for title in ("floor", *(result.policy for result in results)):
+    for title in ("floor", *(policy for policy, _ in results)):
         table.add_column(title, justify="right", overflow="fold", max_width=16)
     every = money([column.get(name, 0.0) for name in names for column in columns])
     for row, name in enumerate(names):
         table.add_row(name, *every[row * len(columns) : (row + 1) * len(columns)])
-    totals = [report.floor.value, *(result.cost for result in results)]
+    totals = [report.floor.value, *(evaluation.cost for _, evaluation in results)]
     table.add_section()
     table.add_row("all", *money(totals))
     return table

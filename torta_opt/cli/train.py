@@ -151,7 +151,8 @@ def _training_sets(
 
     sets = (
         open_all([seeds] if preset else instances),
-        *map(open_all, (validation or [], held_out or [])),
+        open_all(validation or []),
+        open_all(held_out or []),
     )
     for problem in (problem for each in sets for problem in each):
         families.require(problem, "allocation")

@@ -7,7 +7,8 @@ from torta_opt.io.errors import (
     TortaOptError,
     VerificationFailed,
 )
-from torta_opt.io.files import document_bytes, read_document, sha256_of, write_bytes, write_document
+from torta_opt.io.files import document_bytes, read_document, sha256_of, write_document
+from torta_opt.io.writing import write_bytes
 
 __all__ = [
     "Infeasible",

@@ -109,8 +109,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Document:
     document = dict(pairs)
     if len(document) < len(pairs):
         seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise InvalidInput("is given twice", field=repeated)
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidInput("is given twice", field=key)
+            seen.add(key)
     return document
 
 

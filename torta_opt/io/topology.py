@@ -124,7 +124,8 @@ def great_circle_km(
         np.sin((to_lat - lat) / 2) ** 2
         + np.cos(lat) * np.cos(to_lat) * np.sin((to_lon - lon) / 2) ** 2
     )
-    return 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
+    distance: np.ndarray = 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
+    return distance
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -300,7 +301,10 @@ def _plane_to_globe(points: np.ndarray) -> np.ndarray:
     centred = points - np.nanmean(points, axis=0)
     degree_km = EARTH_KM * np.pi / 180
     origin = np.array(PLANE_ORIGIN)
-    return origin + centred / degree_km / np.array([np.cos(np.radians(origin[1])), 1.0])
+    placed: np.ndarray = origin + centred / degree_km / np.array(
+        [np.cos(np.radians(origin[1])), 1.0]
+    )
+    return placed
 
 
 def _fill_from_neighbours(graph: nx.Graph, points: np.ndarray) -> np.ndarray:
@@ -333,4 +337,5 @@ def _path_lengths(graph: nx.Graph, longitude: np.ndarray, latitude: np.ndarray) 
         length = great_circle_km(*ends)
     # a stored zero would be no link at all, so links between coinciding nodes get a millimetre
     weights = coo_array((np.maximum(length, 1e-6), (tails, heads)), shape=(len(position),) * 2)
-    return np.round(shortest_path(weights.tocsr(), directed=False), 6)
+    shortest: np.ndarray = np.round(shortest_path(weights.tocsr(), directed=False), 6)
+    return shortest

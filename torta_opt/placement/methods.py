@@ -75,7 +75,7 @@ def played_at_once(instance: PlacementInstance, name: str, seed: int) -> Placeme
     """A contender of the online comparison with all requests at the same time."""
     chosen = contender(instance, name, seed, max(instance.requests, 1))
     swarm = Swarm(instance, chosen.placement, chosen.pool)
-    routes = []
+    routes: list[Route] = []
     for c, requests in enumerate(instance.clients.requests.tolist()):
         for _ in range(requests):
             cache, tokens = instance.cache_bytes, instance.output_tokens

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torta_opt.io.errors import InvalidInput
-from torta_opt.io.files import write_bytes
+from torta_opt.io.writing import write_bytes
 from torta_opt.solvers.loading import check, load
 from torta_opt.solvers.problem import Problem
 

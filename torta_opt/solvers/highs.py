@@ -71,7 +71,7 @@ class LinearSolver:
     """
 
     def __init__(self, problem: Problem, *, warm: Any = None) -> None:
-        self.problem = problem if not problem.integrality.any() else problem.relaxed()
+        self.problem = problem if not problem.is_integer.any() else problem.relaxed()
         self._scale = cost_scale(self.problem)
         self._highs: highspy.Highs | None = load(self.problem, self._scale)
         if warm is not None:
@@ -85,7 +85,8 @@ class LinearSolver:
             row_upper=_with(self.problem.row_upper, rows, upper),
         )
         low, high = self.problem.row_lower[rows], self.problem.row_upper[rows]
-        check(self._open.changeRowsBounds(len(rows), rows, low, high), "changeRowsBounds")
+        highs: Any = self._open  # highspy's stubs leave this call out
+        check(highs.changeRowsBounds(len(rows), rows, low, high), "changeRowsBounds")
 
     def change_col_bounds(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         columns = _numbers(columns, self.problem.columns)
@@ -218,7 +219,7 @@ class LinearSolver:
 
     def _by_ray(self, claim: Claim) -> Result | None:
         """Infeasible or unbounded, if HiGHS has a ray that proves it."""
-        highs = self._open
+        highs: Any = self._open  # highspy's stubs leave the rays out
         if highs.getDualRayExist()[1]:  # else getDualRay solves again, deaf to limits and Ctrl-C
             ray = highs.getDualRay()[2]
             if any(checks.proves_infeasible(self.problem, side) for side in (ray, -ray)):
@@ -281,7 +282,7 @@ def solve_milp(
     found = without_solver(problem)
     if found is not None:
         return found
-    if not problem.integrality.any():  # HiGHS would solve it too, and report a bound of 0
+    if not problem.is_integer.any():  # HiGHS would solve it too, and report a bound of 0
         return solve_lp(problem, relaxation, limits)
     start = _checked_start(problem, start)
     run = Run(scale=cost_scale(problem, cost_size))
@@ -367,7 +368,9 @@ def available_methods() -> tuple[str, ...]:
 def _has_hipo() -> bool:
     """Without its library HiGHS quietly takes another solver: only HiPO counts these iterations."""
     one = sparse.csc_array(np.ones((1, 2)))
-    problem = Problem(one, [1.0], [1.0], np.zeros(2), np.full(2, np.inf), [1.0, 2.0])
+    problem = Problem(
+        one, np.ones(1), np.ones(1), np.zeros(2), np.full(2, np.inf), np.array([1.0, 2.0])
+    )
     highs = load(problem, 1.0)
     try:
         set_option(highs, "solver", "hipo")

@@ -40,21 +40,21 @@ class Claim:
 
 def judged(problem: Problem, claim: Claim) -> Result:
     """What the vectors of a claim about a linear program are worth."""
-    x = claim.x
-    feasible = x is not None and checks.is_feasible(problem, x)
+    x = claim.x if claim.x is not None and checks.is_feasible(problem, claim.x) else None
+    feasible = x is not None
     dual, bound = _best_dual(problem, claim.row_dual)
-    cost = checks.objective(problem, x) if feasible else math.inf
-    size = float(np.abs(problem.cost * x).sum()) if feasible else 0.0
+    cost = math.inf if x is None else checks.objective(problem, x)
+    size = 0.0 if x is None else float(np.abs(problem.cost * x).sum())
     meets = cost - bound <= OPTIMALITY * (size + problem.typical_cost)
     return Result(
         _status(claim.status, feasible, meets),
         objective=cost,
         bound=min(bound, cost) if meets else bound,
-        x=x if feasible else None,
+        x=x,
         row_dual=dual,
         col_dual=problem.cost - problem.matrix.T @ dual,
         basis=claim.basis,
-        violation=checks.violation(problem, x) if feasible else math.nan,
+        violation=math.nan if x is None else checks.violation(problem, x),
         iterations=claim.iterations,
         message=_message(problem, claim, feasible, meets),
     )
@@ -88,8 +88,9 @@ def _message(problem: Problem, claim: Claim, feasible: bool, meets: bool) -> str
     if claim.status not in ("kOptimal", "kUnknown"):
         return said
     if not feasible:
-        held = claim.x is not None and claim.x.shape == (problem.columns,)
-        worst = checks.violation(problem, claim.x) if held else math.inf
+        worst = math.inf
+        if claim.x is not None and claim.x.shape == (problem.columns,):
+            worst = checks.violation(problem, claim.x)
         return f"{said}, but its point violates a row or bound by {worst:.1e}"
     return f"{said}, but its duals do not prove that"
 
@@ -108,8 +109,8 @@ def without_solver(problem: Problem) -> Result | None:
 def _without_rows(problem: Problem) -> Result:
     """Every column at its cheaper end; at a finite end, or 0, where it costs nothing."""
     cost, low, high = problem.cost, problem.col_lower, problem.col_upper
-    low = np.where(problem.integrality, np.ceil(low), low)
-    high = np.where(problem.integrality, np.floor(high), high)
+    low = np.where(problem.is_integer, np.ceil(low), low)
+    high = np.where(problem.is_integer, np.floor(high), high)
     if (low > high).any():
         return _infeasible(f"col {int(np.argmax(low > high))}: no integer between its bounds")
     x = np.where(cost > 0, low, np.where(cost < 0, high, np.clip(0.0, low, high)))

@@ -49,7 +49,7 @@ def load(problem: Problem, scale: float) -> highspy.Highs:
             matrix.indptr,
             matrix.indices,
             matrix.data,
-            problem.integrality.astype(np.int32),
+            problem.is_integer.astype(np.int32),
         ),
         "passModel",
     )

@@ -67,6 +67,12 @@ class Problem:
             raise InvalidInput("must be finite", "offset")
 
     @property
+    def is_integer(self) -> np.ndarray:
+        """(n,) ``integrality``, which ``__post_init__`` fills in."""
+        assert self.integrality is not None
+        return self.integrality
+
+    @property
     def rows(self) -> int:
         return self.matrix.shape[0]
 

@@ -29,6 +29,7 @@ whatever f, g and w are.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -313,11 +314,11 @@ class _Newton:
     ) -> tuple[np.ndarray, np.ndarray, int]:
         x, r = [np.zeros_like(rf), np.zeros_like(rg)], [rf, rg]
         z = self.precondition(*r)
-        direction, rz = z, _dot(r, z)
+        direction, rz = list(z), _dot(r, z)
         goal = CG_TOLERANCE**2 * rz
         for step in range(CG_STEPS):
             if not rz > goal:
-                return *x, step
+                return x[0], x[1], step
             image = self.apply(*direction)
             bend = _dot(direction, image)
             if not bend > 0:
@@ -328,10 +329,10 @@ class _Newton:
             z = self.precondition(*r)
             rz, before = _dot(r, z), rz
             direction = [u + rz / before * d for u, d in zip(z, direction, strict=True)]
-        return *x, CG_STEPS
+        return x[0], x[1], CG_STEPS
 
 
-def _dot(x, y) -> float:
+def _dot(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> float:
     return float((x[0] * y[0]).sum() + (x[1] * y[1]).sum())
 
 

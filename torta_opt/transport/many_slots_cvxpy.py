@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torta_opt.transport.one_slot_cvxpy import PRECISE, entropy
+from torta_opt.transport.one_slot_cvxpy import PRECISE, entropy, value_of
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -87,4 +87,4 @@ def solve_multi_slot_program(
     problem, plans = build_multi_slot_program(cost, supply, demand, epsilon, weight, switching)
     problem.solve(solver=cp.CLARABEL, **PRECISE)
     allowed = np.isfinite(np.broadcast_to(cost, (len(plans), *plans[0].shape)))
-    return np.where(allowed, np.maximum([plan.value for plan in plans], 0.0), 0.0)
+    return np.where(allowed, np.maximum([value_of(plan) for plan in plans], 0.0), 0.0)

@@ -82,7 +82,7 @@ def transport(
     demand = _same_mass(supply, demand)
     rows, cols = np.flatnonzero(supply), np.flatnonzero(demand)
     if rows.size == 0:
-        return Transport(np.zeros(cost.shape), 0.0, *map(np.zeros, cost.shape), 0.0)
+        return _nothing(cost.shape)
     part = np.ix_(rows, cols)
     if epsilon == 0:
         small = _exact(cost[part], supply[rows], demand[cols])
@@ -121,7 +121,7 @@ def transport_unbalanced(
     rows, cols = rows[allowed.any(axis=1)], cols[allowed.any(axis=0)]
     part = np.ix_(rows, cols)
     if rows.size == 0:
-        return Transport(np.zeros(cost.shape), 0.0, *map(np.zeros, cost.shape), 0.0)
+        return _nothing(cost.shape)
     penalties = (row_penalty, column_penalty)
     small = _unbalanced(cost[part], supply[rows], demand[cols], epsilon, penalties, iterations)
     return _embedded(small, cost, rows, cols)
@@ -250,6 +250,12 @@ def _entropic(
     plan, error = _repaired(plan * mass, supply, demand, allowed)
     prices = epsilon * (log_u + math.log(mass)), epsilon * log_v
     return Transport(plan, _linear(cost, plan), *prices, error)
+
+
+def _nothing(shape: tuple[int, ...]) -> Transport:
+    """The plan where there is no mass."""
+    rows, columns = shape
+    return Transport(np.zeros(shape), 0.0, np.zeros(rows), np.zeros(columns), 0.0)
 
 
 def _with_slack(

@@ -72,6 +72,12 @@ def build_transport_program(
     return cp.Problem(cp.Minimize(objective), constraints), plan
 
 
+def value_of(plan: cp.Variable) -> np.ndarray:
+    """What a solver that found an answer has left in a plan."""
+    assert plan.value is not None
+    return plan.value
+
+
 def entropy(mass: cp.Variable, where: np.ndarray) -> cp.Expression:
     """(entropy) Σ x (log x − 1) over the entries ``where``."""
     import cvxpy as cp
@@ -96,7 +102,8 @@ def solve_transport_program(
         cost, supply, demand, columns, epsilon, row_penalty, column_penalty
     )
     problem.solve(solver=cp.CLARABEL, **PRECISE)
-    return np.where(np.isfinite(checked(cost, supply, demand)[0]), np.maximum(plan.value, 0.0), 0.0)
+    allowed = np.isfinite(checked(cost, supply, demand)[0])
+    return np.where(allowed, np.maximum(value_of(plan), 0.0), 0.0)
 
 
 def transport_objective(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,7 +33,7 @@ def switching_cost(plan: np.ndarray, supply: np.ndarray, weight: float, switchin
     return weight * float((change**2).sum())
 
 
-class _Shares:
+class _Shares(ABC):
     """Chains on shares A: z_t gains (w_{t+1} − w_t)/a_t."""
 
     def __init__(self, cost: np.ndarray, supply: np.ndarray, weight: float):
@@ -45,6 +47,18 @@ class _Shares:
         self.down = np.where(self.edges, -self.scale, 0.0)
         self._up = np.zeros_like(self.down)
         self._up[..., :-1] = np.where(self.edges[..., 1:], self.scale[..., :-1], 0.0)
+
+    @abstractmethod
+    def conjugate(self, w: np.ndarray) -> float:
+        """R(w)."""
+
+    def smoothed(self, w: np.ndarray) -> float:
+        """R(w) with the barrier, where there is one."""
+        return self.conjugate(w)
+
+    @abstractmethod
+    def slopes(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives R′ and R″ of the smoothed R."""
 
     def up(self, w: np.ndarray) -> np.ndarray:
         """Derivative of z_t by w_{t+1}; ``down`` is that by w_t."""
@@ -74,13 +88,9 @@ class _Shares:
 
 class _Frobenius(_Shares):
     def conjugate(self, w: np.ndarray) -> float:
-        """R(w)."""
         return float((w**2).sum()) / (4 * self.weight)
 
-    smoothed = conjugate
-
     def slopes(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """R′ and R″."""
         return w / (2 * self.weight), np.full(1, 1 / (2 * self.weight))
 
 
@@ -142,8 +152,6 @@ class _Divergence(_Shares):
     def conjugate(self, w: np.ndarray) -> float:
         return 0.0
 
-    smoothed = conjugate
-
     def slopes(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(1), np.zeros(1)
 
@@ -152,7 +160,11 @@ class _Divergence(_Shares):
         return w + np.where(step > 0, np.log1p(np.maximum(step, 0.0)), step)
 
 
-_CHAINS = {"frobenius": _Frobenius, "l1": _L1, "kl": _Divergence}
+_CHAINS: dict[str, Callable[[np.ndarray, np.ndarray, float], _Shares]] = {
+    "frobenius": _Frobenius,
+    "l1": _L1,
+    "kl": _Divergence,
+}
 
 
 def _next(x: np.ndarray) -> np.ndarray:

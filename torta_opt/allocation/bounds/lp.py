@@ -59,7 +59,7 @@ def lp_bound(
     *,
     constraints: Sequence[UserConstraint] = (),
     method: str = "auto",
-) -> ProgramBound:
+) -> ProgramBound[AllocationProgram]:
     """The bound of the linear relaxation of an instance's program.
 
     Raises LimitReached if the solver found no dual vector in time, KeyboardInterrupt if Ctrl-C came
@@ -72,7 +72,9 @@ def lp_bound(
     return relaxed_bound(program, result, time.perf_counter() - began)
 
 
-def relaxed_bound(program: AllocationProgram, result: Result, seconds: float) -> ProgramBound:
+def relaxed_bound(
+    program: AllocationProgram, result: Result, seconds: float
+) -> ProgramBound[AllocationProgram]:
     """What the result of a linear relaxation proves."""
     if result.status is Status.INFEASIBLE:
         raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")

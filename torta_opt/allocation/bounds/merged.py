@@ -34,4 +34,14 @@ def merged_bound(
     merged = dataclasses.replace(merged, program=with_knapsack_rows(merged.program))
     result = solve_lp(merged.program.problem(), method, limits, crossover=False)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
-    return dataclasses.replace(found, source="merged", program=merged)
+    return MergedBound(
+        found.value,
+        "merged",
+        merged,
+        found.dual,
+        found.x,
+        found.claim,
+        found.seconds,
+        found.interrupted,
+        found.limited,
+    )

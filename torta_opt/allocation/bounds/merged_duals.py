@@ -38,6 +38,7 @@ def _dense(merged: MergedBound, name: str) -> np.ndarray:
     """Duals of a merged row family over its sets; 0 where there is no row."""
     family = merged.program.program.rows[name]
     dense = np.zeros(family.number.shape)
+    assert merged.dual is not None  # only branch and bound proves without duals
     dense[tuple(family.index.T)] = merged.dual[family.numbers]
     return dense
 
@@ -47,4 +48,7 @@ def _cheapest_route(program: AllocationProgram) -> np.ndarray:
     system = program.instance.system
     weights = system.weights
     network = np.where(system.allowed, weights.time_usd_per_s * system.latency_s, np.inf)
-    return (network[:, :, None] + weights.transfer_factor * system.transfer_usd).min(axis=1)
+    cheapest: np.ndarray = (
+        network[:, :, None] + weights.transfer_factor * system.transfer_usd
+    ).min(axis=1)
+    return cheapest

@@ -42,7 +42,7 @@ def milp_bound(
     named: bool = False,
     start: Schedule | None = None,
     on_progress: Callable[[Progress], Any] | None = None,
-) -> ProgramBound:
+) -> ProgramBound[AllocationProgram]:
     """The bound of an instance's program with whole servers.
 
     integer, named   as for ``build_allocation_program``: requests whole too, servers not counted
@@ -65,7 +65,7 @@ def branch_bound(
     start: Schedule | None = None,
     watch: Callable[[Progress], Any] | None = None,
     cost_size: float = 1.0,
-) -> ProgramBound:
+) -> ProgramBound[AllocationProgram]:
     """Branch and bound of a program; ``began`` is when its time started to run.
 
     ``watch`` is told the bound that is proved so far. The solver's incumbents are answers of a
@@ -81,20 +81,21 @@ def branch_bound(
 
 
 def branch_from(
-    relaxed: ProgramBound,
+    relaxed: ProgramBound[AllocationProgram],
     limits: Limits,
     *,
     began: float,
     start: Schedule | None = None,
     watch: Callable[[Progress], Any] | None = None,
     cost_size: float = 1.0,
-) -> ProgramBound:
+) -> ProgramBound[AllocationProgram]:
     """The same once the linear relaxation is solved."""
     program = relaxed.program
     problem = program.problem()
     paid = money(program, relaxed.x)
 
     def tell(sample: Progress) -> None:
+        assert watch is not None
         safe = less_tolerance(problem, sample.bound, paid, cost_size)
         seconds = time.perf_counter() - began
         bound = max(relaxed.value, safe)

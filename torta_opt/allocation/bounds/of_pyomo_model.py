@@ -88,6 +88,7 @@ def _check(model: pyo.ConcreteModel, problem: Problem) -> None:
         raise InvalidInput("must be minimised", objective.name)
     if not problem.is_boxed:
         boxed = np.isfinite(problem.col_lower) & np.isfinite(problem.col_upper)
+        assert problem.col_names is not None  # a model's columns have names
         name = problem.col_names[int(np.argmin(boxed))]
         raise InvalidInput("needs a lower and an upper bound", f"variable {name}")
 

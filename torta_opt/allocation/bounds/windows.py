@@ -58,7 +58,7 @@ def windows_bound(
     *,
     constraints: Sequence[UserConstraint] = (),
     **options: Any,
-) -> ProgramBound:
+) -> ProgramBound[AllocationProgram]:
     """The bound by windows of an instance's program with knapsack rows.
 
     Options are those of ``bound_by_windows``.
@@ -82,7 +82,7 @@ def bound_by_windows(
     target: float = math.inf,
     began: float | None = None,
     on_progress: Callable[[Progress], Any] | None = None,
-) -> ProgramBound:
+) -> ProgramBound[AllocationProgram]:
     """The bound by windows of a program, with whatever families of rows it has.
 
     limits       ``seconds`` of all passes together; ``work``: number of passes, if fewer than
@@ -183,7 +183,7 @@ class _Ascent:
         before = self.values[-3] if len(self.values) > 2 else -math.inf
         return self.value - before <= STALLED * abs(self.value)
 
-    def result(self) -> ProgramBound:
+    def result(self) -> ProgramBound[AllocationProgram]:
         seconds = time.perf_counter() - self.began
         return ProgramBound(
             self.value,
@@ -330,7 +330,9 @@ def solved(windows: Sequence[Window], limits: Limits, workers: int) -> list[np.n
     import joblib
 
     run = joblib.Parallel(n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs")
-    return run(joblib.delayed(_duals)(window.problem, limits, ends) for window in windows)
+    tasks = (joblib.delayed(_duals)(window.problem, limits, ends) for window in windows)
+    duals: list[np.ndarray | None] = run(tasks)
+    return duals
 
 
 def _duals(problem: Problem, limits: Limits, ends: float) -> np.ndarray | None:

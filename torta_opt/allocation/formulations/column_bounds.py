@@ -43,7 +43,8 @@ class ColumnBounds:
     @property
     def fewer(self) -> np.ndarray:
         """(T, R) min(D_t, D_{t−1}), of which a share may be re-routed."""
-        return np.minimum(self.total[1:], self.total[:-1])
+        fewer: np.ndarray = np.minimum(self.total[1:], self.total[:-1])
+        return fewer
 
     @classmethod
     def of(cls, pools: Pools, reuse: np.ndarray | None = None) -> ColumnBounds:

@@ -78,7 +78,8 @@ class Facets:
         """(T, P, M, K) bool: both classes of the facet can be processed."""
         pool = np.arange(has_z.shape[1])[:, None, None]
         first, second = self.classes[..., 0], self.classes[..., 1]
-        return has_z[:, pool, first] & has_z[:, pool, second] & (first >= 0)
+        both: np.ndarray = has_z[:, pool, first] & has_z[:, pool, second] & (first >= 0)
+        return both
 
     def sides(self, pools: Pools) -> np.ndarray:
         """(T, P, M, K) right-hand sides: what servers can do that load before slot 0."""
@@ -163,7 +164,8 @@ def facets_of(work_ms: tuple[int, int], usable_ms: int) -> tuple[tuple[int, int]
 def _depth(alpha: np.ndarray, beta: int, work_ms: tuple[int, int], usable_ms: int) -> float:
     """By how much, relatively, the facet lies below the capacity row where that is weakest."""
     weakest = max(alpha[n] / work_ms[n] for n in range(2)) * usable_ms
-    return (weakest - beta) / weakest
+    depth: float = (weakest - beta) / weakest
+    return depth
 
 
 @lru_cache(maxsize=4096)

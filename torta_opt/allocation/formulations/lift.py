@@ -69,7 +69,8 @@ _DERIVED = ("hot", "moved", "rise", "fall", "excess")
 
 
 def _excess(lower: np.ndarray | float, value: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    return np.maximum(np.maximum(lower - value, value - upper), 0.0)
+    excess: np.ndarray = np.maximum(np.maximum(lower - value, value - upper), 0.0)
+    return excess
 
 
 def lift(
@@ -148,4 +149,5 @@ def _pieces(change: np.ndarray, tangents: Sequence[float]) -> np.ndarray:
     """A change 0 ≤ d ≤ 1 filled into the segments, the cheapest first."""
     length = np.array([length for _, length in segments(tangents)])
     start = np.concatenate([[0.0], length.cumsum()[:-1]])
-    return np.clip(change[..., None] - start, 0.0, length)
+    filled: np.ndarray = np.clip(change[..., None] - start, 0.0, length)
+    return filled

@@ -14,7 +14,7 @@ The tests hold this text to the Pyomo text: same columns, rows, coefficients and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -275,7 +275,8 @@ def _expires_soon(expired: np.ndarray, deadlines: np.ndarray) -> np.ndarray:
     until = np.minimum(slots[:, None] + deadlines, len(expired) - 2)  # (T, C) the last of them
     times = expired.cumsum(axis=0)
     by_then = times[np.maximum(until, 0), :, np.arange(expired.shape[2])].swapaxes(1, 2)
-    return (by_then > times) & (until > slots[:, None])[:, None]
+    soon: np.ndarray = (by_then > times) & (until > slots[:, None])[:, None]
+    return soon
 
 
 def _rounds(pools: Pools) -> np.ndarray:
@@ -294,7 +295,8 @@ def _shared(pools: Pools, has_z: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     of_model = pools.instance.system.class_model[:, None] == np.arange(pools.holds.shape[1])
     competing = has_z.astype(np.int64) @ of_model
     exact = (has_z & ~rounds).astype(np.int64) @ of_model
-    return (competing > 1) | (exact > 0)
+    shared: np.ndarray = (competing > 1) | (exact > 0)
+    return shared
 
 
 def _routing_rows(entries: Entries, number: dict[str, np.ndarray]) -> None:
@@ -389,7 +391,8 @@ def _state_sides(pools: Pools) -> _Sides:
 def _stayed_up(pools: Pools) -> np.ndarray:
     """(T, P) bool: up in t−1 and t."""
     before = np.concatenate([np.zeros_like(pools.up[:1]), pools.up[:-1]])
-    return before & pools.up
+    stayed: np.ndarray = before & pools.up
+    return stayed
 
 
 def later(
@@ -465,7 +468,8 @@ def change_shares(column_bounds: ColumnBounds) -> np.ndarray:
     """(2, 2, T, R) coefficients of x in (reroute) and (change): of slot t, of the slot before."""
     total, fewer = np.maximum(column_bounds.total, 1), column_bounds.fewer
     shares = np.empty((2, 2, *fewer.shape))
-    for n, scale in enumerate((fewer, 1)):
+    scales: tuple[np.ndarray | int, ...] = (fewer, 1)
+    for n, scale in enumerate(scales):
         np.divide(scale, total[1:], out=shares[n, 0])
         np.divide(scale, total[:-1], out=shares[n, 1])
     np.negative(shares[:, 1], out=shares[:, 1])
@@ -505,7 +509,7 @@ def integer_columns(columns: dict[str, Family], requests: bool) -> np.ndarray:
     return np.concatenate([np.full(len(f), name in whole) for name, f in columns.items()])
 
 
-def _stacked(families: dict[str, Family], cells: dict[str, ArrayLike]) -> np.ndarray:
+def _stacked(families: dict[str, Family], cells: Mapping[str, ArrayLike]) -> np.ndarray:
     """Values of cells (dense, or one for all) in the order of the families."""
     parts = [
         np.broadcast_to(np.asarray(cells[name], float), family.mask.shape)[family.mask]

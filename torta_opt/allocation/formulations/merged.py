@@ -98,7 +98,8 @@ def lift_merged(merged: MergedProgram, schedule: Schedule) -> dict[str, np.ndarr
     groups = len(merged.program.pools)
     for name in ("z", "hot", "off", "ready", "start", "stop", "leave", "enter"):
         total[name] = np.zeros((len(values[name]), groups, *values[name].shape[2:]))
-        np.add.at(total[name], (slice(None), merged.group), values[name])
+        cells = (slice(None), merged.group)
+        np.add.at(total[name], cells, values[name])  # type: ignore[arg-type]  # numpy: tuples too
     nothing = np.zeros((len(values["x"]), 1, 1))
     total["moved"] = nothing
     total["rise"] = total["fall"] = np.zeros((*nothing.shape, values["rise"].shape[3]))
@@ -168,7 +169,8 @@ def _tiers(instance: Instance, tiers: int) -> np.ndarray:
         before = pools.size[ranking].cumsum() - pools.size[ranking]
         middle = before + pools.size[ranking] / 2
         tier[ranking] = np.minimum(middle * tiers // pools.size[ranking].sum(), tiers - 1)
-    return tier[pools.of_server]
+    by_server: np.ndarray = tier[pools.of_server]
+    return by_server
 
 
 def _merge_initial(initial: Initial) -> Initial:
@@ -222,7 +224,7 @@ def _least_costs(program: AllocationProgram, pools: Pools, group: np.ndarray) ->
 def _least(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """(T, G) least of (T, P) over the pools of each group."""
     least = np.full((len(values), groups), np.inf)
-    np.minimum.at(least, (slice(None), group), values)
+    np.minimum.at(least, (slice(None), group), values)  # type: ignore[arg-type]  # numpy: tuples too
     return least
 
 
@@ -283,6 +285,6 @@ def _fill(merged: MergedProgram, values: dict[str, np.ndarray]) -> np.ndarray:
     on = (pools.size - values["off"] - values["stop"].sum(axis=2)) * pools.up
     size = np.where(merged.order >= 0, merged.pools.size[merged.order], 0)
     before = size.cumsum(axis=2) - size
-    filled = np.clip(on[:, :, None] - before, 0, size).astype(float)
+    filled: np.ndarray = np.clip(on[:, :, None] - before, 0, size).astype(float)
     filled[:, :, 0] = 0.0
     return filled

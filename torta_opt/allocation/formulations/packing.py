@@ -25,13 +25,14 @@ def pack(
     """
     patterns, vertices = _patterns(usable_ms, small_ms, large_ms)
     most = min(int(wanted[1]), servers * (len(patterns) - 1))
-    best = None
+    best: tuple[int, np.ndarray, np.ndarray] | None = None
     for large in range(most, max(most - DROPPED, -1), -1):
         counts = _spread(vertices, servers, large)
         small = patterns[counts]
         total = large + min(int(small.sum()), int(wanted[0]))
         if best is None or total > best[0]:
             best = (total, counts, small)
+    assert best is not None  # the range holds ``most`` at least
     _, counts, small = best
     before = small.cumsum() - small
     return np.stack([np.clip(wanted[0] - before, 0, small), counts], axis=1)

@@ -125,7 +125,8 @@ class Pools:
     @cached_property
     def switches(self) -> np.ndarray:
         """(P,) bool: servers of the pool can hold two models or more."""
-        return self.holds.sum(axis=1) > 1
+        several: np.ndarray = self.holds.sum(axis=1) > 1
+        return several
 
     @cached_property
     def work_ms(self) -> np.ndarray:
@@ -140,7 +141,8 @@ class Pools:
         weights = system.weights
         price = weights.energy_factor * instance.price_usd_per_kwh[:, self.region]
         rent = weights.rent_factor * system.rent_usd_per_hour[self.region, self.type]
-        return system.slot_hours * (price * system.idle_kw[self.type] + rent)
+        on_usd: np.ndarray = system.slot_hours * (price * system.idle_kw[self.type] + rent)
+        return on_usd
 
     @cached_property
     def rounds(self) -> np.ndarray:
@@ -171,7 +173,8 @@ class Pools:
     @property
     def down_from(self) -> np.ndarray:
         """(P,) first slot in which the pool is down, T if there is none."""
-        return self.up_until[0]
+        first_down: np.ndarray = self.up_until[0]
+        return first_down
 
     @cached_property
     def up_until(self) -> np.ndarray:

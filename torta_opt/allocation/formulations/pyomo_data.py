@@ -6,7 +6,7 @@ part of the cells means anything (forbidden pairs, classes a pool cannot serve) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -118,11 +118,12 @@ class PyomoData:
     def cells(self, array: np.ndarray, *axes: Sequence[Any]) -> Table:
         """Cells of an array that are not zero, by name."""
         index = np.nonzero(array)
-        keys = zip(
+        keys: Iterable[Any] = zip(
             *([axis[n] for n in part.tolist()] for axis, part in zip(axes, index, strict=True)),
             strict=True,
         )
-        keys = (key[0] for key in keys) if len(axes) == 1 else keys
+        if len(axes) == 1:
+            keys = (key for (key,) in keys)
         return dict(zip(keys, array[index].tolist(), strict=True))
 
     def table(self, array: np.ndarray, *axes: Sequence[Any]) -> Table:
@@ -196,7 +197,9 @@ class PyomoData:
     @cached_property
     def loading_before(self) -> dict[tuple[str, str], list[InitialLoading]]:
         """What a pool's servers load before slot 0, by model."""
-        found = {key: [] for key in product(self.pools.names, self.models)}
+        found: dict[tuple[str, str], list[InitialLoading]] = {
+            key: [] for key in product(self.pools.names, self.models)
+        }
         for entry in self.pools.loading:
             found[self.pools.names[entry.pool], self.models[entry.model]].append(entry)
         return found
@@ -208,7 +211,8 @@ class PyomoData:
         return self.table(array, self.pools.names, self.classes)
 
     def _of_type(self, array: np.ndarray) -> np.ndarray:
-        return array[self.pools.type]
+        by_pool: np.ndarray = array[self.pools.type]
+        return by_pool
 
     @cached_property
     def start_slots(self) -> Table:
@@ -271,4 +275,4 @@ class PyomoData:
 
 
 def _chosen(names: Sequence[str], which: np.ndarray) -> list[str]:
-    return [names[n] for n in np.flatnonzero(which)]
+    return [names[n] for n in np.flatnonzero(which).tolist()]

@@ -8,7 +8,7 @@ schedule = recover_from_model(instance, model)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,7 +49,9 @@ def values_of_model(instance: Instance, model: pyo.ConcreteModel) -> dict[str, n
     """Values of requests and servers by family, dense over their sets, as ``lift`` gives them."""
     system, pools = instance.system, pools_of_model(instance, model)
     names = {"r": system.regions, "p": pools.names, "m": system.models, "c": system.classes}
-    place = {axis: {name: n for n, name in enumerate(of)} for axis, of in names.items()}
+    place: dict[str, dict[Any, int]] = {
+        axis: {name: n for n, name in enumerate(of)} for axis, of in names.items()
+    }
     place["t"] = {t: t for t in range(instance.slots)}
     values = {}
     for family in (*REQUESTS, *SERVERS):

@@ -69,7 +69,7 @@ def name_servers(
 
 
 def _whole(name: str, values: np.ndarray) -> np.ndarray:
-    counts = np.rint(values).astype(np.int64)
+    counts: np.ndarray = np.rint(values).astype(np.int64)
     if np.abs(values - counts).max(initial=0) > INTEGRAL:
         raise ValueError(f"{name} must hold integers: solve the program with integer server counts")
     return counts
@@ -96,19 +96,19 @@ def _name_pool(
         free, now = free_from <= t, model.copy()
         tell = _Teller(members, command[t], target[t], model)
         off = np.flatnonzero(free & (now == OFF))
-        for m in np.flatnonzero(counts["start"][t, p]):
+        for m in np.flatnonzero(counts["start"][t, p]).tolist():
             chosen, off = np.split(off, [counts["start"][t, p, m]])
             tell(chosen, Command.START, m)
             free_from[chosen] = t + pools.start_slots[p, m]
         kept = np.minimum(counts["leave"][t, p], counts["enter"][t, p])
         leaving = [np.zeros(0, np.int64)]
-        for m in np.flatnonzero(pools.holds[p]):
+        for m in np.flatnonzero(pools.holds[p]).tolist():
             ready = np.flatnonzero(free & (now == m))[::-1]
             stopped, ready = np.split(ready, [counts["stop"][t, p, m]])
             tell(stopped, Command.STOP, OFF)
             leaving.append(ready[: counts["leave"][t, p, m] - kept[m]])
         left = np.concatenate(leaving)
-        for m in np.flatnonzero(counts["enter"][t, p] > kept):
+        for m in np.flatnonzero(counts["enter"][t, p] > kept).tolist():
             chosen, left = np.split(left, [counts["enter"][t, p, m] - kept[m]])
             tell(chosen, Command.SWITCH, m)
             free_from[chosen] = t + pools.switch_slots[p, m]

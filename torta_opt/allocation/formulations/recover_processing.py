@@ -103,12 +103,14 @@ class _Queue:
     @property
     def total(self) -> np.ndarray:
         """(R, C) requests that are there."""
-        return self.ages.sum(axis=2)
+        total: np.ndarray = self.ages.sum(axis=2)
+        return total
 
     @property
     def due(self) -> np.ndarray:
         """(R, C) requests that expire unless they are processed in this slot."""
-        return np.where(self.is_due, self.ages, 0).sum(axis=2)
+        due: np.ndarray = np.where(self.is_due, self.ages, 0).sum(axis=2)
+        return due
 
     def move(self, j: int, other: int, c: int, requests: int) -> None:
         """Requests that arrived in this slot arrive elsewhere."""
@@ -165,7 +167,8 @@ class _Site:
         price = self.instance.price_usd_per_kwh[self.slot, system.server_region[self.servers]]
         span_kw = (system.peak_kw - system.idle_kw)[kind]
         energy = (weights.energy_factor * price * span_kw / 3.6e6)[:, None] * self.work_ms
-        return weights.time_usd_per_s * np.nan_to_num(system.service_s)[kind] + energy
+        usd: np.ndarray = weights.time_usd_per_s * np.nan_to_num(system.service_s)[kind] + energy
+        return usd
 
     def follow(self, planned: np.ndarray, most: np.ndarray) -> None:
         """Process what the program plans for each pool (P, C), up to ``most`` (C,) in all.
@@ -185,13 +188,15 @@ class _Site:
     def repack(self, wanted: np.ndarray) -> None:
         """Make room for what is left of ``wanted`` (C,), where two classes share idle servers."""
         for group in self._full_groups(wanted):
-            classes = np.flatnonzero(self.work_ms[group[0]])
+            classes = np.flatnonzero(self.work_ms[group[0]]).tolist()
             small, large = sorted(classes, key=lambda c: self.work_ms[group[0], c])
             pair = np.array([small, large])
             had = self.done[group][:, pair]
+            small_ms, large_ms = self.work_ms[group[0], pair].tolist()
             packed = pack(
                 int(self.usable_ms[group[0]]),
-                *(int(ms) for ms in self.work_ms[group[0], pair]),
+                small_ms,
+                large_ms,
                 servers=len(group),
                 wanted=had.sum(axis=0) + (wanted - self.total)[pair],
             )
@@ -212,13 +217,13 @@ class _Site:
 
     def spill(self, wanted: np.ndarray) -> None:
         """Process what is left of ``wanted`` (C,) on any server, the cheapest first."""
-        for c in np.flatnonzero(wanted > self.total):
+        for c in np.flatnonzero(wanted > self.total).tolist():
             self.take(c, int((wanted - self.total)[c]))
 
     def rescue(self, due: np.ndarray) -> None:
         """Process what would expire (C,), the oldest being served first, if that is cheaper."""
         expiry_usd = self.instance.system.weights.expiry_usd
-        for c in np.flatnonzero(due > self.total):
+        for c in np.flatnonzero(due > self.total).tolist():
             able = np.flatnonzero((self._room(c) > 0) & (self.usd[:, c] < expiry_usd[c]))
             able = able[np.argsort(self.usd[able, c], kind="stable")]
             self._take(able, c, self._room(c)[able], int((due - self.total)[c]))
@@ -239,7 +244,8 @@ class _Site:
 
     @property
     def total(self) -> np.ndarray:
-        return self.done.sum(axis=0)
+        total: np.ndarray = self.done.sum(axis=0)
+        return total
 
     def _room(self, c: int) -> np.ndarray:
         """(servers,) requests of class c that still fit."""

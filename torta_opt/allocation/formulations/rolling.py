@@ -14,7 +14,7 @@ system, length or outage gets a new frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -240,7 +240,7 @@ class _Sheet:
     def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         return {name: vector[part].reshape(shape) for name, part, shape in self.parts}
 
-    def fill(self, values: dict[str, ArrayLike]) -> None:
+    def fill(self, values: Mapping[str, ArrayLike]) -> None:
         for name, value in values.items():
             self.cells[name][...] = value
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -75,7 +75,7 @@ def broken(
 
 
 def user_rows(
-    instance: Instance, constraints: Sequence[UserConstraint], **options: object
+    instance: Instance, constraints: Sequence[UserConstraint], **options: Any
 ) -> list[Row]:
     """The rows that the constraints add; ``options`` as for ``build_allocation_model``."""
     import pyomo.environ as pyo

@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from torta_opt.allocation.instance import rules
+from torta_opt.io.errors import InvalidInput
 
 OFF = -1  # model of a server that is off
 INCOMPATIBLE = 0  # server_ms of a class that a type cannot serve
@@ -224,7 +225,7 @@ class Instance:
         What is left in a queue at the end of the cut expires there.
         """
         if not 0 <= start < stop <= self.slots:
-            raise rules.InvalidInput(
+            raise InvalidInput(
                 f"{start}:{stop} must satisfy 0 <= A < B <= {self.slots}", field="slots"
             )
         window = slice(start, stop)

@@ -258,18 +258,22 @@ def _system(entry: InstanceDocument) -> System:
         types=tuple(k.name for k in entry.types),
         classes=tuple(c.name for c in entry.classes),
         servers=tuple(s.name for s in entry.servers),
-        class_model=[models(c.model, f"classes[{p}].model") for p, c in enumerate(entry.classes)],
-        deadline_slots=[c.deadline_slots for c in entry.classes],
-        slo_s=[c.slo_s for c in entry.classes],
-        server_region=[
-            regions(s.region, f"servers[{p}].region") for p, s in enumerate(entry.servers)
-        ],
-        server_type=[types(s.type, f"servers[{p}].type") for p, s in enumerate(entry.servers)],
+        class_model=np.array(
+            [models(c.model, f"classes[{p}].model") for p, c in enumerate(entry.classes)]
+        ),
+        deadline_slots=np.array([c.deadline_slots for c in entry.classes]),
+        slo_s=np.array([c.slo_s for c in entry.classes]),
+        server_region=np.array(
+            [regions(s.region, f"servers[{p}].region") for p, s in enumerate(entry.servers)]
+        ),
+        server_type=np.array(
+            [types(s.type, f"servers[{p}].type") for p, s in enumerate(entry.servers)]
+        ),
         latency_s=_nullable_table(entry.latency_s, "latency_s"),
         transfer_usd=transfer,
         weights=_weights(entry.weights, classes),
-        idle_kw=[k.idle_kw for k in entry.types],
-        peak_kw=[k.peak_kw for k in entry.types],
+        idle_kw=np.array([k.idle_kw for k in entry.types]),
+        peak_kw=np.array([k.peak_kw for k in entry.types]),
         **_type_tables(entry, regions, models, classes),
     )
 

@@ -220,14 +220,18 @@ class BatchedMacro:
 
     def _know_the_outside(self) -> None:
         """Forecasts, targets and costs of the transport: nothing in them depends on actions."""
-        expected, target, usd, units = [], [], [], []
+        expected: list[np.ndarray] = []
+        target: list[np.ndarray] = []
+        usd: list[np.ndarray] = []
+        units: list[float] = []
         parameters = self._micro.parameters
         known: dict[int, int] = {}  # the same instance may stand here several times
         for n, instance in enumerate(self.stack.instances):
             twin = known.setdefault(id(instance), n)
             if twin < n and self.task.forecaster != "corrupted":
-                for each in (expected, target, usd, units):
+                for each in (expected, target, usd):
                     each.append(each[twin])
+                units.append(units[twin])
                 continue
             system, tables = instance.system, Tables(instance.system)
             macro = TransportTarget(tables, parameters)
@@ -407,6 +411,7 @@ def _targets(
     instance: Instance, macro: TransportTarget, forecasts: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, R, R) row-stochastic targets and the transport costs they come from."""
+    state = initial_state(instance)  # whatever it is: the transport looks at the outside only
     targets, usd = [], []
     for t, expected in enumerate(forecasts):
         seen = Observation(
@@ -416,7 +421,7 @@ def _targets(
             past_arrivals=instance.arrivals[:t],
             past_up=instance.up[:t],
             price_ahead=instance.price_usd_per_kwh[t : t + 1],
-            state=None,  # type: ignore[arg-type]  (the transport looks at the outside only)
+            state=state,
         )
         macro.see(seen, expected)
         targets.append(macro.shares(instance.arrivals[t].sum(axis=1)))

@@ -179,7 +179,7 @@ class Trainer:
                     loss, drift = self._descend_policy(piece, gamma, delta)
                     losses.append(loss)
                     drifts.append(drift)
-            moving = moving and np.mean(drifts) <= options.drift_limit
+            moving = moving and bool(np.mean(drifts) <= options.drift_limit)
         self._move(torch.device("cpu"))
         self.done += 1
         figures |= {"gamma": gamma, "delta": delta, "rate": rate}
@@ -197,7 +197,10 @@ class Trainer:
         seen: dict[str, list[torch.Tensor]] = {
             key: [] for key in ("state", "latent", "log_chance", "value", "last", "target")
         }
-        rewards, costs, distance, change = [], [], [], []
+        rewards: list[torch.Tensor] = []
+        costs: list[np.ndarray] = []
+        distance: list[np.ndarray] = []
+        change: list[np.ndarray] = []
         terminal, over, noise = False, False, None
         while not over and len(rewards) < self.options.rollout_slots:
             spread = policy.distribution(state)
@@ -392,6 +395,7 @@ def explore(spread: torch.distributions.Distribution, noise: torch.Tensor) -> to
         return spread.mean + spread.stddev * noise
     from scipy.special import betaincinv, ndtr
 
+    assert isinstance(spread, torch.distributions.Beta)
     a, b = spread.concentration1, spread.concentration0
     found = betaincinv(a.numpy(), b.numpy(), ndtr(noise.numpy()))
     return torch.from_numpy(found).float()

@@ -96,22 +96,22 @@ class StackedMicro(TortaOt):
 
     def _route_all(self, arrivals: np.ndarray, desk: SlotCapacity) -> np.ndarray:
         count, regions = self.stack.count, self.stack.regions
-        planning = isinstance(desk, FleetPlan)
+        plan = desk if isinstance(desk, FleetPlan) else None
         routing = np.zeros((arrivals.shape[1], count, regions, regions), np.int64)
-        for c in self.tables.class_order if planning else np.flatnonzero(arrivals.any(axis=0)):
+        for c in np.flatnonzero(arrivals.any(axis=0)) if plan is None else self.tables.class_order:
             if not arrivals[:, c].any():
                 continue
             share = self._share_of(int(c), arrivals[:, c], desk).reshape(-1, regions)
-            if planning:
-                flow = self._spill(int(c), apportion(arrivals[:, c], share), desk)
+            if plan is not None:
+                flow = self._spill(int(c), apportion(arrivals[:, c], share), plan)
             elif self.parameters.split == "apportion":
                 flow = apportion(arrivals[:, c], share)
             else:
                 flow = sample(arrivals[:, c], share, self.rng)
             routing[c] = flow.reshape(count, regions, regions)
-            if planning:
-                desk.lay(c, routing[c].sum(axis=1).reshape(-1))
-        if not planning:
+            if plan is not None:
+                plan.lay(int(c), routing[c].sum(axis=1).reshape(-1))
+        if plan is None:
             self._match(routing.sum(axis=2).reshape(len(routing), -1).T, desk)
         return np.moveaxis(routing, 0, -1)
 

@@ -40,7 +40,8 @@ from torta_opt.allocation.policies.neural.files import (
     save_networks,
 )
 from torta_opt.io import InvalidInput
-from torta_opt.io.files import document_bytes, write_bytes
+from torta_opt.io.files import document_bytes
+from torta_opt.io.writing import write_bytes
 
 PRETRAIN = 8  # instances that the forecaster learns from
 SIGHTED = 4  # batches from which networks learn the spread of their features

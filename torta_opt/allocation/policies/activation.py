@@ -69,7 +69,7 @@ class FleetPlan(SlotCapacity):
     @property
     def needed(self) -> np.ndarray:
         """(S,) bool: some demand was laid here."""
-        return self.processing.any(axis=1)
+        return np.any(self.processing, axis=1)
 
     def room(self, c: int) -> np.ndarray:
         fits = self.model == self.tables.system.class_model[c]

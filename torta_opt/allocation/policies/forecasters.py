@@ -16,7 +16,7 @@ would make F negative, and F = D·(1 + s) is taken.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def forecaster(
     accuracy: float = 1.0,
     future: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
-) -> Any:
+) -> Forecaster:
     """The forecaster of that name, all but ``mlp``. Raises InvalidInput."""
     if name == "smoothed":
         return Smoothing(smoothing)

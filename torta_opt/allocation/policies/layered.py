@@ -22,6 +22,7 @@ from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
+from torta_opt.allocation.policies.forecasters import Forecaster
 from torta_opt.allocation.policies.forecasting import Smoothing
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
@@ -39,7 +40,7 @@ class LayeredPolicy(ABC):
         self.tables = Tables(system)
         self.rng = np.random.default_rng(seed)
         self.activation = Activation(self.tables, self.settings)
-        self._forecaster = Smoothing(self.settings.smoothing)
+        self._forecaster: Forecaster = Smoothing(self.settings.smoothing)
         self.expected = np.zeros((self.tables.sizes[0], self.tables.sizes[2]))
 
     @abstractmethod

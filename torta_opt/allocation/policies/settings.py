@@ -56,8 +56,7 @@ class Settings:
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
     """A parameter must be a number in [low, high]. Raises InvalidInput."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InvalidInput(f"must be a number in [{low:g}, {high:g}], found {value!r}", field=name)
 
 

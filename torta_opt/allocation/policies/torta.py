@@ -189,6 +189,7 @@ class Torta(TortaOt):
             target,
             self._scale,
         )
+        assert self._networks is not None
         with torch.no_grad():
             found = self._networks.policy.act(torch.from_numpy(state[None]))[0].numpy()
         return row_shares(found, system.allowed, target)
@@ -208,6 +209,7 @@ class Torta(TortaOt):
         arrivals = observation.arrivals.sum(axis=1) / self._scale
         self._sights.append(np.stack([self._utilisation, queue, arrivals]))
         if len(self._sights) == HISTORY:
+            assert isinstance(self._forecaster, Learned)
             self._forecaster.see(np.stack(self._sights))
 
     def _usable(self, observation: Observation, decision: Decision, on: np.ndarray) -> np.ndarray:
@@ -223,6 +225,7 @@ class Torta(TortaOt):
         import torch
 
         seen = torch.from_numpy(history[None].astype(np.float32))
+        assert self._networks is not None
         with torch.no_grad():
             return self._networks.forecast(seen)[0].numpy().astype(float) * self._scale
 

@@ -201,7 +201,7 @@ class TortaOt(LayeredPolicy):
             return super()._route_all(arrivals, desk)
         regions, _, classes = self.tables.sizes
         routing = np.zeros((regions, regions, classes), np.int64)
-        for c in np.flatnonzero(arrivals.any(axis=0)):
+        for c in np.flatnonzero(arrivals.any(axis=0)).tolist():
             routing[:, :, c] = self.route(c, arrivals[:, c], desk)
         self._match(routing.sum(axis=0), desk)
         return routing
@@ -326,7 +326,8 @@ class TransportTarget:
         """(R, R) P*, over forbidden pairs only where nothing else carries the marginals."""
         from torta_opt.transport.one_slot import transport
 
-        total, capacity = requests.sum(), self.capacity
+        total = requests.sum()
+        capacity: np.ndarray = self.capacity
         if total == 0:
             return np.zeros((len(requests), len(requests)))
         if capacity.sum() == 0:

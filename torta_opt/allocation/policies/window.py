@@ -135,5 +135,6 @@ def levels_on(
             on[: entry.slots, entry.pool, entry.model] += entry.servers
     by_kind = np.zeros((slots, *kinds.shape))
     types = len(kinds.tables.system.types)
-    np.add.at(by_kind, (slice(None), pools.region * types + pools.type), on)
+    kind = pools.region * types + pools.type
+    np.add.at(by_kind, (slice(None), kind), on)  # type: ignore[arg-type]  # numpy: tuples too
     return by_kind

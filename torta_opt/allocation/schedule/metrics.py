@@ -124,9 +124,9 @@ def _departures(
     system = instance.system
     beyond = len(system.servers)  # sorts expiries behind every server
     parts = []
-    for units, is_hot in ((hot, True), (schedule.processing - hot, False)):
+    for units, warm in ((hot, True), (schedule.processing - hot, False)):
         t, s, c = np.nonzero(units)
-        parts.append((system.server_region[s], c, t, s, np.full(len(t), is_hot), units[t, s, c]))
+        parts.append((system.server_region[s], c, t, s, np.full(len(t), warm), units[t, s, c]))
     t, j, c = np.nonzero(queues.expired)
     no = np.zeros(len(t), bool)
     parts.append((j, c, t, np.full(len(t), beyond), no, queues.expired[t, j, c]))

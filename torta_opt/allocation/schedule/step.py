@@ -261,7 +261,7 @@ def _check_commands(
 def _check_routing(system: System, data: SlotData, routing: np.ndarray) -> None:
     if (routing < 0).any():
         _fail(data.slot, "routes a negative number of requests")
-    if routing.any(axis=2)[~system.allowed].any():
+    if np.any(routing, axis=2)[~system.allowed].any():
         _fail(data.slot, "routes requests over a forbidden pair")
     # no single route may exceed the arrivals, so that their sum cannot overflow to the right number
     beyond = (routing > data.arrivals[:, None, :]).any(axis=1)

@@ -8,7 +8,7 @@ many; of each rule the first few violations are described and all are counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def verify(instance: Instance, schedule: Schedule) -> Verification:
 _Found = tuple[list[Violation], str, int]
 
 
-def _report(rule: str, where: np.ndarray, message: object) -> Iterator[_Found]:
+def _report(rule: str, where: np.ndarray, message: Callable[..., str]) -> Iterator[_Found]:
     """The cells of ``where`` (first axis the slot) as violations; ``message(*index)`` says what."""
     count = int(np.count_nonzero(where))
     if count:

@@ -68,8 +68,9 @@ def plan_merged(
         raise PlanInterrupted(None)
     if found.x is None:
         return None
+    assert found.dual is not None  # only branch and bound proves without duals
     priced = _charge_spread(program, found.dual)
-    best = None
+    best: Result | None = None
     for discount in DISCOUNTS:
         servers = round_servers(priced, found.x, found.dual, discount)
         if servers is None:
@@ -88,7 +89,9 @@ def plan_merged(
 
 
 def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:
-    return None if best is None else _split(instance, merged, merged.program.values(best.x))
+    if best is None or best.x is None:
+        return None
+    return _split(instance, merged, merged.program.values(best.x))
 
 
 def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:

@@ -152,7 +152,7 @@ class _Search:
             self.schedule, self.cost = schedule, cost
             self.tell()
 
-    def take(self, found: MergedBound | ProgramBound) -> None:
+    def take(self, found: MergedBound | ProgramBound[AllocationProgram]) -> None:
         """A bound, and how the run ended that proved it."""
         self.interrupted |= found.interrupted
         if found.value > self.bound:
@@ -263,7 +263,7 @@ class _Search:
 
     def _branched(
         self, program: AllocationProgram, until: float, cost_size: float = 1.0
-    ) -> ProgramBound | None:
+    ) -> ProgramBound[AllocationProgram] | None:
         """Branch and bound until so many seconds of the search; None if a limit came at once.
 
         The solver is asked for half the gap: its bound is still to lose the solver's tolerances.

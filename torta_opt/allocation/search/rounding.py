@@ -17,7 +17,7 @@ import dataclasses
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram
+from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
 from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.solvers import Limits, Problem, solve_lp
@@ -111,7 +111,7 @@ def _shortest_ms(program: AllocationProgram) -> np.ndarray:
     """(P, M) time of the shortest request of a model; 0 where there is none."""
     work, model = program.pools.work_ms, program.instance.system.class_model
     shortest = np.zeros(program.pools.holds.shape)
-    for m in range(shortest.shape[1]):
+    for m in range(program.pools.holds.shape[1]):
         of_model = work[:, model == m]
         least = np.where(of_model > 0, of_model, np.inf).min(axis=1, initial=np.inf)
         shortest[:, m] = np.where(np.isfinite(least), least, 0.0)
@@ -139,5 +139,5 @@ def with_servers(program: AllocationProgram, x: np.ndarray, matrix: sparse.csr_a
     return dataclasses.replace(problem, matrix=matrix, col_lower=lower, col_upper=upper)
 
 
-def _span(family: object) -> tuple[int, int]:
+def _span(family: Family) -> tuple[int, int]:
     return family.numbers.start, family.numbers.stop

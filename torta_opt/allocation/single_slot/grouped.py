@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sparse
+from numpy.typing import ArrayLike
 
 from torta_opt.allocation.formulations.server_hull import Facets, facets_of, shared_out
 from torta_opt.allocation.instance.data import Instance
@@ -146,7 +147,7 @@ class _Rows:
         self.lower: list[float] = []
         self.upper: list[float] = []
 
-    def add(self, columns: np.ndarray, values: np.ndarray, lower: float, upper: float) -> None:
+    def add(self, columns: np.ndarray, values: ArrayLike, lower: float, upper: float) -> None:
         self.row.append(np.full(len(columns), self.count))
         self.column.append(columns)
         self.value.append(np.broadcast_to(np.asarray(values, float), len(columns)))

@@ -174,6 +174,7 @@ def _only(tasks: Tasks, offered: np.ndarray) -> Tasks:
 
 def _prices(tasks: Tasks, found: Result) -> tuple[np.ndarray, np.ndarray]:
     """Of servers and regions, from the duals of rows ≤."""
+    assert found.row_dual is not None  # of a linear program that is solved
     dual = found.row_dual[len(tasks.cost) :]
     price = np.maximum(-dual, 0.0)
     return price[: len(tasks.region)], price[len(tasks.region) :]

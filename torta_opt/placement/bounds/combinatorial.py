@@ -86,7 +86,8 @@ def most_processed(instance: PlacementInstance) -> np.ndarray:
 def cache_room(instance: PlacementInstance, server: int, hosted: np.ndarray) -> np.ndarray:
     """min{R m, ⌊(M_j − s_m m)/s_c⌋} for ``hosted`` m."""
     left = int(instance.servers.memory_bytes[server]) - instance.llm.block_bytes * hosted
-    return np.minimum(instance.requests * hosted, left // instance.cache_bytes)
+    room: np.ndarray = np.minimum(instance.requests * hosted, left // instance.cache_bytes)
+    return room
 
 
 def least_with_blocks(

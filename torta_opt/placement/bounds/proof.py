@@ -205,7 +205,8 @@ def proved_ms(instance: PlacementInstance, paid: Prices, proof: Proof) -> float:
 
 
 def _is_price(prices: np.ndarray) -> np.ndarray:
-    return np.abs(prices) <= MOST_PRICE_MS  # false for what is no number
+    usable: np.ndarray = np.abs(prices) <= MOST_PRICE_MS  # false for what is no number
+    return usable
 
 
 def _within(position: int, count: int) -> int:

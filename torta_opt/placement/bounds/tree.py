@@ -207,7 +207,7 @@ class _Master:
 
         If it is not memory, also the (J,) blocks that servers may host for them.
         """
-        taken = [(c, k, w) for (c, k), w in zip(self.columns, self._taken, strict=False)]
+        taken = [(c, k, w) for (c, k), w in zip(self.columns, self._taken.tolist(), strict=False)]
         taken = [(c, k, w) for c, k, w in taken if w > WHOLE]
         if not taken:
             return None, None
@@ -225,7 +225,7 @@ class _Master:
     def _hosted_split(self, taken: list[tuple[int, np.ndarray, float]]) -> Split | None:
         """The server that would host too much for the caches it is to hold."""
         worst, found = WHOLE, None
-        total = sum(k * w for _, k, w in taken)
+        total = sum((k * w for _, k, w in taken), np.zeros(len(taken[0][1])))
         peak = np.max([k for _, k, _ in taken], axis=0)
         for j in np.flatnonzero(peak).tolist():
             room = self.pricing.rooms[j]
@@ -243,10 +243,10 @@ class _Master:
         for c, k, w in taken:
             visits[c] += (k > 0) * w
         away = np.abs(visits - np.round(visits))
-        c, j = np.unravel_index(int(np.argmax(away)), away.shape)
-        if away[c, j] <= WHOLE:
+        client, server = map(int, np.unravel_index(int(np.argmax(away)), away.shape))
+        if away[client, server] <= WHOLE:
             return None
-        return Split(int(j), int(c), math.floor(visits[c, j]))
+        return Split(server, client, math.floor(visits[client, server]))
 
 
 def proof_of(tree: Tree) -> Proof:

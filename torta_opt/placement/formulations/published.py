@@ -69,8 +69,8 @@ class PublishedProgram:
         used = {j for route in routes for j in route.servers}
         servers = range(len(self.instance.servers))
         placement = Placement(
-            [x[self.first[j]] - 1 if j in used else 0 for j in servers],
-            [x[self.count[j]] if j in used else 0 for j in servers],
+            np.array([x[self.first[j]] - 1 if j in used else 0 for j in servers]),
+            np.array([x[self.count[j]] if j in used else 0 for j in servers]),
         )
         return PlacementSchedule("published_milp", placement, tuple(routes))
 

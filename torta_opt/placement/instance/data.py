@@ -23,7 +23,7 @@ NO_SERVER = -1
 def _freeze(holder: Any, **kinds: type) -> None:
     """Turn the named fields into read-only arrays of one kind."""
     for name, kind in kinds.items():
-        array = np.array(getattr(holder, name), dtype=kind)
+        array: np.ndarray = np.array(getattr(holder, name), dtype=kind)
         array.setflags(write=False)
         object.__setattr__(holder, name, array)
 
@@ -187,10 +187,11 @@ class PlacementInstance:
 
     def with_requests(self, requests: int | np.ndarray) -> PlacementInstance:
         """The same with other offline demand; one number goes to the clients in turn."""
-        if np.ndim(requests) == 0:
+        each = np.asarray(requests)
+        if each.ndim == 0:
             share, rest = divmod(int(requests), len(self.clients))
-            requests = np.array([share + (c < rest) for c in range(len(self.clients))])
-        return replace(self, clients=replace(self.clients, requests=requests))
+            each = np.array([share + (c < rest) for c in range(len(self.clients))])
+        return replace(self, clients=replace(self.clients, requests=each))
 
     def with_rate(self, rate_per_s: float) -> PlacementInstance:
         """The same with another total arrival rate, evenly over the clients."""

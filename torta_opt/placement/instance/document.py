@@ -140,8 +140,8 @@ def instance_from_document(document: dict[str, Any]) -> PlacementInstance:
         clients=Clients(
             names=tuple(client.name for client in entry.clients),
             nodes=tuple(client.node for client in entry.clients),
-            requests=[client.requests for client in entry.clients],
-            rate_per_s=[client.rate_per_s for client in entry.clients],
+            requests=np.array([client.requests for client in entry.clients]),
+            rate_per_s=np.array([client.rate_per_s for client in entry.clients]),
         ),
         links=_links(entry.links),
         delays=Delays(**entry.delays.model_dump()),
@@ -219,13 +219,13 @@ def _servers(entry: PlacementDocument) -> Servers:
         names=tuple(server.name for server in entry.servers),
         nodes=tuple(server.node for server in entry.servers),
         kinds=tuple(positions),
-        kind=[positions[server.type] for server in entry.servers],
-        memory_bytes=memory,
-        most_blocks=most,
-        decode_ms=[kind.decode_ms for kind in chosen],
-        prefill_ms=[kind.prefill_ms for kind in chosen],
-        forward_rps=[kind.forward_rps for kind in chosen],
-        network_rps=[kind.network_rps for kind in chosen],
+        kind=np.array([positions[server.type] for server in entry.servers]),
+        memory_bytes=np.array(memory),
+        most_blocks=np.array(most),
+        decode_ms=np.array([kind.decode_ms for kind in chosen]),
+        prefill_ms=np.array([kind.prefill_ms for kind in chosen]),
+        forward_rps=np.array([kind.forward_rps for kind in chosen]),
+        network_rps=np.array([kind.network_rps for kind in chosen]),
     )
 
 

@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def topohub_network(*keys: str, name: str | None = None) -> Network:
     return _network(name or keys[0], labels, rows)
 
 
-def _merged(places: list[tuple[float, float]], labels: list[str], node: dict) -> int:
+def _merged(places: list[tuple[float, float]], labels: list[str], node: dict[str, Any]) -> int:
     """Position of a node: that of one less than 30 km away, or a new one."""
     here = np.array(node["pos"], float)
     if places:

@@ -122,8 +122,10 @@ def play(
         arrivals = read_arrivals(trace, instance)
         if not len(arrivals):
             raise InvalidInput("holds no request", file=os.fspath(trace))
-        own = rate_per_s is None
-        loaded = _at_rate_of(instance, arrivals) if own else instance.with_rate(rate_per_s)
+        if rate_per_s is None:
+            loaded = _at_rate_of(instance, arrivals)
+        else:
+            loaded = instance.with_rate(rate_per_s)
     chosen, planned = _contender(loaded, method, seed)
     fixed = instance.delays.fixed_ms(delays, is_petals_like(chosen.name))
     begin = time.perf_counter()

@@ -58,7 +58,9 @@ def throughputs(instance: PlacementInstance, counts: np.ndarray) -> np.ndarray:
     return np.minimum(instance.servers.forward_rps / mean_used, instance.servers.network_rps)
 
 
-def join(instance: PlacementInstance, counts: np.ndarray, order: Sequence[int]) -> Placement:
+def join(
+    instance: PlacementInstance, counts: np.ndarray, order: Sequence[int] | np.ndarray
+) -> Placement:
     """Servers join in ``order``, each where the swarm is weakest."""
     if counts.sum() < instance.llm.blocks:
         raise Infeasible(

@@ -89,7 +89,7 @@ def chains_of(placement: Placement, blocks: int) -> Chains:
 def cheapest_chain(
     links: Sequence[tuple[int, int, int]],
     is_last: Sequence[bool],
-    cost: Sequence[float],
+    cost: Sequence[float] | np.ndarray,
     finish: Sequence[float] | None = None,
 ) -> tuple[float, tuple[int, ...]]:
     """One sweep over links sorted by the end of their head; ``finish`` (J,) is paid at the end."""

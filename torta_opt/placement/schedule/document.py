@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from torta_opt.io import InvalidInput, read_document, write_document
@@ -95,7 +96,8 @@ def schedule_from_document(
         chain = tuple(_known(server, name, f"{field}.servers") for name in route.servers)
         origin = _known(client, route.client, f"{field}.client")
         routes += [Route(origin, chain)] * route.requests
-    return PlacementSchedule(entry.method, Placement(first, count), tuple(routes), entry.seed)
+    placement = Placement(np.array(first), np.array(count))
+    return PlacementSchedule(entry.method, placement, tuple(routes), entry.seed)
 
 
 def schedule_to_document(

@@ -177,7 +177,7 @@ class _Search:
         tried: set[bytes] = set()
         self.cut = True  # unless the tree is used up
         while not (self.done or is_over() or tree.count >= most):
-            boxes = min(max(FIRST_BOXES, tree.count), most - tree.count)
+            boxes = int(min(max(FIRST_BOXES, tree.count), most - tree.count))
             tree.grow(self._target, is_over, boxes)
             self._take_tree(tree)
             if not self._assemble(tree, tried, is_over) and not tree.can_grow:

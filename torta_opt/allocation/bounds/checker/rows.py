@@ -136,7 +136,9 @@ class Rows:
         """Σ_{k≥2} excess[t,k] ≥ size − off[t] − Σ_m stop[t,m] − n_1"""
         group = self._up(t, p)
         by_region = self.columns.on[t][p]
-        entries = [(("excess", t, p, k), 1) for k in range(1, len(by_region))]
+        entries: list[tuple[Column, int]] = [
+            (("excess", t, p, k), 1) for k in range(1, len(by_region))
+        ]
         entries += [(("off", t, p), 1), *((("stop", t, p, m), 1) for m in range(self.data.models))]
         return Row(entries, group.size - by_region[0][1], None)
 

@@ -195,7 +195,7 @@ class PaperParameters:
 def _check_number(name: str, value: object, low: float, high: float, whole: bool) -> None:
     if value is None and name == "mean_latency_ms":
         return
-    kinds: type | tuple[type, ...] = int if whole else (int, float)
+    kinds: tuple[type[int] | type[float], ...] = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise InvalidInput(f"must be {'an integer' if whole else 'a number'}", field=name)
     if not low <= value <= high:
@@ -215,6 +215,6 @@ def _check_table(name: str, table: object, known: dict[str, Any], whole: bool) -
 
 
 def _check_tokens(name: str, tokens: object) -> None:
-    is_pair = isinstance(tokens, list | tuple) and len(tokens) == 2
-    if not is_pair or not all(type(n) is int and 1 <= n <= 100_000 for n in tokens):
+    pair = tokens if isinstance(tokens, list | tuple) and len(tokens) == 2 else [None]
+    if not all(type(n) is int and 1 <= n <= 100_000 for n in pair):
         raise InvalidInput("must be two integers in [1, 100000]: tokens in, out", field=name)

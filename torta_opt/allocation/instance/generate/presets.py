@@ -56,9 +56,9 @@ def generate(preset: str, seed: int = 0, **parameters: Any) -> Instance:
         name = preset if seed == 0 else f"{preset}@{seed}"
         return paper.paper_instance(base, name, seed, **parameters)
     known = [name for name in preset_names() if "+" not in name]
-    variants = " or ".join(f"+{variant}" for variant in VARIANTS)
+    endings = " or ".join(f"+{variant}" for variant in VARIANTS)
     raise InvalidInput(
-        f"{preset!r:.60} is not known; known: {', '.join(known)} (paper/* also with {variants})",
+        f"{preset!r:.60} is not known; known: {', '.join(known)} (paper/* also with {endings})",
         field="preset",
     )
 

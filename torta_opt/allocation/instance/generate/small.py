@@ -7,8 +7,8 @@ else is said below.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -205,7 +205,10 @@ def _system(**changes: Any) -> System:
     return System(**{**defaults, **fields}, weights=weights)
 
 
-def _arrivals(slots: int, cells: dict[tuple[int, ...], int], classes: int = 1) -> np.ndarray:
+Cell = TypeVar("Cell", bound=tuple[int, ...])
+
+
+def _arrivals(slots: int, cells: Mapping[Cell, int], classes: int = 1) -> np.ndarray:
     """(slots, 2, classes) from {(slot, region[, class]): requests}."""
     arrivals = np.zeros((slots, 2, classes), int)
     for (slot, region, *of_class), requests in cells.items():

@@ -201,7 +201,7 @@ def _system(plan: _Plan, paper: PaperParameters, gpu_counts: dict[str, int]) -> 
         types=types,
         classes=tuple(entry.name for entry in classes),
         servers=fleet.server_names(topology.nodes, types, region, kind),
-        class_model=[models.index(entry.model) for entry in classes],
+        class_model=np.array([models.index(entry.model) for entry in classes]),
         deadline_slots=np.full(len(classes), plan.parameters.deadline_slots),
         slo_s=fleet.target_seconds(tables["service_s"], kind, paper.slo_factor),
         server_region=region,

@@ -12,7 +12,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
@@ -155,7 +156,7 @@ def _parse_by_row(
     tally: Tally,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     numbers: list[int] = []
-    values: dict[str, list] = {key: [] for key in columns}
+    values: dict[str, list[Any]] = {key: [] for key in columns}
     readers = [
         (key, places[key], columns[key].title, _READERS[columns[key].kind]) for key in columns
     ]
@@ -242,15 +243,14 @@ def _check(
     for key, column in columns.items():
         values[key], rules = _RULES[column.kind](given[key])
         for bad, rule in rules:
-            cells, title = given[key], column.title
-            refuse_where(
-                tally,
-                lines,
-                bad & good,
-                lambda i, cells=cells, title=title, rule=rule: f"{title} {_shown(cells[i])} {rule}",
-            )
+            sentence = partial(_sentence, column.title, given[key], rule)
+            refuse_where(tally, lines, bad & good, sentence)
             good &= ~bad
     return {"line": lines[good], **{key: array[good] for key, array in values.items()}}
+
+
+def _sentence(title: str, cells: np.ndarray, rule: str, i: int) -> str:
+    return f"{title} {_shown(cells[i])} {rule}"
 
 
 Checked = tuple[np.ndarray, list[tuple[np.ndarray, str]]]  # values, and (rows that break it, rule)

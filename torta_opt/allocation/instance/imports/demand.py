@@ -163,7 +163,7 @@ class _Counter:
     def add(self, batch: Batch) -> None:
         grid = self._class(batch)
         slot = (batch.arrival_ms - self.part.start_ms) // self.part.slot_ms
-        origin = 0
+        origin: np.ndarray | int = 0
         if self.share is not None:
             assert batch.client is not None
             origin = region_of(batch.client, self.share, self.seed)
@@ -177,7 +177,9 @@ class _Counter:
         occurring = np.flatnonzero(requests)
         means = self.tokens[:, occurring] / requests[occurring]
         classes = tuple(
-            TokenClass(*self._name(int(c)), *means[:, i].tolist(), int(requests[c]))
+            TokenClass(
+                *self._name(int(c)), float(means[0, i]), float(means[1, i]), int(requests[c])
+            )
             for i, c in enumerate(occurring)
         )
         return Demand(self.counts[:, :, occurring], classes)

@@ -17,7 +17,7 @@ import numpy as np
 from torta_opt.allocation.instance.generate.prices import ZONES
 from torta_opt.allocation.instance.imports.csv_rows import to_milliseconds
 from torta_opt.allocation.instance.imports.places import bare_name, nearest
-from torta_opt.allocation.instance.imports.small_csv import Table, read_table
+from torta_opt.allocation.instance.imports.small_csv import Row, Table, read_table
 from torta_opt.io import InvalidInput
 from torta_opt.io.topology import Topology
 
@@ -141,7 +141,7 @@ def _times(table: Table, head: str) -> np.ndarray:
     return ms
 
 
-def _usd_per_kwh(row, zone: str) -> float:
+def _usd_per_kwh(row: Row, zone: str) -> float:
     if not row.cells[zone].strip():
         return float("nan")
     usd_per_mwh = row.number(zone)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def read_mooncake(
             yield _batch(line, block, tally, seen, factor)
 
 
-def _check_json(first: bytes) -> dict:
+def _check_json(first: bytes) -> dict[str, Any]:
     """A first line that is no JSON object means another kind of file."""
     try:
         entry = json.loads(first)
@@ -150,7 +151,7 @@ def _request(raw: bytes, latest: int) -> tuple[tuple[float, int, int], list[int]
     return (time, int(prompt), int(output)), blocks
 
 
-def _number(entry: dict, field: str, most: int) -> float:
+def _number(entry: dict[str, Any], field: str, most: int) -> float:
     value = entry.get(field)
     if value is None:
         raise ValueError(f"{field} is missing")

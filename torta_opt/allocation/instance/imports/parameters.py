@@ -262,7 +262,7 @@ def _as_tuple(owner: ImportParameters, name: str) -> None:
 
 
 def _check_number(name: str, value: Any, low: float, high: float, is_whole: bool = False) -> None:
-    kinds: type | tuple[type, ...] = int if is_whole else (int, float)
+    kinds: tuple[type[int] | type[float], ...] = (int,) if is_whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise InvalidInput(f"must be {'an integer' if is_whole else 'a number'}", field=name)
     if not low <= value <= high:

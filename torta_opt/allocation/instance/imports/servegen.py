@@ -21,7 +21,9 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -155,7 +157,7 @@ def _client_rates(
         cvs = _numbers(table["cv"]) if "cv" in table else np.ones(count)
         times, rates = table["time"].tolist(), table["rate"].tolist()
         bad_cv = (table["rate"] > 0) & ~((cvs > 0) & (cvs <= MAX_CV))
-        refuse_where(own, table["line"], bad_cv, lambda i, t=table: _cv_rule(t["cv"][i]))
+        refuse_where(own, table["line"], bad_cv, partial(_cv_rule, table["cv"]))
         for i in np.flatnonzero(~bad_cv):
             key = (names[i], times[i])
             if key in seen:
@@ -171,8 +173,8 @@ def _client_rates(
     return {name: ClientRates(*np.array(sorted(entries)).T) for name, entries in rows.items()}
 
 
-def _cv_rule(cell: object) -> str:
-    return f"cv {str(cell)[:40]!r} is not a number in (0, {MAX_CV:g}]"
+def _cv_rule(cells: np.ndarray, i: int) -> str:
+    return f"cv {str(cells[i])[:40]!r} is not a number in (0, {MAX_CV:g}]"
 
 
 def _numbers(cells: np.ndarray) -> np.ndarray:
@@ -193,14 +195,14 @@ def _token_stats(
             bad |= ~((low <= middle) & (middle <= high))
         refuse_where(own, table["line"], bad, lambda _: "percentiles are not in increasing order")
         for i in np.flatnonzero(~bad):
-            pair = (
+            law_in, law_out = (
                 quantile_law(
                     *(float(table[f"{side}_{q}"][i]) for q in ("mean", "p50", "p90", "p99"))
                 )
                 for side in ("in", "out")
             )
             name = str(table["client"][i]).strip()
-            laws.setdefault(name, []).append((float(table["time"][i]), *pair))
+            laws.setdefault(name, []).append((float(table["time"][i]), law_in, law_out))
     own.check(max_bad_share, str(file))
     tally.absorb(own, file.name)
     return {name: sorted(entries, key=lambda entry: entry[0]) for name, entries in laws.items()}
@@ -261,7 +263,7 @@ def _bounded(file: Path) -> bytes:
     return content
 
 
-def _refuse_images(entries: dict) -> None:
+def _refuse_images(entries: dict[str, dict[str, Any]]) -> None:
     """Multimodal workloads tell text, image, audio and video tokens apart: not read yet."""
     if any("text_tokens" in sides and "input_tokens" not in sides for sides in entries.values()):
         raise InvalidInput(

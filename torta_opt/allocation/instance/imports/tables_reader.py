@@ -112,11 +112,11 @@ class _Reader:
             types=self.types.names,
             classes=self.classes.names,
             servers=self.servers.names,
-            class_model=[self.models.at(row) for row in classes],
-            deadline_slots=[row.whole("deadline_slots") for row in classes],
-            slo_s=[row.number("slo_s") for row in classes],
-            server_region=[self.regions.at(row) for row in self.tables["servers"]],
-            server_type=[self.types.at(row) for row in self.tables["servers"]],
+            class_model=np.array([self.models.at(row) for row in classes]),
+            deadline_slots=np.array([row.whole("deadline_slots") for row in classes]),
+            slo_s=np.array([row.number("slo_s") for row in classes]),
+            server_region=np.array([self.regions.at(row) for row in self.tables["servers"]]),
+            server_type=np.array([self.types.at(row) for row in self.tables["servers"]]),
             latency_s=self.numbers(
                 "latency", (regions, regions), "latency_s", np.nan, self.origin, self.regions.at
             ),
@@ -137,8 +137,8 @@ class _Reader:
                 self.regions.at,
                 self.types.at,
             ),
-            idle_kw=[row.number("idle_kw") for row in types],
-            peak_kw=[row.number("peak_kw") for row in types],
+            idle_kw=np.array([row.number("idle_kw") for row in types]),
+            peak_kw=np.array([row.number("peak_kw") for row in types]),
             weights=self.weights(),
             **self.service(),
             **self.loading(),
@@ -174,8 +174,8 @@ class _Reader:
         oldest = max((self.age(row) + 1 for row in self.tables["backlog"]), default=0)
         backlog = (regions, classes, oldest)
         return Initial(
-            model=[self.models.at(row) if row.cells["model"] else OFF for row in servers],
-            loading_ms=[row.whole("loading_ms") for row in servers],
+            model=np.array([self.models.at(row) if row.cells["model"] else OFF for row in servers]),
+            loading_ms=np.array([row.whole("loading_ms") for row in servers]),
             backlog=self.counts("backlog", backlog, self.regions.at, self.classes.at, self.age),
             processing=self.counts(
                 "processing", (len(servers.rows), classes), self.servers.at, self.classes.at

@@ -54,6 +54,9 @@ def _mlp(*sizes: int) -> nn.Sequential:
 class Standard(nn.Module):
     """Features less their mean, in units of their spread, both as ``learn`` found them."""
 
+    mean: Tensor
+    unit: Tensor
+
     def __init__(self, features: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
@@ -82,8 +85,10 @@ class PolicyNetwork(nn.Module):
         own = (features - 2 * regions**2) // regions  # what is known of a region by itself
         self.region = _mlp(own + 3, 64, 64, 2)
         for network in (self.body, self.region):
-            nn.init.zeros_(network[-1].weight)
-            nn.init.zeros_(network[-1].bias)
+            last = network[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         self.log_spread = nn.Parameter(torch.zeros(()))
         self.explore(CONCENTRATION)
 
