@@ -135,9 +135,9 @@ class AllocationFamily(Family):
 
     @property
     def bounds(self) -> Mapping[str, BoundMethod]:
-        from torta_opt.allocation.bounds.registry import METHODS
+        from torta_opt.allocation.bounds.registry import methods
 
-        return METHODS
+        return methods()
 
     def bound(self, instance: Instance, method: str, request: Request) -> BoundResult:
         from torta_opt.allocation.bounds.registry import compute
