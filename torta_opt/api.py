@@ -41,8 +41,8 @@ def open_instance(path: Path) -> Instance:
         document = read_document(path, versions)
     except InvalidInput as error:
         if error.field == "format" and broken():  # it may be a file of one of those
-            rule = "; ".join([error.rule, *broken().values()])
-            raise InvalidInput(rule, error.field, error.file) from None
+            lost = f"not loaded: {', '.join(broken())}, and torta-opt methods says why"
+            raise InvalidInput(f"{error.rule}; {lost}", error.field, error.file) from None
         raise
     _, chosen = formats[document["format"]]
     try:

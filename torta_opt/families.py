@@ -55,12 +55,15 @@ def _theirs() -> tuple[dict[str, Family], dict[str, str]]:
     """Families of other packages by name, and what is wrong with those that cannot be used."""
     found: dict[str, Family] = {}
     wrong: dict[str, str] = {}
-    taken = {format.name for name in FAMILIES for format in family(name).formats.values()}
+    ours = [family(name) for name in FAMILIES]
+    taken = {format.name for each in ours for format in each.formats.values()}
+    kinds = [each.instance_type for each in ours]
     for name, point in plugins.entries(plugins.FAMILIES, FAMILIES).items():
         try:
             each = plugins.load(point, Family)
             with plugins.blamed_on(name, f"using it from {plugins.origin(point)}"):
-                _check_usable(name, each, taken)
+                _check_usable(name, each, taken, kinds)
+                kinds += [each.instance_type]
                 taken |= {format.name for format in each.formats.values()}
             found[name] = each
         except MethodFailed as error:
@@ -68,13 +71,19 @@ def _theirs() -> tuple[dict[str, Family], dict[str, str]]:
     return found, wrong
 
 
-def _check_usable(name: str, each: Family, taken: Collection[str]) -> None:
-    """Raise if what a family says of itself would stop others, or itself later."""
+def _check_usable(name: str, each: Family, taken: Collection[str], kinds: Collection[type]) -> None:
+    """Raise if what a family says of itself would stop others, or itself later.
+
+    taken, kinds   formats and classes of instances that belong to other families
+    """
     if each.name != name:
         raise ValueError(f"its entry point is called {name}, the family {each.name}")
     for kind in (each.instance_type, each.schedule_type):
         if not isinstance(kind, type) or kind is object:
             raise TypeError("instance_type and schedule_type must be classes of its own")
+    for kind in kinds:
+        if issubclass(each.instance_type, kind) or issubclass(kind, each.instance_type):
+            raise TypeError(f"its instances would be taken for {kind.__name__} of another family")
     missing = {"instance", "schedule", "bound"} - set(each.formats)
     if missing:
         raise ValueError(f"formats lack {', '.join(sorted(missing))}")

@@ -111,7 +111,7 @@ def describe(instance: InstanceFile, json_: Json = False) -> None:
         return facts_table(facts, family_of(problem).described(facts))
 
     show(json_, facts, table)
-    for warning in facts["warnings"]:
+    for warning in facts.get("warnings", ()):
         say(f"warning: {warning}")
 
 
