@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
-from torta_opt.families import family_of, instance_formats
+from torta_opt.families import broken, family_of, guarded, instance_formats
 from torta_opt.family import AUTO, Facts, Family, Format, Path, Request, unwatched
 from torta_opt.io import InvalidInput, read_document, write_document
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Result, Verification
@@ -36,7 +36,14 @@ def open_instance(path: Path) -> Instance:
     """
     arguments.check_path(path)
     formats = instance_formats()
-    document = read_document(path, {name: entry.version for name, (_, entry) in formats.items()})
+    versions = {name: entry.version for name, (_, entry) in formats.items()}
+    try:
+        document = read_document(path, versions)
+    except InvalidInput as error:
+        if error.field == "format" and broken():  # it may be a file of one of those
+            lost = f"not loaded: {', '.join(broken())}, and torta-opt methods says why"
+            raise InvalidInput(f"{error.rule}; {lost}", error.field, error.file) from None
+        raise
     _, chosen = formats[document["format"]]
     try:
         return chosen.read(document)
@@ -117,7 +124,9 @@ def run(family: Family, instance: Instance, name: str, request: Request) -> Resu
             raise InvalidInput(f"{name} takes no {what}", field="method")
     if request.start is not None:
         family.verify(instance, request.start).raise_if_broken("start")
-    return referee(family, instance, name, method.solve(instance, request))
+    with guarded(family, name):
+        found = method.solve(instance, request)
+        return referee(family, instance, name, found)
 
 
 def referee(family: Family, instance: Instance, name: str, found: Found) -> Result:

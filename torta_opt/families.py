@@ -1,50 +1,108 @@
 """The problem families there are: nothing else knows more than one.
 
-Another package adds a family by an entry point of the group ``torta_opt.families`` whose value is
-an object that derives from ``family.Family``.
+Another package adds a family by an entry point of the group ``torta_opt.families``: its name is the
+family's, its value an object that derives from ``family.Family``. A family that cannot be loaded
+stops nothing else; ``broken`` says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
-from torta_opt.family import Document, Family, Format
-from torta_opt.io.errors import InvalidInput
+from torta_opt import plugins
+from torta_opt.family import FLOOR, Document, Family, Format
+from torta_opt.io.errors import InvalidInput, MethodFailed
 
-GROUP = "torta_opt.families"
 FAMILIES = {  # name → where its object stands; loaded when first needed
     "allocation": "torta_opt.allocation.family",
     "placement": "torta_opt.placement.family",
 }
 
 
-@cache
 def family(name: str) -> Family:
     """The family of that name. Raises InvalidInput."""
     if name in FAMILIES:
         ours: Family = import_module(FAMILIES[name]).FAMILY
         return ours
-    for point in entry_points(group=GROUP, name=name):
-        found = point.load()
-        if not isinstance(found, Family):
-            raise InvalidInput(f"{point.value} is not a problem family", field=name)
-        return found
+    if name in _theirs()[0]:
+        return _theirs()[0][name]
+    if name in broken():
+        raise InvalidInput(broken()[name])
     raise InvalidInput(f"{name!r:.60} is not a problem family; known: {', '.join(names())}")
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Families by name, those of this package first."""
-    theirs = sorted({point.name for point in entry_points(group=GROUP)} - set(FAMILIES))
-    return (*FAMILIES, *theirs)
+    return (*FAMILIES, *_theirs()[0])
 
 
 def every() -> Iterator[Family]:
-    return map(family, names())
+    """Every family, those of this package first; others are loaded only if it comes to them."""
+    yield from map(family, FAMILIES)
+    yield from _theirs()[0].values()
+
+
+def broken() -> dict[str, str]:
+    """Families of other packages that cannot be used: name → why, in a line."""
+    return _theirs()[1]
+
+
+@cache
+def _theirs() -> tuple[dict[str, Family], dict[str, str]]:
+    """Families of other packages by name, and what is wrong with those that cannot be used."""
+    found: dict[str, Family] = {}
+    wrong: dict[str, str] = {}
+    ours = [family(name) for name in FAMILIES]
+    taken = {format.name for each in ours for format in each.formats.values()}
+    kinds = [each.instance_type for each in ours]
+    for name, point in plugins.entries(plugins.FAMILIES, FAMILIES).items():
+        try:
+            each = plugins.load(point, Family)
+            with plugins.blamed_on(name, f"using it from {plugins.origin(point)}"):
+                _check_usable(name, each, taken, kinds)
+                kinds += [each.instance_type]
+                taken |= {format.name for format in each.formats.values()}
+            found[name] = each
+        except MethodFailed as error:
+            wrong[name] = str(error)
+    return found, wrong
+
+
+def _check_usable(name: str, each: Family, taken: Collection[str], kinds: Collection[type]) -> None:
+    """Raise if what a family says of itself would stop others, or itself later.
+
+    taken, kinds   formats and classes of instances that belong to other families
+    """
+    if each.name != name:
+        raise ValueError(f"its entry point is called {name}, the family {each.name}")
+    for kind in (each.instance_type, each.schedule_type):
+        if not isinstance(kind, type) or kind is object:
+            raise TypeError("instance_type and schedule_type must be classes of its own")
+    for kind in kinds:
+        if issubclass(each.instance_type, kind) or issubclass(kind, each.instance_type):
+            raise TypeError(f"its instances would be taken for {kind.__name__} of another family")
+    missing = {"instance", "schedule", "bound"} - set(each.formats)
+    if missing:
+        raise ValueError(f"formats lack {', '.join(sorted(missing))}")
+    for format in each.formats.values():
+        if format.name in taken:
+            raise ValueError(f"the format {format.name} belongs to another family")
+    if FLOOR not in each.bounds:
+        raise ValueError(f"bounds lack {FLOOR}")
+    if each.default_method not in each.methods:
+        raise ValueError(f"methods lack the default, {each.default_method}")
+    _ = each.unit, each.presets, each.constraint_type
+
+
+def guarded(family: Family, method: str) -> AbstractContextManager[None]:
+    """Where code of another package's family runs: what it raises is the method's failure."""
+    if family.name in FAMILIES:
+        return nullcontext()
+    return plugins.blamed_on(method, "running it", passing=plugins.ANY_OF_OURS)
 
 
 def family_of(instance: Any) -> Family:

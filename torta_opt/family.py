@@ -125,6 +125,10 @@ class Preset:
 class Family(ABC):
     """A problem family.
 
+    Instances have a ``name``; schedules a ``method`` and a ``seed``, which may be None. ``formats``
+    has ``instance``, ``schedule`` and ``bound``, ``bounds`` has ``floor``, and ``methods`` the
+    default.
+
     name             of the family, as in ``torta-opt/<name>``
     unit             of its costs
     default_method   of ``solve``
@@ -203,7 +207,8 @@ class Family(ABC):
 
     @abstractmethod
     def describe(self, instance: Any) -> Facts:
-        """What there is to know about an instance, as one JSON document."""
+        """What there is to know about an instance, as one JSON document: ``instance``, its name,
+        and whatever the family has; ``description`` and ``warnings`` where there are any."""
 
     @abstractmethod
     def described(self, facts: Facts) -> dict[str, str]:

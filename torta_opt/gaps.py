@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
-from torta_opt.families import family_of
+from torta_opt.families import family_of, guarded
 from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
 from torta_opt.io import Infeasible, VerificationFailed
 from torta_opt.io.errors import MethodFailed
@@ -254,7 +254,8 @@ class _Run:
         if "constraints" not in method.takes:
             request = dataclasses.replace(request, constraints=())
         try:
-            found = method.solve(evaluator.instance, request)
+            with guarded(evaluator.family, name):
+                found = method.solve(evaluator.instance, request)
         except Infeasible as error:
             if picked:
                 raise

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from torta_opt.allocation.instance import document as instance_document
 from torta_opt.allocation.instance import weights_file
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.allocation.instance.generate import generate, preset_names
+from torta_opt.allocation.instance.generate import generate, presets
 from torta_opt.allocation.schedule import document as schedule_document
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
@@ -33,8 +33,6 @@ from torta_opt.family import (
 )
 from torta_opt.io.errors import InvalidInput, VerificationFailed
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
-
-PRESET_GROUPS = ("small/", "fig5/", "paper/", "topology")
 
 
 class AllocationFamily(Family):
@@ -93,16 +91,16 @@ class AllocationFamily(Family):
     def presets(self) -> Mapping[str, Preset]:
         return {
             name: Preset(
-                _preset_summary(name),
+                presets.summary_of(name),
                 functools.partial(generate, name),
                 bundled="+" not in name,
-                as_text=name.startswith("small/"),
+                as_text=presets.group_of(name).as_text,
             )
-            for name in preset_names()
+            for name in presets.preset_names()
         }
 
     def has_preset(self, name: str) -> bool:
-        return name.startswith(PRESET_GROUPS)
+        return name.partition("/")[0] in (*presets.GROUPS, "topology")
 
     def generate(self, preset: str, seed: int = 0, **parameters: Any) -> Instance:
         return generate(preset, seed, **parameters)
@@ -135,9 +133,9 @@ class AllocationFamily(Family):
 
     @property
     def bounds(self) -> Mapping[str, BoundMethod]:
-        from torta_opt.allocation.bounds.registry import METHODS
+        from torta_opt.allocation.bounds.registry import methods
 
-        return METHODS
+        return methods()
 
     def bound(self, instance: Instance, method: str, request: Request) -> BoundResult:
         from torta_opt.allocation.bounds.registry import compute
@@ -336,16 +334,6 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
         return result, ""
     what = "the floor" if certificate is None else "what its certificate proves"
     return result, f"bound-too-high: value is {entry.value!r}, {what} is {value!r}"
-
-
-def _preset_summary(name: str) -> str:
-    if name.startswith("small/"):
-        return "tiny instance in which one rule decides"
-    if name.startswith("fig5/"):
-        return f"the paper's Fig. 5: {name.removeprefix('fig5/')} tasks in one slot, 50 servers"
-    topology, *variants = name.removeprefix("paper/").split("+")
-    with_variants = "".join(f" with {variant}s" for variant in variants)
-    return f"the paper's setting on {topology}{with_variants}"
 
 
 FAMILY = AllocationFamily()

@@ -98,6 +98,13 @@ def _survives_lost_output(command: Callable[[Sequence[str]], int]) -> Callable[.
             return error.exit_code
         except TortaOptError as error:
             return complain(str(error), error.exit_code)
+        except Exception as error:
+            from torta_opt import plugins
+
+            failed = plugins.failure_of(error)
+            if failed is None:  # a fault of our own: its traceback says where
+                raise
+            return complain(str(failed), failed.exit_code)
 
     return guarded
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torta_opt.cli.console import make_folder, print_json, show
-from torta_opt.cli.instances import TABLES
+from torta_opt.cli.console import make_folder, print_json, say, show
 from torta_opt.cli.options import Json
 from torta_opt.io import InvalidInput
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 def methods(json_: Json = False) -> None:
     """Policies, bounds, presets and importers by name."""
+    from torta_opt import families
+
     known = _known_methods()
 
     def table() -> Any:
@@ -32,12 +33,14 @@ def methods(json_: Json = False) -> None:
         return rows_table(("name", "", "what it does"), rows)
 
     show(json_, known, table)
+    for why in families.broken().values():
+        say(f"left out: {why}")
 
 
 def _known_methods() -> dict[str, dict[str, str]]:
     """Kind → name → summary; the kinds of other families bear the family's name."""
     from torta_opt import families
-    from torta_opt.allocation.instance.imports import TRACE_KINDS
+    from torta_opt.allocation.instance.imports import readers
     from torta_opt.placement.online.play import METHODS as ONLINE
 
     known: dict[str, dict[str, str]] = {}
@@ -49,11 +52,12 @@ def _known_methods() -> dict[str, dict[str, str]]:
             kind = kinds[1] if method.knows_future else kinds[0]
             known.setdefault(kind, {})[name] = method.summary
         known[kinds[2]] = {name: method.summary for name, method in family.bounds.items()}
-        presets |= {name: preset.summary for name, preset in family.presets.items()}
+        for name, preset in family.presets.items():
+            presets.setdefault(name, preset.summary)
     known["placement online"] = {name: online.summary for name, online in ONLINE.items()}
-    imports = dict.fromkeys(TRACE_KINDS, "instance from a trace of this form")
     tables = "instance from a folder of CSV tables, as `tables` writes them"
-    return {**known, "preset": presets, "import": {**imports, TABLES: tables}}
+    imports = {**readers.summaries(), readers.TABLES: tables}
+    return {**known, "preset": presets, "import": imports}
 
 
 def _kinds_of(family: str) -> tuple[str, str, str]:
@@ -82,7 +86,7 @@ def _write_schemas(known: dict[str, dict[str, Any]], folder: Path) -> list[str]:
     make_folder(folder)
     written = []
     for name, content in known.items():
-        path = folder / f"{name.removeprefix('torta-opt/')}.json"
+        path = folder / f"{name.removeprefix('torta-opt/').replace('/', '-')}.json"
         write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         written.append(str(path))
     return written

@@ -123,10 +123,10 @@ def _problems_to_compare(files: Sequence[str], slots: str | None) -> list[Instan
 
 
 def _check_bound_name(name: str) -> None:
-    from torta_opt.allocation.bounds.registry import METHODS
+    from torta_opt.allocation.bounds.registry import methods
     from torta_opt.family import AUTO
 
-    known = [*METHODS, AUTO, NO_BOUND]
+    known = [*methods(), AUTO, NO_BOUND]
     if name not in known:
         raise InvalidInput(
             f"{name!r:.60} is not a bound; known: {', '.join(known)}", field="--bound"

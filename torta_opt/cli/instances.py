@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from torta_opt.allocation.instance import Instance
 
 
-TABLES = "tables"  # the kind of import that reads no trace
-
-
 def generate(
     preset: Annotated[
         str | None, typer.Argument(metavar="PRESET", help="a name that `methods` lists")
@@ -68,6 +65,7 @@ def import_(
 ) -> None:
     """Make an instance of a request trace, or of a folder of CSV tables."""
     from torta_opt.allocation.instance.imports import import_trace, load_tables
+    from torta_opt.allocation.instance.imports.readers import TABLES
 
     check_writable(output, trace)
     parameters = parameters_of(settings)
@@ -113,7 +111,7 @@ def describe(instance: InstanceFile, json_: Json = False) -> None:
         return facts_table(facts, family_of(problem).described(facts))
 
     show(json_, facts, table)
-    for warning in facts["warnings"]:
+    for warning in facts.get("warnings", ()):
         say(f"warning: {warning}")
 
 

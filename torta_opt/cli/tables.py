@@ -84,7 +84,7 @@ def check_table(check: Check, subject: str, unit: str = "$") -> RenderableType:
 def facts_table(facts: Mapping[str, Any], lines: Mapping[str, str]) -> RenderableType:
     """Name, description and two columns."""
     head = [Text(facts["instance"], style="bold")]
-    if facts["description"]:
+    if facts.get("description"):
         head.append(Text(facts["description"]))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)

@@ -1,19 +1,28 @@
-"""Bound methods by name: what each proves and how it is computed."""
+"""Bound methods by name: what each proves and how it is computed.
+
+Another package adds a method by an entry point of the group ``torta_opt.bounds``: its name is the
+method's, its value a ``family.BoundMethod``. What it proves counts as certified only if it comes
+with a certificate of ours from which the checker derives the value again.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torta_opt import plugins
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.instance import Instance
 from torta_opt.family import AUTO, FLOOR, BoundMethod, Request
 from torta_opt.io import InvalidInput, LimitReached
+from torta_opt.io.errors import MethodFailed
 from torta_opt.results import BoundResult, LiftCheck
 
 if TYPE_CHECKING:
@@ -133,6 +142,46 @@ METHODS: dict[str, BoundMethod] = {
 }
 
 
+def methods() -> dict[str, BoundMethod]:
+    """Every bound method, ours first."""
+    theirs = plugins.entries(plugins.BOUNDS, (*METHODS, AUTO))
+    return {**METHODS, **{name: _of_entry(point) for name, point in theirs.items()}}
+
+
+def _of_entry(point: EntryPoint) -> BoundMethod:
+    return BoundMethod(f"from {plugins.origin(point)}", partial(_theirs, point))
+
+
+def _theirs(point: EntryPoint, instance: Instance, request: Request) -> BoundResult:
+    """What another package's method proves."""
+    method = plugins.load(point, BoundMethod)
+    with plugins.blamed_on(point.name, "proving a bound", passing=plugins.ANY_OF_OURS):
+        found = method.compute(instance, request)
+    value = found.value if isinstance(found, BoundResult) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise MethodFailed(point.name, f"proving a bound: gave {found!r:.60}, no finite bound")
+    return dataclasses.replace(
+        found,
+        value=max(float(value), floor(instance).value),
+        source=point.name,
+        beside=None,
+        certificate=_of_our_kind(found.certificate, instance),
+    )
+
+
+def _of_our_kind(certificate: Any, instance: Instance) -> Certificate | None:
+    """A certificate that our checker can read, whatever it proves; None if it cannot."""
+    from torta_opt.allocation.bounds.certificate import Certificate
+
+    if not isinstance(certificate, Certificate):
+        return None
+    try:
+        rederived(certificate, instance)
+    except Exception:  # anyone's arrays may be anything: then the bound is not certified
+        return None
+    return certificate
+
+
 def choose(instance: Instance) -> str:
     """What ``auto`` begins with: ``lp`` where that takes seconds, else ``merged``."""
     return "lp" if cells_of(instance) <= AUTO_CELLS else "merged"
@@ -167,8 +216,8 @@ def compute(instance: Instance, method: str, request: Request | None = None) -> 
     request = request or Request()
     if method == AUTO:
         return _auto(instance, request)
-    if method not in METHODS:
-        known = ", ".join([*METHODS, AUTO])
+    if method not in METHODS and method not in methods():
+        known = ", ".join([*methods(), AUTO])
         raise InvalidInput(f"{method!r:.60} is not a bound; known: {known}", field="method")
     return _computed(instance, method, request)
 
@@ -176,7 +225,8 @@ def compute(instance: Instance, method: str, request: Request | None = None) -> 
 def _computed(instance: Instance, method: str, request: Request) -> BoundResult:
     began = time.perf_counter()
     try:
-        result = _checked(instance, METHODS[method].compute(instance, request), began)
+        chosen = METHODS[method] if method in METHODS else methods()[method]
+        result = _checked(instance, chosen.compute(instance, request), began)
     except (LimitReached, KeyboardInterrupt) as error:
         return _floor_instead(instance, method, error, began)
     if result.beside is not None:

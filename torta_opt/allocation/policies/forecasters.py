@@ -16,15 +16,14 @@ would make F negative, and F = D·(1 + s) is taken.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from torta_opt.allocation.policies.forecasting import Smoothing
 from torta_opt.allocation.schedule.data import MAX_FORECAST
 from torta_opt.io import InvalidInput
-
-NAMES = ("smoothed", "last", "seasonal", "perfect", "corrupted", "mlp", "none")
 
 
 class Forecaster(Protocol):
@@ -121,27 +120,49 @@ class Learned:
         return expected[:, None] * share
 
 
-def forecaster(
-    name: str,
-    smoothing: float,
-    season: int = 1,
-    accuracy: float = 1.0,
-    future: np.ndarray | None = None,
-    rng: np.random.Generator | None = None,
-) -> Forecaster:
-    """The forecaster of that name, all but ``mlp``. Raises InvalidInput."""
-    if name == "smoothed":
-        return Smoothing(smoothing)
-    if name == "last":
-        return Last()
-    if name == "none":
-        return Nothing()
-    if name == "seasonal":
-        return Seasonal(season)
-    if name in ("perfect", "corrupted"):
-        if future is None:
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What forecasters are made from; each takes what it needs.
+
+    future    (T, R, C) true arrivals, for those that are shown them
+    """
+
+    smoothing: float
+    season: int = 1
+    accuracy: float = 1.0
+    future: np.ndarray | None = None
+    rng: np.random.Generator | None = None
+
+    def shown(self, name: str) -> np.ndarray:
+        if self.future is None:
             raise InvalidInput(f"{name} needs to be shown the instance first", field="forecaster")
-        if name == "perfect":
-            return Perfect(future)
-        return Corrupted(future, accuracy, rng or np.random.default_rng(0))
-    raise InvalidInput(f"must be one of {', '.join(NAMES)}, found {name!r:.40}", field="forecaster")
+        return self.future
+
+
+def _corrupted(given: Setting) -> Forecaster:
+    rng = given.rng or np.random.default_rng(0)
+    return Corrupted(given.shown("corrupted"), given.accuracy, rng)
+
+
+FORECASTERS: dict[str, Callable[[Setting], Forecaster]] = {
+    "smoothed": lambda given: Smoothing(given.smoothing),
+    "last": lambda given: Last(),
+    "seasonal": lambda given: Seasonal(given.season),
+    "perfect": lambda given: Perfect(given.shown("perfect")),
+    "corrupted": _corrupted,
+    "none": lambda given: Nothing(),
+}
+LEARNED = "mlp"  # made by the policy whose network it is
+NAMES = (*FORECASTERS, LEARNED)
+
+
+def forecaster(name: str, smoothing: float, **given: Any) -> Forecaster:
+    """The forecaster of that name, all but ``mlp``; ``given`` as in ``Setting``.
+
+    Raises InvalidInput.
+    """
+    if name not in FORECASTERS:
+        raise InvalidInput(
+            f"must be one of {', '.join(NAMES)}, found {name!r:.40}", field="forecaster"
+        )
+    return FORECASTERS[name](Setting(smoothing, **given))

@@ -16,14 +16,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
+from torta_opt import plugins
 from torta_opt.allocation.policies.base import Policy
 from torta_opt.allocation.policies.failures import PolicyFailed, blamed_on
 from torta_opt.io import InvalidInput
-
-GROUP = "torta_opt.policies"
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def policy_names() -> tuple[str, ...]:
 def summaries() -> dict[str, str]:
     """One line on each policy, by name."""
     ours = {name: entry.summary for name, entry in BUILT_IN.items()}
-    theirs = {name: f"from {_origin(point)}" for name, point in _entry_points().items()}
+    theirs = {name: f"from {plugins.origin(point)}" for name, point in _entry_points().items()}
     return {**ours, **theirs}
 
 
@@ -150,18 +149,13 @@ def _constructor(name: str) -> Callable[..., Policy]:
     if name not in points:
         known = ", ".join(summaries())
         raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
-    with blamed_on(name, f"loading it from {_origin(points[name])}"):
+    with blamed_on(name, f"loading it from {plugins.origin(points[name])}"):
         return points[name].load()
 
 
 def _entry_points() -> dict[str, EntryPoint]:
     """Policies of other packages whose name is not one of ours."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return {point.name: point for point in found if point.name not in BUILT_IN}
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"package {point.dist.name}" if point.dist else f"module {point.module}"
+    return plugins.entries(plugins.POLICIES, BUILT_IN)
 
 
 def _assignment(text: str, spec: str) -> tuple[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 from torta_opt.allocation.instance.data import OFF, Instance, System
 from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly
-from torta_opt.allocation.policies.forecasters import NAMES, Learned, forecaster
+from torta_opt.allocation.policies.forecasters import LEARNED, NAMES, Learned, forecaster
 from torta_opt.allocation.policies.macro_state import (
     HISTORY,
     FleetView,
@@ -106,7 +106,7 @@ class Torta(TortaOt):
         self._utilisation = np.zeros(regions)
         self._usable_ms = np.zeros(len(system.servers))
         self._last: np.ndarray | None = None
-        if self.forecaster == "mlp":
+        if self.forecaster == LEARNED:
             self._forecaster = Learned(self._predict, self.settings.smoothing)
             self._sights: deque[np.ndarray] = deque(maxlen=HISTORY)
         else:
@@ -114,10 +114,10 @@ class Torta(TortaOt):
             self._forecaster = forecaster(
                 self.forecaster,
                 self.settings.smoothing,
-                self.season,
-                self.accuracy,
-                self._future,
-                rng,
+                season=self.season,
+                accuracy=self.accuracy,
+                future=self._future,
+                rng=rng,
             )
 
     def decide(self, observation: Observation) -> Decision:
@@ -150,7 +150,7 @@ class Torta(TortaOt):
 
     @property
     def _needs_networks(self) -> bool:
-        return self.plan == "learned" or self.forecaster == "mlp"
+        return self.plan == "learned" or self.forecaster == LEARNED
 
     def _load(self, system: System) -> Networks:
         from torta_opt.allocation.policies.neural.files import load_networks
@@ -203,7 +203,7 @@ class Torta(TortaOt):
         )
         usable = np.bincount(system.server_region, self._usable_ms, regions)
         self._utilisation = np.where(usable > 0, worked / np.maximum(usable, 1), 0.0)
-        if self.forecaster != "mlp":
+        if self.forecaster != LEARNED:
             return
         queue = observation.state.waiting.sum(axis=(1, 2)) / self._scale
         arrivals = observation.arrivals.sum(axis=1) / self._scale

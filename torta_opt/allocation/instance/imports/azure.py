@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 
 from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
+from torta_opt.allocation.instance.imports.importer import Importer, Reading
 from torta_opt.allocation.instance.imports.rows import Batch, Progress, Tally
 
 COLUMNS = {
@@ -26,3 +27,10 @@ def read_azure(
     """Requests of an Azure trace, in the order of the file; times are milliseconds since 1970."""
     for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="azure"):
         yield Batch(rows["time"], rows["input"], rows["output"])
+
+
+def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
+    return read_azure(path, reading.tally, reading.progress)
+
+
+IMPORTER = Importer("Azure LLM inference trace: CSV, a request a row", _read, has_clock=True)

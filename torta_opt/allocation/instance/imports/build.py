@@ -42,7 +42,7 @@ from torta_opt.allocation.instance.imports.gpu_prices import (
     rent_table,
 )
 from torta_opt.allocation.instance.imports.parameters import ImportParameters
-from torta_opt.allocation.instance.imports.readers import Trace, check_kind, open_trace
+from torta_opt.allocation.instance.imports.readers import Trace, importer, open_trace
 from torta_opt.allocation.instance.imports.regions import Regions, build_regions, origin_shares
 from torta_opt.allocation.instance.imports.report import ClassReport, ImportReport
 from torta_opt.allocation.instance.imports.rows import Progress
@@ -62,7 +62,7 @@ def import_trace(
 ) -> tuple[Instance, ImportReport]:
     """An instance made from a request trace, and the account of how.
 
-    ``kind`` is azure, burstgpt, mooncake or servegen; ``parameters`` are those of
+    ``kind`` is one that ``torta-opt methods`` lists; ``parameters`` are those of
     ``ImportParameters``, each with a default. The same file, seed and parameters give the same
     instance. ``progress`` is called with what has been read and how much there is. Raises
     InvalidInput, naming file, line and rule.
@@ -71,7 +71,7 @@ def import_trace(
     >>> print(*report.lines(), sep="\\n")
     """
     began = time.perf_counter()
-    check_kind(kind)
+    importer(kind)  # refuses what it does not know before anything is read
     check_seed(seed)
     chosen = ImportParameters.of(**parameters)
     regions = build_regions(chosen, chosen.paper(slots=chosen.deadline_slots + 1), seed)

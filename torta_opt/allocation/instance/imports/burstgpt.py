@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
+from torta_opt.allocation.instance.imports.importer import Importer, Reading
 from torta_opt.allocation.instance.imports.kinds import UNITS_MS
 from torta_opt.allocation.instance.imports.rows import Batch, Progress, Tally
 
@@ -68,3 +69,11 @@ def _hashes(sessions: np.ndarray) -> np.ndarray:
     import pandas as pd
 
     return pd.util.hash_array(np.asarray(sessions, dtype=object))
+
+
+def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
+    keep, unit = reading.parameters.keep_failed, reading.parameters.unit
+    return read_burstgpt(path, reading.tally, reading.progress, keep, unit)
+
+
+IMPORTER = Importer("BurstGPT trace: CSV, a request a row", _read, has_unit=True)

@@ -187,7 +187,9 @@ def _suspicion(kind: str, unit: str, why: str, other: str) -> InvalidInput:
 
 
 def _own(kind: str) -> Form:
-    return next(form for form in FORMS if form.kind == kind)
+    """What is known of a kind; nothing but its name if another package reads it."""
+    unknown = Form(f"a {kind} trace", frozenset(), kind=kind)
+    return next((form for form in FORMS if form.kind == kind), unknown)
 
 
 def _other_kind(kind: str, form: Form, fields: list[str]) -> str:

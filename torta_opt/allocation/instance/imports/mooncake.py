@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from torta_opt.allocation.instance.imports.importer import Importer, Reading
 from torta_opt.allocation.instance.imports.kinds import UNITS_MS, check_form
 from torta_opt.allocation.instance.imports.rows import MAX_TOKENS, Batch, Progress, Tally
 from torta_opt.allocation.instance.imports.text import open_lines
@@ -168,3 +169,12 @@ def _block_ids(ids: object) -> list[int]:
     if not isinstance(ids, list) or not set(map(type, ids)) <= {int}:
         raise ValueError("hash_ids is not a list of block numbers")
     return ids
+
+
+def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
+    seen = SeenBlocks()
+    yield from read_mooncake(path, reading.tally, reading.progress, seen, reading.parameters.unit)
+    reading.hot_permille = seen.repeat_permille
+
+
+IMPORTER = Importer("Mooncake trace: JSON lines, a request a line", _read, has_unit=True)

@@ -7,14 +7,17 @@ with 37 % of the requests): theirs are drawn from those of the others, each as o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 
 from torta_opt.allocation.instance.imports.arrivals import ClientRates, renewal_times
 from torta_opt.allocation.instance.imports.horizon import DEFAULT_SLOTS, Part, given_part
+from torta_opt.allocation.instance.imports.importer import Importer, Reading
+from torta_opt.allocation.instance.imports.kinds import check_windows
 from torta_opt.allocation.instance.imports.rows import Batch, Progress, Tally
-from torta_opt.allocation.instance.imports.servegen import Workload
+from torta_opt.allocation.instance.imports.servegen import Workload, read_servegen
 from torta_opt.allocation.instance.imports.token_laws import TokenLaw
 from torta_opt.io import InvalidInput
 from torta_opt.io.seeds import stream
@@ -147,3 +150,27 @@ class _Pool:
             inside = chosen == donor
             tokens[:, inside] = _own_tokens(self.laws[donor], times[inside], rng)
         return tokens[0], tokens[1]
+
+
+def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
+    parameters, tally = reading.parameters, reading.tally
+    workload = read_servegen(path, tally, parameters.max_bad_share)
+    try:
+        check_windows(workload.window_s)
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+    part = choose_part(workload, parameters.slot_ms, parameters.start_s, parameters.slots)
+    reading.part, reading.first_ms = part, first_ms(workload)
+    requests = 0
+    for batch in draw_requests(workload, part, reading.seed, tally, reading.progress):
+        requests += batch.arrival_ms.size
+        yield batch
+    if requests == 0:
+        raise InvalidInput("asks for no request in this part", file=os.fspath(path))
+
+
+IMPORTER = Importer(
+    "ServeGen workload: rates and token counts of clients, from which requests are drawn",
+    _read,
+    in_folder=True,
+)
