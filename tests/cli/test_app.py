@@ -175,7 +175,7 @@ class TestGenerate:
         ("arguments", "rule"),
         [
             (["small/none", "-o", "x.json"], "preset: 'small/none' is not known"),
-            ([PRESET], "--output: -o says where to write"),
+            ([PRESET], "--output: is required: the file to write"),
             (["-o", "x.json"], "give a preset, --topology FILE or --all"),
             ([PRESET, "--all", "-o", "x"], "give a preset, --topology FILE or --all"),
             ([PRESET, "-o", "x.json", "--set", "load"], "--set: 'load' must be KEY=VALUE"),
@@ -938,7 +938,7 @@ class TestInterrupt:
         answer = torta("solve", files["instance"], "--method", "round_robin", "--json")
         assert answer.code == 4
         assert answer.document["status"] == "interrupted"
-        assert "before there was anything to write" in answer.err
+        assert "before there was a result" in answer.err
 
 
 def test_a_bug_looks_like_a_bug(

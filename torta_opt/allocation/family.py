@@ -281,14 +281,14 @@ def _optimal(instance: Instance, request: Request) -> Found:
 
 OFFLINE = {
     "clairvoyant": Method(
-        "a good schedule over any horizon within seconds: the merged program, rounded",
+        "a good schedule for any horizon within seconds, by rounding the merged program",
         _clairvoyant,
         takes=frozenset({"limits"}),
         by_default=False,
         knows_future=True,
     ),
     "optimal": Method(
-        "the best schedule found, by rounding and branch and bound, and how good it is",
+        "the best schedule that rounding and branch and bound find, and a bound on its gap",
         _optimal,
         takes=frozenset({"limits", "gap", "start", "constraints"}),
         by_default=False,
@@ -338,7 +338,7 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
 
 def _preset_summary(name: str) -> str:
     if name.startswith("small/"):
-        return "tiny instance in which one rule decides"
+        return "tiny instance whose optimum depends on one rule"
     if name.startswith("fig5/"):
         return f"the paper's Fig. 5: {name.removeprefix('fig5/')} tasks in one slot, 50 servers"
     topology, *variants = name.removeprefix("paper/").split("+")

@@ -1,4 +1,4 @@
-"""Commands that say what there is: methods, schemas, versions."""
+"""Commands that list methods, schemas and versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def methods(json_: Json = False) -> None:
-    """Policies, bounds, presets and importers by name."""
+    """List policies, bounds, presets and importers."""
     known = _known_methods()
 
     def table() -> Any:
@@ -51,8 +51,8 @@ def _known_methods() -> dict[str, dict[str, str]]:
         known[kinds[2]] = {name: method.summary for name, method in family.bounds.items()}
         presets |= {name: preset.summary for name, preset in family.presets.items()}
     known["placement online"] = {name: online.summary for name, online in ONLINE.items()}
-    imports = dict.fromkeys(TRACE_KINDS, "instance from a trace of this form")
-    tables = "instance from a folder of CSV tables, as `tables` writes them"
+    imports = dict.fromkeys(TRACE_KINDS, "makes an instance from a request trace of this kind")
+    tables = "makes an instance from a folder of CSV tables, as `tables` writes them"
     return {**known, "preset": presets, "import": {**imports, TABLES: tables}}
 
 
@@ -66,7 +66,7 @@ def schema(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """JSON Schema of every file format."""
+    """Print the JSON Schema of every file format."""
     from torta_opt.families import schemas
 
     known = schemas()
@@ -89,7 +89,7 @@ def _write_schemas(known: dict[str, dict[str, Any]], folder: Path) -> list[str]:
 
 
 def doctor(json_: Json = False) -> None:
-    """Versions, solvers and threads of this machine."""
+    """Show versions, solvers and threads of this machine."""
     from torta_opt.doctor import environment, environment_rows, is_complete
 
     found = environment()

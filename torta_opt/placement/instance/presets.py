@@ -413,11 +413,13 @@ PRESETS: dict[str, Preset] = {
     "bellcanada": Preset("19 servers drawn on BellCanada, BLOOM-176B", bellcanada),
     "gts-ce": Preset("41 servers drawn on a stand-in for GTS-CE, BLOOM-176B", gts_ce),
     "large": Preset("26 servers drawn on BellCanada, BLOOM-176B", large),
-    "mix": Preset("8 to 11 servers whose memory binds, BLOOM-176B", mix, small=True),
+    "mix": Preset("8 to 11 servers with scarce memory, BLOOM-176B", mix, small=True),
     "helix-measured": Preset(
         "LLaMA-2 70B, measured layers on 24 cards", _with_seed(helix_measured)
     ),
-    "worst-case": Preset("CG-BPRR is L times as slow as the optimum", _with_seed(worst_case)),
+    "worst-case": Preset(
+        "a case where CG-BPRR is L times as slow as the optimum", _with_seed(worst_case)
+    ),
     "tiny": Preset("a random instance small enough to enumerate", tiny, small=True),
 }
 
