@@ -70,7 +70,7 @@ def require(instance: Any, name: str) -> None:
     """Raise InvalidInput if an instance belongs to another family than ``name``."""
     own = family_of(instance).name
     if own != name:
-        raise InvalidInput(f"{instance.name}: goes with {name} instances, not with {own}")
+        raise InvalidInput(f"{instance.name}: is an instance of {own}, must be one of {name}")
 
 
 def generate(preset: str, seed: int = 0, **parameters: Any) -> Any:

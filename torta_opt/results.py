@@ -429,7 +429,7 @@ class GapResult:
     @property
     def problems(self) -> tuple[str, ...]:
         """One line for each violation that is described: the first ones of each rule."""
-        kept = (f"{name}: the constraint is not kept" for name in self.broken)
+        kept = (f"{name}: the constraint is violated" for name in self.broken)
         return (*self.verification.problems, *kept)
 
     def raise_if_infeasible(self) -> None:
@@ -437,7 +437,7 @@ class GapResult:
         self.verification.raise_if_broken(self.policy)
         if self.broken:
             raise VerificationFailed(
-                f"{self.policy}: breaks the constraint {', '.join(self.broken)}"
+                f"{self.policy}: violates the constraint {', '.join(self.broken)}"
             )
 
     def to_document(self) -> dict[str, Any]:

@@ -550,7 +550,7 @@ class TestGap:
         self, torta: Torta, files: dict[str, Path]
     ) -> None:
         answer = torta("gap", files["instance"], files["instance"], "--schedule", files["valid"])
-        assert answer.complaint == "torta-opt: --schedule: goes with one instance"
+        assert answer.complaint == "torta-opt: --schedule: can only be used with one instance"
 
     def test_table_is_plain_and_narrow_when_piped(self, files: dict[str, Path]) -> None:
         done = torta_process("gap", files["instance"])
@@ -977,7 +977,10 @@ class TestImport:
             (["azure", "TRACE", "--set", "progress=1"], "--set: progress is not a parameter"),
             (["azure", "TRACE", "--set", "name=3"], "name: must be"),
             (["tables", "TRACE"], "TRACE: is not a folder"),
-            (["tables", ".", "--set", "load=1"], "--set: goes with traces"),
+            (
+                ["tables", ".", "--set", "load=1"],
+                "--set: cannot be used with tables, only with traces",
+            ),
         ],
     )
     def test_refusals(self, arguments: list[str], rule: str, torta: Torta, tmp_path: Path) -> None:
@@ -1032,7 +1035,7 @@ class TestTables:
         torta("generate", "placement/tiny", "-o", path)
         answer = torta("tables", path, "-o", tmp_path / "folder")
         assert answer.code == 2
-        assert "goes with allocation instances" in answer.complaint
+        assert "is an instance of placement, must be one of allocation" in answer.complaint
         assert not (tmp_path / "folder").exists()
 
     def test_a_folder_that_cannot_be_made(self, torta: Torta, tmp_path: Path) -> None:

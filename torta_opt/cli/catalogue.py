@@ -101,4 +101,4 @@ def doctor(json_: Json = False) -> None:
 
     show(json_, found, table)
     if not is_complete(found):
-        raise InvalidInput("something is missing or does not work; make clean, then make gap")
+        raise InvalidInput("something is missing or does not work: run make clean, then make gap")

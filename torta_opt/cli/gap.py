@@ -68,11 +68,13 @@ def gap(
     from torta_opt.families import family_of
 
     if schedule and len(instances) > 1:
-        raise InvalidInput("goes with one instance", field="--schedule")
+        raise InvalidInput("can only be used with one instance", field="--schedule")
     if sensitivity and weights is not None:
-        raise InvalidInput("goes with the instance's own weights", field="--sensitivity")
+        raise InvalidInput("cannot be combined with --weights", field="--sensitivity")
     if certificate is not None and (len(instances) > 1 or bound_method != "auto"):
-        raise InvalidInput("goes with one instance and no --bound", field="--certificate")
+        raise InvalidInput(
+            "can only be used with one instance and without --bound", field="--certificate"
+        )
     names = None if policies is None else policy_list(policies)
     limits = limits_of(time_limit, work_limit, threads, seed)
     reports = []

@@ -52,9 +52,11 @@ def simulate(
     from torta_opt import api, families
 
     if method is not None and schedule is not None:
-        raise InvalidInput("goes without --method", field="--schedule")
+        raise InvalidInput("cannot be combined with --method", field="--schedule")
     if requests is not None and trace is not None:
-        raise InvalidInput("goes without --requests: a trace has its own", field="--trace")
+        raise InvalidInput(
+            "cannot be combined with --requests: the trace has its own", field="--trace"
+        )
     if output is not None:
         check_writable(output, instance, trace, schedule)
     problem = api.open_instance(instance)

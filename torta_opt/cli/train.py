@@ -82,7 +82,9 @@ def train(
     if head not in ("beta", "softmax"):
         raise InvalidInput("must be beta or softmax", field="--head")
     if is_special(output):
-        raise InvalidInput("must begin the names of several files, as models/mine", "--output")
+        raise InvalidInput(
+            "must be the beginning of several file names, such as models/mine", "--output"
+        )
     check_writable(output + ".safetensors")
     options = parameters_of(settings)
     problems, judges, tests = _training_sets(instances, seeds, validation, held_out)

@@ -136,7 +136,9 @@ def _row(constraint: UserConstraint, row: pyo.ConstraintData, columns: set[int])
     if not body.is_linear():
         raise InvalidInput(f"row {row.name} is not linear", field=field)
     if any(id(column) not in columns for column in body.linear_vars):
-        raise InvalidInput(f"row {row.name} has columns that are not the program's", field=field)
+        raise InvalidInput(
+            f"row {row.name} uses columns that the program does not have", field=field
+        )
     names = [column.name for column in body.linear_vars]
     low = -INFINITY if row.lb is None else float(row.lb) - float(body.constant)
     high = INFINITY if row.ub is None else float(row.ub) - float(body.constant)

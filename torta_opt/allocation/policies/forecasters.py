@@ -140,7 +140,7 @@ def forecaster(
         return Seasonal(season)
     if name in ("perfect", "corrupted"):
         if future is None:
-            raise InvalidInput(f"{name} needs to be shown the instance first", field="forecaster")
+            raise InvalidInput(f"{name} must be given the instance first", field="forecaster")
         if name == "perfect":
             return Perfect(future)
         return Corrupted(future, accuracy, rng or np.random.default_rng(0))

@@ -450,11 +450,11 @@ def check_parameters(build: Callable[..., Any], changes: dict[str, Any]) -> None
     for name, value in changes.items():
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise InvalidInput(f"is not a parameter; there are: {listed}", field=name)
+            raise InvalidInput(f"is not a parameter; known: {listed}", field=name)
         wanted = float if known[name] == "float" else str if "str" in known[name] else int
         right = isinstance(value, (int, float) if wanted is float else wanted)
         if isinstance(value, bool) or not right:
-            raise InvalidInput(f"must be of kind {wanted.__name__}, is {value!r:.40}", field=name)
+            raise InvalidInput(f"must be of type {wanted.__name__}, is {value!r:.40}", field=name)
         if wanted is not str and not -1e9 < value < 1e9:
             raise InvalidInput("is too large", field=name)
 

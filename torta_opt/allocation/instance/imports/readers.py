@@ -69,7 +69,9 @@ def open_trace(
     """Read a trace of any size and choose the part of it; its requests last while it is open."""
     check_kind(kind)
     if parameters.unit is not None and kind in ("azure", "servegen"):
-        raise InvalidInput(f"goes with burstgpt and mooncake: the times of {kind} say it", "unit")
+        raise InvalidInput(
+            f"is for burstgpt and mooncake only: the unit of the times of {kind} is known", "unit"
+        )
     with Spool() as spool:
         if kind == "servegen":
             yield _drawn(path, parameters, seed, progress, spool)
@@ -138,7 +140,7 @@ def _drawn(
     for batch in servegen_requests.draw_requests(workload, part, seed, tally, progress):
         spool.append(batch)
     if spool.requests == 0:
-        raise InvalidInput("asks for no request in this part", file=os.fspath(path))
+        raise InvalidInput("has no request in the chosen part", file=os.fspath(path))
     return Trace(
         spool=spool,
         tally=tally,
