@@ -161,7 +161,7 @@ class TestGap:
         assert (found["worse"].gap_at_least, found["mine"].gap_at_least) == (0.0, None)
         entry = found["mine"].to_document()
         assert (entry["violations"], entry["violations_by_rule"]) == (1, {"late": 1})
-        assert entry["problems"] == ["late: the constraint is not kept"]
+        assert entry["problems"] == ["late: the constraint is violated"]
 
     def test_the_document_says_which_rules_are_broken_where_and_how_often(self) -> None:
         instance, schedule = instance_and_schedule()

@@ -136,7 +136,7 @@ def test_other_weights() -> None:
 
 
 def test_bounds() -> None:
-    rule = "proved: must be what bound or load_bound gives, found 3.0"
+    rule = "proved: must be a bound, as bound and load_bound return it, found 3.0"
     refuses(torta_opt.gap, ALLOCATION, "round_robin", proved=3.0, says=rule)
     refuses(api.bound_to_document, 3.0, ALLOCATION, says=rule)
     refuses(gaps.compare, ALLOCATION, "mine", SCHEDULE, 3.0, FLOOR, says=rule)

@@ -192,7 +192,7 @@ def test_what_certificates_do_not_go_with(torta: Torta, file: Path, tmp_path: Pa
     torta("bound", file, "--method", "lp", "-o", path)
     for further in ((file,), ("--bound", "lp")):
         code, _, err = torta("gap", file, *further, "--certificate", path)
-        assert (code, "--certificate: goes with one instance" in err) == (2, True)
+        assert (code, "--certificate: can only be used with one instance" in err) == (2, True)
     placement = tmp_path / "placement.json"
     torta("generate", "placement/tiny", "-o", placement)
     code, _, err = torta("gap", placement, "--certificate", path)

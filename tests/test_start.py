@@ -60,7 +60,7 @@ SOLVE = ("solve", "{}", "--method", "round_robin", "--json")
 BOUND = ("bound", "{}", "--method", "lp", "--json")
 CODES = {
     0: "it was done, or had something to show",
-    4: "interrupted before there was anything to write",
+    4: "interrupted before there was a result",
     -signal.SIGINT: "while Python itself was ending",
 }
 

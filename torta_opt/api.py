@@ -1,9 +1,10 @@
-"""Open, solve, bound, verify, describe, export: the same for every problem family.
+"""Open, solve, bound, verify, describe, export: the same functions for every problem family.
 
     instance = open_instance("instances/paper/abilene.json.gz")
     result = solve(instance, "optimal", limits=Limits(seconds=60))
 
-Every schedule, ours or a user's, passes the verifier and the evaluator before a number is given.
+Every schedule, whether it comes from a method or from a user, passes the verifier and the evaluator
+before a number is returned.
 """
 
 from __future__ import annotations
@@ -27,12 +28,30 @@ Schedule = Any
 
 
 def open_instance(path: Path) -> Instance:
-    """The instance in a file, of whatever family the file says.
+    """Read an instance file; its field ``format`` names the problem family.
+
+    Parameters
+    ----------
+    path
+        JSON, plain or compressed with gzip.
+
+    Returns
+    -------
+    Instance
+        An instance of allocation, or an instance of another family.
 
     Raises
     ------
     InvalidInput
         If the file cannot be read or breaks a rule; the message names file, field and rule.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> path = "loading.json"
+    >>> torta_opt.save_instance(torta_opt.generate("small/loading"), path)
+    >>> torta_opt.open_instance(path).name
+    'small/loading'
     """
     arguments.check_path(path)
     formats = instance_formats()
@@ -52,7 +71,25 @@ def open_instance(path: Path) -> Instance:
 
 
 def save_instance(instance: Instance, path: Path) -> None:
-    """Write an instance file; a name that ends in ``.gz`` is compressed."""
+    """Write an instance file.
+
+    Parameters
+    ----------
+    instance
+        An instance of any family.
+    path
+        The file to write; a name that ends in ``.gz`` is compressed. The file is written completely
+        or not at all.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be written.
+
+    Examples
+    --------
+    See ``open_instance``.
+    """
     arguments.check_instance(instance)
     arguments.check_path(path)
     write_document(path, family_of(instance).formats["instance"].document(instance))
@@ -69,44 +106,56 @@ def solve(
     constraints: Sequence[Any] = (),
     solver_watch: SolverWatch | None = None,
 ) -> Result:
-    """The schedule that ``method`` finds, verified and priced.
+    """Find a schedule with a policy or an offline method, verify it and price it.
 
     Parameters
     ----------
     instance
-        Of any family; ``open_instance`` and ``generate`` give one.
+        An instance of any family, as ``open_instance`` and ``generate`` return it.
     method
-        A name that ``torta-opt methods`` lists; None: the family's default.
+        A name that ``torta-opt methods`` lists; None means the default method of the family.
+        Parameters of a policy follow its name: ``"skylb:overflow=nearest"``.
     seed
-        Of everything random.
+        Seed of all random numbers.
     watch
-        Called with what is being done, the steps done and the steps in all.
+        Called as ``watch(step, done, total)``: a description of the current step, the number of
+        finished steps, and the number of all steps.
     limits
-        Of the whole run, for methods that can end early.
+        Limits of the whole run, for methods that can end early.
     start
-        A schedule to start from, for methods that take one.
+        A schedule of the instance to start from, for methods that take one.
     constraints
-        A user's own, for methods that take them.
+        Constraints of the user, for methods that take them (``UserConstraint`` for allocation).
     solver_watch
-        Called with the verified cost and the proved bound as they improve.
+        Called with a sample of the run (``solvers.problem.Progress``) when the verified cost or the
+        proved bound improves.
 
     Returns
     -------
     Result
-        Schedule, cost, and the bound where the method proved one on the way.
+        The schedule, its cost, and a bound if the method proved one.
 
     Raises
     ------
     InvalidInput
-        If an argument is wrong; Infeasible if there is no schedule; LimitReached if a limit left
-        none; VerificationFailed if the method's schedule breaks a rule.
+        If an argument is wrong, or the method cannot use it.
+    Infeasible
+        If the instance or the constraints leave no schedule.
+    LimitReached
+        If a limit ended the method before it had a schedule.
+    VerificationFailed
+        If the schedule of the method breaks a rule.
 
     Examples
     --------
     >>> import torta_opt
     >>> instance = torta_opt.generate("small/loading")
-    >>> torta_opt.solve(instance, "greedy_forecast").status
-    'done'
+    >>> result = torta_opt.solve(instance, "greedy_forecast")
+    >>> result.status, round(result.cost, 3)
+    ('done', 1.637)
+    >>> best = torta_opt.solve(instance, "optimal")
+    >>> round(best.cost, 3), best.gap < 1e-6
+    (0.155, True)
     """
     arguments.check_instance(instance)
     family = family_of(instance)
@@ -117,7 +166,7 @@ def solve(
 
 
 def run(family: Family, instance: Instance, name: str, request: Request) -> Result:
-    """What a method finds, once it has passed the referee."""
+    """Run a method and verify what it finds. Raises InvalidInput if it cannot use the request."""
     method = family.method(name)
     for what in ("start", "constraints"):
         if getattr(request, what) and what not in method.takes:
@@ -130,7 +179,7 @@ def run(family: Family, instance: Instance, name: str, request: Request) -> Resu
 
 
 def referee(family: Family, instance: Instance, name: str, found: Found) -> Result:
-    """A schedule verified and priced. Raises VerificationFailed."""
+    """A found schedule, verified and priced. Raises VerificationFailed."""
     family.verify(instance, found.schedule).raise_if_broken(name)
     return Result(
         found.schedule,
@@ -151,35 +200,42 @@ def bound(
     constraints: Sequence[Any] = (),
     solver_watch: SolverWatch | None = None,
 ) -> BoundResult:
-    """A number that no schedule of ``instance`` can beat.
+    """Prove a number that no schedule of an instance can beat.
 
     Parameters
     ----------
+    instance
+        An instance of any family.
     method
-        A bound that ``torta-opt methods`` lists, or ``auto``, which chooses one and says why.
+        A bound that ``torta-opt methods`` lists, or ``"auto"``, which chooses one (``why`` of the
+        result says which and for what reason).
     limits
-        Of the whole computation.
+        Limits of the whole computation.
     constraints
-        A user's own; the number then holds for schedules that keep them.
+        Constraints of the user. The bound then holds for the schedules that satisfy them.
     solver_watch
-        Called with the proved bound as it improves.
+        Called with a sample of the run when the proved bound improves.
 
     Returns
     -------
     BoundResult
-        In dollars for allocation, in seconds for placement.
+        The bound, in dollars for allocation and in seconds for placement. If a limit ended the
+        method before it had proved anything, this is the floor, and ``stopped`` says so.
 
     Raises
     ------
     InvalidInput
-        If an argument is wrong; Infeasible if the constraints are proved to leave no schedule.
+        If an argument is wrong.
+    Infeasible
+        If the constraints are proved to leave no schedule.
 
     Examples
     --------
     >>> import torta_opt
     >>> instance = torta_opt.generate("small/loading")
-    >>> torta_opt.bound(instance, "floor").certified
-    False
+    >>> proved = torta_opt.bound(instance, "lp")
+    >>> round(proved.value, 4), proved.certified
+    (0.1354, True)
     """
     arguments.check_bound_call(instance, method, limits, constraints, solver_watch)
     request = Request(limits=limits, constraints=tuple(constraints), solver_watch=solver_watch)
@@ -187,12 +243,37 @@ def bound(
 
 
 def verify(instance: Instance, schedule: Schedule) -> Verification:
-    """Every rule of the problem checked against a schedule, exactly.
+    """Check a schedule against every rule of the problem, without tolerances.
+
+    Parameters
+    ----------
+    instance
+        An instance of any family.
+    schedule
+        A schedule of this instance.
 
     Returns
     -------
     Verification
-        Empty if the schedule is feasible; else the violations, the first of each rule described.
+        ``ok`` is True if the schedule is feasible. Otherwise ``counts`` has the number of
+        violations by rule, and ``problems`` describes the first ones of each rule.
+
+    Raises
+    ------
+    InvalidInput
+        If the schedule belongs to another family, or its arrays have shapes that do not fit.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> import dataclasses
+    >>> instance = torta_opt.generate("small/loading")
+    >>> schedule = torta_opt.solve(instance, "greedy_forecast").schedule
+    >>> torta_opt.verify(instance, schedule).ok
+    True
+    >>> wrong = dataclasses.replace(schedule, processing=schedule.processing + 1)
+    >>> torta_opt.verify(instance, wrong).counts["processing-off"]
+    4
     """
     arguments.check_instance(instance)
     arguments.check_schedule(schedule, instance, "schedule")
@@ -200,16 +281,68 @@ def verify(instance: Instance, schedule: Schedule) -> Verification:
 
 
 def evaluate(instance: Instance, schedule: Schedule) -> Evaluation:
-    """Cost and metrics of a schedule that ``verify`` accepts; of any other they mean nothing."""
+    """Price a schedule and measure how it serves.
+
+    Parameters
+    ----------
+    instance
+        An instance of any family.
+    schedule
+        A schedule that ``verify`` accepts. For any other the numbers have no meaning.
+
+    Returns
+    -------
+    Evaluation
+        The cost with its components, and metrics such as ``response_p95_s``.
+
+    Raises
+    ------
+    InvalidInput
+        If the schedule belongs to another family.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> schedule = torta_opt.solve(instance, "greedy_forecast").schedule
+    >>> evaluation = torta_opt.evaluate(instance, schedule)
+    >>> round(evaluation.cost, 3), evaluation.costs["expiry"]
+    (1.637, 1.5)
+    """
     arguments.check_instance(instance)
     arguments.check_schedule(schedule, instance, "schedule")
     return family_of(instance).evaluate(instance, schedule)
 
 
 def verify_file(instance: Instance, path: Path) -> Check:
-    """A schedule file checked against every rule, or a bound file derived again.
+    """Check a schedule file against every rule, or derive the bound of a bound file again.
 
-    Raises InvalidInput if the file is neither, or of another instance.
+    Parameters
+    ----------
+    instance
+        An instance of any family.
+    path
+        A schedule file or a bound file of this instance.
+
+    Returns
+    -------
+    Check
+        Whether the file holds, the violations if it does not, and the cost or the derived bound.
+
+    Raises
+    ------
+    InvalidInput
+        If the file is neither of the two, or belongs to another instance.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> path = "schedule.json"
+    >>> torta_opt.save_schedule(torta_opt.solve(instance).schedule, instance, path)
+    >>> check = torta_opt.verify_file(instance, path)
+    >>> check.kind, check.ok
+    ('schedule', True)
     """
     arguments.check_instance(instance)
     arguments.check_path(path)
@@ -224,21 +357,94 @@ def verify_file(instance: Instance, path: Path) -> Check:
 
 
 def load_bound(path: Path, instance: Instance) -> BoundResult:
-    """The bound in a file, derived again from its certificate without a solver.
+    """Read a bound file and derive the bound again from its certificate, without a solver.
 
-    Raises InvalidInput if it is that of another instance or has no certificate, and
-    VerificationFailed if it claims more than can be derived.
+    Parameters
+    ----------
+    path
+        A bound file, as ``torta-opt bound -o FILE`` writes it.
+    instance
+        The instance that the bound belongs to.
+
+    Returns
+    -------
+    BoundResult
+        The derived bound.
+
+    Raises
+    ------
+    InvalidInput
+        If the file belongs to another instance or has no certificate.
+    VerificationFailed
+        If the file claims a higher value than its certificate proves.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> from torta_opt.api import bound_to_document
+    >>> from torta_opt.io import write_document
+    >>> instance = torta_opt.generate("small/loading")
+    >>> path = "bound.json"
+    >>> write_document(path, bound_to_document(torta_opt.bound(instance, "lp"), instance))
+    >>> round(torta_opt.load_bound(path, instance).value, 4)
+    0.1354
     """
     return _read(path, instance, "bound")
 
 
 def load_schedule(path: Path, instance: Instance) -> Schedule:
-    """The schedule in a file of ``instance``. Raises InvalidInput."""
+    """Read a schedule file.
+
+    Parameters
+    ----------
+    path
+        A schedule file.
+    instance
+        The instance that the schedule belongs to.
+
+    Returns
+    -------
+    Schedule
+        The schedule as it stands in the file; ``verify`` says whether it keeps the rules.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read, or belongs to another instance.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> path = "schedule.json"
+    >>> torta_opt.save_schedule(torta_opt.solve(instance).schedule, instance, path)
+    >>> torta_opt.load_schedule(path, instance).method
+    'greedy_forecast'
+    """
     return _read(path, instance, "schedule")
 
 
 def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
-    """Write a schedule of ``instance``; a name that ends in ``.gz`` is compressed."""
+    """Write a schedule file.
+
+    Parameters
+    ----------
+    schedule
+        The schedule; it need not keep the rules.
+    instance
+        The instance that it belongs to.
+    path
+        The file to write; a name that ends in ``.gz`` is compressed.
+
+    Raises
+    ------
+    InvalidInput
+        If the schedule belongs to another family, or the file cannot be written.
+
+    Examples
+    --------
+    See ``load_schedule``.
+    """
     arguments.check_instance(instance)
     arguments.check_schedule(schedule, instance, "schedule")
     arguments.check_path(path)
@@ -246,14 +452,38 @@ def save_schedule(schedule: Schedule, instance: Instance, path: Path) -> None:
 
 
 def bound_to_document(proved: BoundResult, instance: Instance) -> dict[str, Any]:
-    """The content of a bound file."""
+    """The content of a bound file, as a JSON document. Raises InvalidInput."""
     arguments.check_instance(instance)
     arguments.check_bound(proved)
     return family_of(instance).formats["bound"].document(proved, instance)
 
 
 def describe(instance: Instance) -> Facts:
-    """Size, load, floor, and what is legal in the instance but rarely meant."""
+    """Describe an instance: size, load, floor and warnings.
+
+    Parameters
+    ----------
+    instance
+        An instance of any family.
+
+    Returns
+    -------
+    dict
+        The document that ``torta-opt describe --json`` prints. ``warnings`` lists values that are
+        legal but unusual.
+
+    Raises
+    ------
+    InvalidInput
+        If the argument is not an instance.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> facts = torta_opt.describe(torta_opt.generate("small/loading"))
+    >>> facts["slots"], facts["regions"], facts["requests"]
+    (5, 2, 7)
+    """
     arguments.check_instance(instance)
     return family_of(instance).describe(instance)
 
@@ -267,15 +497,43 @@ def export(
     named: bool = False,
     plain: bool = False,
 ) -> dict[str, int]:
-    """Write the program of ``instance`` as an MPS or LP file; its size.
+    """Write the program of an instance as an MPS or LP file, for another solver.
 
-    The rows are those that the bounds ``lp`` and ``milp`` are computed over, integer knapsack rows
-    included; how many of them these are is said beside.
+    The file has the rows that the bounds ``lp`` and ``milp`` are computed from.
 
-    format    ``mps`` or ``lp``; None: as the name of the file says
-    relaxed   servers may be fractions
-    named     every server on its own instead of counted by type and region
-    plain     without knapsack rows: a weaker program
+    Parameters
+    ----------
+    instance
+        An instance of a family that has a program as arrays.
+    path
+        The file to write; a name that ends in ``.gz`` is compressed.
+    format
+        ``"mps"`` or ``"lp"``; None means the format that the name of the file says.
+    relaxed
+        Allow fractions of servers.
+    named
+        Model every server by itself instead of counting servers by region and type.
+    plain
+        Leave out integer knapsack rows. The program is then weaker.
+
+    Returns
+    -------
+    dict
+        The size: ``rows``, ``knapsack_rows`` (how many of the rows these are), ``columns``,
+        ``integers`` (integer columns) and ``entries`` (nonzeros of the matrix).
+
+    Raises
+    ------
+    InvalidInput
+        If the family has no such program, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> path = "program.mps"
+    >>> size = torta_opt.export(torta_opt.generate("small/loading"), path)
+    >>> size["rows"], size["columns"], size["integers"]
+    (35, 58, 40)
     """
     arguments.check_instance(instance)
     arguments.check_path(path)
@@ -299,22 +557,99 @@ def export(
 
 
 def build_model(instance: Instance, **options: Any) -> Any:
-    """The program of ``instance`` as a Pyomo model, to be read and extended in a notebook.
+    """The program of an instance as a Pyomo model, to read and to extend.
 
-    Options are those of the family's formulation. Raises InvalidInput if the family has no model.
+    Parameters
+    ----------
+    instance
+        An instance of a family that has a Pyomo model.
+    options
+        Options of the family's formulation, such as ``named=True`` for allocation.
+
+    Returns
+    -------
+    pyomo.environ.ConcreteModel
+        Its constraints are named by their equation tags in the documentation.
+
+    Raises
+    ------
+    InvalidInput
+        If the family has no Pyomo model.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> model = torta_opt.build_model(torta_opt.generate("small/loading"))
+    >>> len(model.route), len(model.capacity)
+    (3, 4)
     """
     arguments.check_instance(instance)
     return family_of(instance).build_model(instance, **options)
 
 
 def build_program(instance: Instance, **options: Any) -> Any:
-    """The same program as arrays: cost, matrix, sides of rows, bounds of columns, names."""
+    """The program of an instance as arrays: cost, matrix, sides of rows, bounds of columns, names.
+
+    Parameters
+    ----------
+    instance
+        An instance of a family that has such a program.
+    options
+        Options of the family's formulation, such as ``named=True`` or ``plain=True`` for
+        allocation.
+
+    Returns
+    -------
+    AllocationProgram
+        For allocation: a frozen data class whose ``matrix`` is sparse, of shape (rows, columns).
+
+    Raises
+    ------
+    InvalidInput
+        If the family has no such program.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> program = torta_opt.build_program(torta_opt.generate("small/loading"))
+    >>> program.matrix.shape, program.column_names[0]
+    ((35, 58), 'x[2,east,east,ask]')
+    """
     arguments.check_instance(instance)
     return family_of(instance).build_program(instance, **options)
 
 
 def reweighted(instance: Instance, weights: Path) -> Instance:
-    """``instance`` priced by other weights: ``paper``, ``xNUMBER`` (as in ``x0.25``) or a file."""
+    """The same instance with other weights.
+
+    Parameters
+    ----------
+    instance
+        An instance of a family that has weights.
+    weights
+        ``"paper"``: objective (1) of TORTA (arXiv 2507.10259). ``"xNUMBER"``, such as ``"x0.25"``:
+        time, re-routing and expiry cost that many times as much, money spent costs the same.
+        Otherwise the path of a weights file.
+
+    Returns
+    -------
+    Instance
+        A new instance; the given one is unchanged.
+
+    Raises
+    ------
+    InvalidInput
+        If the weights cannot be read, or the family has none.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> instance.system.weights.time_usd_per_s
+    0.001
+    >>> torta_opt.reweighted(instance, "x4").system.weights.time_usd_per_s
+    0.004
+    """
     arguments.check_instance(instance)
     if not isinstance(weights, str | os.PathLike):
         arguments.check_name(weights, "weights")

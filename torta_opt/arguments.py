@@ -107,7 +107,7 @@ def check_schedule(schedule: Any, instance: Any, name: str) -> None:
         return
     hint = ""
     if isinstance(getattr(schedule, "schedule", None), kind):
-        hint = ": give its .schedule"
+        hint = "; pass its .schedule"
     elif isinstance(schedule, str | os.PathLike):
         hint = "; load_schedule reads a file"
     raise _wrong(name, f"must be a schedule of the instance{hint}", schedule)
@@ -142,7 +142,7 @@ def check_constraints(constraints: Any, instance: Any) -> None:
 
 def check_bound(proved: Any, name: str = "proved") -> None:
     if not isinstance(proved, BoundResult):
-        raise _wrong(name, "must be what bound or load_bound gives", proved)
+        raise _wrong(name, "must be a bound, as bound and load_bound return it", proved)
 
 
 def check_callable(function: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The problem families there are: nothing else knows more than one.
+"""The table of problem families: the only module that knows more than one.
 
 Another package adds a family by an entry point of the group ``torta_opt.families``: its name is the
 family's, its value an object that derives from ``family.Family``. A family that cannot be loaded
@@ -106,7 +106,7 @@ def guarded(family: Family, method: str) -> AbstractContextManager[None]:
 
 
 def family_of(instance: Any) -> Family:
-    """The family that an instance belongs to. Raises InvalidInput if it is no instance."""
+    """The family that an instance belongs to. Raises InvalidInput if it is not an instance."""
     for each in every():
         if isinstance(instance, each.instance_type):
             return each
@@ -114,7 +114,7 @@ def family_of(instance: Any) -> Family:
 
 
 def instance_formats() -> dict[str, tuple[Family, Format]]:
-    """What can stand in an instance file, by the field ``format``."""
+    """Formats of instance files with their families, by the value of the field ``format``."""
     found = ((each, each.formats["instance"]) for each in every())
     return {format.name: (each, format) for each, format in found}
 
@@ -126,33 +126,39 @@ def schemas() -> dict[str, Document]:
 
 
 def require(instance: Any, name: str) -> None:
-    """Raise InvalidInput if an instance is of another family than the one that is named."""
+    """Raise InvalidInput if an instance belongs to another family than ``name``."""
     own = family_of(instance).name
     if own != name:
-        raise InvalidInput(f"{instance.name}: goes with {name} instances, not with {own}")
+        raise InvalidInput(f"{instance.name}: is an instance of {own}, must be one of {name}")
 
 
 def generate(preset: str, seed: int = 0, **parameters: Any) -> Any:
-    """The instance named ``preset``, of whatever family; the same arguments, the same instance.
+    """Generate the instance of a preset, of any family.
 
     Parameters
     ----------
     preset
-        A name that ``torta-opt methods`` lists.
+        A name that ``torta-opt methods`` lists, such as ``"paper/abilene"``.
     seed
-        Of everything that is drawn.
+        Seed of all random numbers. The same arguments give the same instance.
     parameters
-        Those of the preset, as ``--set`` of the command line takes them.
+        Parameters of the preset, as ``--set`` takes them on the command line.
+
+    Returns
+    -------
+    Instance
+        An instance of the family that the preset belongs to.
 
     Raises
     ------
     InvalidInput
-        If there is no such preset or parameter.
+        If there is no such preset or parameter, or a value is out of range.
 
     Examples
     --------
-    >>> instance = generate("paper/polska", seed=1, slots=24, load=0.6)
-    >>> instance.arrivals.shape
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("paper/polska", seed=1, slots=24, load=0.6)
+    >>> instance.arrivals.shape  # slots, regions, classes
     (24, 12, 6)
     """
     chosen = next((each for each in every() if each.has_preset(str(preset))), family(names()[0]))

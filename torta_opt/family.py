@@ -33,19 +33,29 @@ FLOOR = "floor"  # the bound in closed form, which every family has
 
 
 def unwatched(step: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """The callback that does nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What a method or a bound is asked for beside the instance.
+    """What a method or a bound is asked for, beside the instance.
 
-    limits        of the whole run; None: the method's own
-    start         a schedule of the instance to start from
-    constraints   a user's own; a bound then holds for schedules that keep them
-    watch         called with what is being done, steps done and steps in all
-    solver_watch  called with samples of a solver's run; None: nobody watches
-    known         a bound of the instance that is proved already, for methods that continue from it
+    Attributes
+    ----------
+    seed : int
+        Seed of all random numbers.
+    limits : Limits or None
+        Limits of the whole run; None: those of the method.
+    start : object or None
+        A schedule of the instance to start from.
+    constraints : sequence
+        Constraints of the user; a bound then holds for schedules that satisfy them.
+    watch : callable
+        Called with the current step, the number of finished steps and the number of all steps.
+    solver_watch : callable or None
+        Called with samples of a solver's run.
+    known : BoundResult or None
+        A bound of the instance that is already proved, for methods that continue from it.
     """
 
     seed: int = 0
@@ -201,25 +211,27 @@ class Family(ABC):
 
     @abstractmethod
     def check(self, instance: Any, kind: str, document: Document) -> Check:
-        """The content of a schedule file or a bound file held against an instance."""
+        """Check the content of a schedule file or a bound file of an instance."""
 
     # --- for people -----------------------------------------------------------------------------
 
     @abstractmethod
     def describe(self, instance: Any) -> Facts:
-        """What there is to know about an instance, as one JSON document: ``instance``, its name,
-        and whatever the family has; ``description`` and ``warnings`` where there are any."""
+        """The facts about an instance, as one JSON document.
+
+        It has ``instance``, the name, and ``description`` and ``warnings`` where there are any.
+        """
 
     @abstractmethod
     def described(self, facts: Facts) -> dict[str, str]:
-        """The same in lines: title → text."""
+        """The same facts in lines: title → text."""
 
     @abstractmethod
     def size(self, instance: Any) -> tuple[Facts, str]:
-        """How large an instance is: as fields of a document, and in words."""
+        """The size of an instance: as fields of a document, and in words."""
 
     def warnings(self, instance: Any) -> list[str]:
-        """What is legal in an instance but rarely meant."""
+        """Values of an instance that are legal but unusual, one line each."""
         return []
 
     # --- what a family may have -----------------------------------------------------------------

@@ -1,12 +1,13 @@
 """What the package returns: one class of each kind, for every problem family.
 
     gap           = (cost − bound) / |cost|           None if the cost is 0
-    gap at least  = (cost − cheapest) / |cost|        likewise; of the cheapest schedule in the run
+    gap at least  = (cost − cheapest) / |cost|        None if the cost is 0
     avoidable gap = (cost − bound) / (cost − floor)   None if the cost is the floor
 
-The distance to the best possible schedule lies between the second and the first. The avoidable gap
-leaves out the part of the cost that no schedule avoids; a small gap can hide all of the rest. Costs
-are in the unit of the family: dollars for allocation, seconds for placement.
+where *cheapest* is the cost of the cheapest schedule of the run. The distance of a schedule from
+the optimum, as a share of its cost, lies between gap at least and gap. The avoidable gap leaves out
+the part of the cost that no schedule avoids: a small gap can hide that most of the rest is
+avoidable. Costs are in the unit of the family: dollars for allocation, seconds for placement.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Schedule = Any  # of a family's own class
 
 
 def relative_gap(cost: float | None, bound: float | None) -> float | None:
-    """(cost − bound)/|cost|; None without one of the two, or if the cost is 0."""
+    """(cost − bound)/|cost|; None if one of the two is missing, or the cost is 0."""
     if cost is None or bound is None or cost == 0:
         return None
     return (cost - bound) / abs(cost)
@@ -38,7 +39,7 @@ def relative_gap(cost: float | None, bound: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken rule at one place; ``slot`` where the family has slots."""
+    """One broken rule at one place; ``slot`` is None if the family has no slots."""
 
     rule: str
     message: str
@@ -49,8 +50,12 @@ class Violation:
 class Verification:
     """All rules that a schedule breaks.
 
-    violations   the first ones of each rule, described
-    counts       all of them, by rule
+    Attributes
+    ----------
+    violations : tuple of Violation
+        The first ones of each rule, described.
+    counts : dict
+        The number of violations by rule; empty if the schedule is feasible.
     """
 
     violations: tuple[Violation, ...] = ()
@@ -70,7 +75,7 @@ class Verification:
         return tuple(f"{each.rule}: {each.message}" for each in self.violations)
 
     def raise_if_broken(self, subject: str) -> None:
-        """Raise VerificationFailed naming ``subject`` and the first violation."""
+        """Raise VerificationFailed that names ``subject`` and the first violation."""
         if self.ok:
             return
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
@@ -79,13 +84,18 @@ class Verification:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a schedule costs and how it serves.
+    """The cost of a schedule, and how it serves.
 
-    cost            in all
-    costs           by component, adding up to it
-    metrics         measured beside the cost, never part of it; None where there is nothing to
-                    measure
-    costs_by_slot   costs by component and slot, arrays of shape (T,), where the family has slots
+    Attributes
+    ----------
+    cost : float
+        The total, in the unit of the family.
+    costs : dict
+        The parts of the cost by name; they add up to ``cost``.
+    metrics : dict
+        Measures that are not part of the cost; None if there is nothing to measure.
+    costs_by_slot : dict
+        Arrays of shape (T,): the parts of the cost by slot, if the family has slots.
     """
 
     cost: float
@@ -102,14 +112,23 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class LiftCheck:
-    """A schedule held against a relaxation of its instance.
+    """Whether a schedule, lifted into a relaxation, satisfies its rows at no higher cost.
 
-    violation   how far the worst row or column bound is missed, relative to 1 + Σ|a·v| of the row
-    where       its name
-    objective   what the relaxation charges for the schedule
-    cost        what the schedule costs
-    lost        requests and servers of the schedule in cells that have no column
-    paid        what the schedule pays and earns, the two added up: rounding scales with it
+    Attributes
+    ----------
+    violation : float
+        By how much the worst row or column bound is violated, relative to 1 + Σ|a·v| of the row.
+    where : str
+        The name of that row or column.
+    objective : float
+        The objective of the relaxation at the lifted schedule.
+    cost : float
+        The cost of the schedule.
+    lost : float
+        Requests and servers of the schedule in cells that have no column.
+    paid : float
+        The absolute values of all costs and earnings of the schedule, added up: the scale of
+        rounding.
     """
 
     violation: float
@@ -121,7 +140,7 @@ class LiftCheck:
 
     @property
     def ok(self) -> bool:
-        """The schedule is inside the relaxation, at no higher cost."""
+        """True if the schedule lies inside the relaxation, at no higher cost."""
         dearer = self.objective - self.cost
         return self.violation <= ROUNDING and self.lost == 0 and dearer <= ROUNDING * self.paid
 
@@ -130,24 +149,46 @@ class LiftCheck:
 class BoundResult:
     """A number that no schedule of an instance can beat.
 
-    value        in the unit of the family
-    source       the method that proved it; ``floor`` where another ended before it proved anything
-    certified    True if a certificate comes with it, from which a checker that uses no solver has
-                 derived the value again
-    seconds      wall-clock time it took, the checker's included
-    costs        parts of the value under the names of the cost components that they bound, where
-                 they are known
-    holds        checks at run time that a schedule of a given cost lies inside the relaxation that
-                 the bound was computed over, at no higher cost; None where the proof does not rest
-                 on a relaxation
-    solved       what the method has solved, for methods that continue from it
-    interrupted  Ctrl-C ended the run: the bound holds, but more time would have made it better
-    limited      a limit did so
-    certificate  None if the bound is not certified
-    beside       the certified bound that an uncertified one goes beyond, where there is one
-    stopped      one line on what kept another method from proving anything
-    why          what ``auto`` chose and why, in a line; empty if the method was named
-    stronger     the method that may prove much more, where it is affordable; empty if none is
+    Attributes
+    ----------
+    value : float
+        The bound, in the unit of the family.
+    source : str
+        The method that proved it; ``floor`` if a limit ended another method before it proved
+        anything.
+    certified : bool
+        True if a certificate comes with the bound, from which a checker that uses no solver has
+        derived the value again.
+    seconds : float
+        Wall-clock time, including that of the checker [s].
+    costs : dict
+        Parts of the value, by the name of the cost component that each one bounds, if known.
+    holds : callable or None
+        ``holds(schedule, cost)`` checks that a schedule lies inside the relaxation that the bound
+        was computed over, at no higher cost. None if the proof does not rest on a relaxation.
+    solved : object
+        What the method has solved, for methods that continue from it.
+    interrupted : bool
+        Ctrl-C ended the run. The bound is valid, but more time would have raised it.
+    limited : bool
+        A limit ended the run. The bound is valid, but more time would have raised it.
+    certificate : object or None
+        None if the bound is not certified.
+    beside : BoundResult or None
+        The certified bound that goes with an uncertified, higher one.
+    stopped : str
+        One line on what kept another method from proving anything.
+    why : str
+        What ``auto`` chose and why; empty if the method was named.
+    stronger : str
+        A method that may prove much more in reasonable time; empty if there is none.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> proved = torta_opt.bound(torta_opt.generate("small/loading"), "floor")
+    >>> proved.source, proved.status, proved.certified
+    ('floor', 'done', False)
     """
 
     value: float
@@ -169,14 +210,14 @@ class BoundResult:
 
     @property
     def certified_value(self) -> float | None:
-        """What a certificate proves; None if there is none."""
+        """The value that a certificate proves; None if there is no certificate."""
         if self.certified:
             return self.value
         return None if self.beside is None else self.beside.value
 
     @property
     def status(self) -> str:
-        """``done``, or ``limit`` or ``interrupted``: the bound holds, more time makes it better."""
+        """``done``, ``limit`` or ``interrupted``: the bound is valid, more time raises it."""
         return status_of(not self.limited, self.interrupted)
 
     def to_document(self) -> dict[str, Any]:
@@ -195,11 +236,16 @@ class BoundResult:
 def raise_if_refuted(
     name: str, where: str, costs: Mapping[str, float], bound: float, source: str
 ) -> None:
-    """VerificationFailed if a schedule costs less than a bound: then one of the two is wrong.
+    """Raise VerificationFailed if a schedule costs less than a bound: one of the two is wrong.
 
-    name, where   of the schedule, of the instance
-    costs         of the schedule, by component
-    bound         of ``source``
+    Parameters
+    ----------
+    name, where
+        Names of the schedule and of the instance.
+    costs
+        The cost of the schedule by component.
+    bound, source
+        The bound and the method that proved it.
     """
     cost = sum(costs.values())
     if cost < bound - ROUNDING * max(sum(map(abs, costs.values())), abs(bound)):
@@ -214,21 +260,35 @@ def raise_if_refuted(
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a method found; its schedule has yet to pass the referee.
+    """What a method found; its schedule is not verified yet.
 
-    schedule      None where only a bound was found
-    seconds       wall-clock time
-    bound         what no schedule can beat, where the method proved one on the way
-    source        what proved the bound
-    reached       what was asked for is reached: the gap, or the end of a program; True for methods
-                  that ask for neither
-    interrupted   Ctrl-C ended the search
-    limited       a limit ended the search before it had used all its means
-    stopped       one line on why the search ended
-    slot_seconds  (T,) of each decision of a policy; None where all were taken at once
-    cost          of the schedule, where the method knows it
-    certificate   what proves the bound without a solver, where the method has it
-    trace         how cost and bound moved
+    Attributes
+    ----------
+    schedule : object or None
+        None if only a bound was found.
+    seconds : float
+        Wall-clock time [s].
+    bound : float or None
+        What no schedule can beat, if the method proved such a number on the way.
+    source : str
+        The method that proved the bound.
+    reached : bool
+        The goal is reached: the requested gap, or the end of a program. True for methods that ask
+        for neither.
+    interrupted : bool
+        Ctrl-C ended the search.
+    limited : bool
+        A limit ended the search before it had used all its means.
+    stopped : str
+        One line on why the search ended.
+    slot_seconds : numpy.ndarray or None
+        (T,) seconds of each decision of a policy; None if all decisions were made at once.
+    cost : float or None
+        Cost of the schedule, if the method knows it.
+    certificate : object or None
+        What proves the bound without a solver, if the method has it.
+    trace : tuple
+        How cost and bound changed during the run.
     """
 
     schedule: Schedule | None
@@ -250,19 +310,40 @@ class Found:
 
     @property
     def gap(self) -> float | None:
-        """Of the cost against the bound; None without a schedule, or if its cost is 0."""
+        """(cost − bound)/|cost|; None if there is no schedule, or its cost is 0."""
         return None if self.schedule is None else relative_gap(self.cost, self.bound)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A schedule that passed the verifier, and what it costs.
+    """A schedule that passed the verifier, and its cost.
 
-    slot_seconds   (T,) of each decision of a policy; None where all were taken at once
-    bound          what no schedule can beat, where the method proved one on the way
-    status         ``done``: what was asked for is reached; ``limit``: the method ended before, for
-                   want of time, of work or of a stronger method; ``interrupted``: Ctrl-C ended it
-    stopped        one line on why a method that continues until a gap is reached has ended
+    Attributes
+    ----------
+    schedule : Schedule
+        The decisions.
+    evaluation : Evaluation
+        Cost by component, and metrics.
+    seconds : float
+        Wall-clock time [s].
+    slot_seconds : numpy.ndarray or None
+        (T,) seconds of each decision of a policy; None if all decisions were made at once.
+    bound : float or None
+        What no schedule can beat, if the method proved such a number on the way.
+    status : str
+        ``done``: the method reached its goal. ``limit``: it ended before that, because of a limit
+        on time or work or because no stronger method was left. ``interrupted``: Ctrl-C ended it.
+    stopped : str
+        One line on why a search for a given gap ended.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> result = torta_opt.solve(torta_opt.generate("small/loading"), "optimal")
+    >>> result.status, round(result.cost, 3), round(result.bound, 3)
+    ('done', 0.155, 0.155)
+    >>> result.schedule.processing.shape  # slots, servers, classes
+    (5, 2, 1)
     """
 
     schedule: Schedule = field(repr=False)
@@ -275,11 +356,12 @@ class Result:
 
     @property
     def cost(self) -> float:
+        """Cost of the schedule, in the unit of the family."""
         return self.evaluation.cost
 
     @property
     def gap(self) -> float | None:
-        """Against the bound proved on the way; None without one, or if the cost is 0."""
+        """(cost − bound)/|cost|; None if the method proved no bound, or the cost is 0."""
         return relative_gap(self.cost, self.bound)
 
     def to_document(self) -> dict[str, Any]:
@@ -298,13 +380,27 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class GapResult:
-    """One schedule against the bound; everything that needs a cost is None if it breaks rules.
+    """One schedule compared with the bound; cost and gaps are None if it breaks a rule.
 
-    schedule       None if the policy failed: then the verification says why
-    gap            how far it is from the best possible schedule, at most
-    gap_at_least   how far it is for certain: from the cheapest schedule that was verified in the
-                   same run; None outside of a report
-    broken         names of the user's constraints that it breaks
+    Attributes
+    ----------
+    policy : str
+        Name of the policy, method or schedule.
+    schedule : object or None
+        None if the policy failed; the verification then says why.
+    verification, evaluation : Verification, Evaluation
+        What the referee found.
+    gap : float or None
+        The largest possible distance from the optimum, as a share of the cost.
+    avoidable_gap : float or None
+        (cost − bound)/(cost − floor).
+    seconds : float or None
+        Run time of the policy [s].
+    broken : tuple of str
+        Names of the user's constraints that the schedule violates.
+    gap_at_least : float or None
+        The smallest possible distance from the optimum, as a share of the cost: to the cheapest
+        schedule verified in the same run. None outside of a report.
     """
 
     policy: str
@@ -327,21 +423,21 @@ class GapResult:
 
     @property
     def violations(self) -> dict[str, int]:
-        """How often each rule is broken; a user's constraint counts once."""
+        """Violations by rule; a constraint of the user counts once."""
         return {**self.verification.counts, **dict.fromkeys(self.broken, 1)}
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One line for each violation that is described, the first ones of each rule."""
-        kept = (f"{name}: the constraint is not kept" for name in self.broken)
+        """One line for each violation that is described: the first ones of each rule."""
+        kept = (f"{name}: the constraint is violated" for name in self.broken)
         return (*self.verification.problems, *kept)
 
     def raise_if_infeasible(self) -> None:
-        """VerificationFailed that says which rule or constraint is broken."""
+        """Raise VerificationFailed that names the broken rule or constraint."""
         self.verification.raise_if_broken(self.policy)
         if self.broken:
             raise VerificationFailed(
-                f"{self.policy}: breaks the constraint {', '.join(self.broken)}"
+                f"{self.policy}: violates the constraint {', '.join(self.broken)}"
             )
 
     def to_document(self) -> dict[str, Any]:
@@ -369,12 +465,34 @@ class GapResult:
 
 @dataclass(frozen=True, eq=False)
 class GapReport:
-    """How far schedules of one instance are from the best possible one, at most and at least.
+    """How far schedules of one instance are from the optimum, at most and at least.
 
-    sensitivity   the same at other weights, by their names as ``reweighted`` takes them
-    left_out      methods that nobody asked for by name and that found nothing: name → why
-    cheaper       the method that may find a cheaper schedule; empty if one that knows the whole
-                  horizon took part
+    Attributes
+    ----------
+    instance : str
+        Name of the instance.
+    floor, bound : BoundResult
+        The bound in closed form, and the bound from which gaps are computed.
+    results : tuple of GapResult
+        One for each schedule.
+    status : str
+        ``done`` or ``interrupted``.
+    sensitivity : dict
+        Reports at other weights, by the names that ``reweighted`` takes.
+    left_out : dict
+        Methods that were not named by the user and found no schedule, with the reason.
+    cheaper : str
+        A method that may find a cheaper schedule; empty if a method that knows the whole horizon
+        took part.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> report = torta_opt.gap(torta_opt.generate("small/loading"), "greedy_forecast")
+    >>> report.feasible, report.cheapest.policy, report.cheaper
+    (True, 'greedy_forecast', 'clairvoyant')
+    >>> sorted(report.to_document())
+    ['bound', 'floor', 'instance', 'results']
     """
 
     instance: str
@@ -392,7 +510,7 @@ class GapReport:
 
     @property
     def cheapest(self) -> GapResult | None:
-        """The schedule of least cost among those that keep every rule; None if there is none."""
+        """The cheapest schedule that keeps every rule; None if there is none."""
         return cheapest_of(self.results)
 
     def to_document(self) -> dict[str, Any]:
@@ -412,18 +530,29 @@ class GapReport:
 
 
 def cheapest_of(results: Sequence[GapResult]) -> GapResult | None:
-    """The result of least cost among those that keep every rule; None if there is none."""
+    """The cheapest schedule that keeps every rule; None if there is none."""
     priced = [(each.cost, each) for each in results if each.feasible and each.cost is not None]
     return min(priced, key=lambda pair: pair[0])[1] if priced else None
 
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """What a schedule file or a bound file turned out to be worth.
+    """The outcome of checking a schedule file or a bound file.
 
-    kind       ``schedule`` or ``bound``
-    problems   one line per described violation; empty if everything holds
-    counts     violations by rule
+    Attributes
+    ----------
+    instance : str
+        Name of the instance.
+    kind : str
+        ``schedule`` or ``bound``.
+    problems : tuple of str
+        One line for each violation that is described; empty if the file holds.
+    counts : dict
+        Violations by rule.
+    evaluation : Evaluation or None
+        Cost and metrics of a schedule that keeps every rule.
+    bound : float or None
+        The value derived from a bound file.
     """
 
     instance: str

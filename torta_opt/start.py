@@ -55,7 +55,7 @@ class _CtrlC:
         """Say so, and end without exit handlers, which may wait for packages half loaded."""
         if "--json" in self._arguments:
             _write(1, '{\n  "status": "interrupted"\n}\n')
-        _write(2, "torta-opt: interrupted before there was anything to write\n")
+        _write(2, "torta-opt: interrupted before there was a result\n")
         os._exit(NOTHING_FOUND)
 
     def interrupt(self, *_: object) -> None:

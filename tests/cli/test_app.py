@@ -175,7 +175,7 @@ class TestGenerate:
         ("arguments", "rule"),
         [
             (["small/none", "-o", "x.json"], "preset: 'small/none' is not known"),
-            ([PRESET], "--output: -o says where to write"),
+            ([PRESET], "--output: is required: the file to write"),
             (["-o", "x.json"], "give a preset, --topology FILE or --all"),
             ([PRESET, "--all", "-o", "x"], "give a preset, --topology FILE or --all"),
             ([PRESET, "-o", "x.json", "--set", "load"], "--set: 'load' must be KEY=VALUE"),
@@ -550,7 +550,7 @@ class TestGap:
         self, torta: Torta, files: dict[str, Path]
     ) -> None:
         answer = torta("gap", files["instance"], files["instance"], "--schedule", files["valid"])
-        assert answer.complaint == "torta-opt: --schedule: goes with one instance"
+        assert answer.complaint == "torta-opt: --schedule: can only be used with one instance"
 
     def test_table_is_plain_and_narrow_when_piped(self, files: dict[str, Path]) -> None:
         done = torta_process("gap", files["instance"])
@@ -951,7 +951,7 @@ class TestInterrupt:
         answer = torta("solve", files["instance"], "--method", "round_robin", "--json")
         assert answer.code == 4
         assert answer.document["status"] == "interrupted"
-        assert "before there was anything to write" in answer.err
+        assert "before there was a result" in answer.err
 
 
 def test_a_bug_looks_like_a_bug(
@@ -990,7 +990,10 @@ class TestImport:
             (["azure", "TRACE", "--set", "progress=1"], "--set: progress is not a parameter"),
             (["azure", "TRACE", "--set", "name=3"], "name: must be"),
             (["tables", "TRACE"], "TRACE: is not a folder"),
-            (["tables", ".", "--set", "load=1"], "--set: goes with traces"),
+            (
+                ["tables", ".", "--set", "load=1"],
+                "--set: cannot be used with tables, only with traces",
+            ),
         ],
     )
     def test_refusals(self, arguments: list[str], rule: str, torta: Torta, tmp_path: Path) -> None:
@@ -1045,7 +1048,7 @@ class TestTables:
         torta("generate", "placement/tiny", "-o", path)
         answer = torta("tables", path, "-o", tmp_path / "folder")
         assert answer.code == 2
-        assert "goes with allocation instances" in answer.complaint
+        assert "is an instance of placement, must be one of allocation" in answer.complaint
         assert not (tmp_path / "folder").exists()
 
     def test_a_folder_that_cannot_be_made(self, torta: Torta, tmp_path: Path) -> None:

@@ -111,7 +111,10 @@ def test_gap_tables_say_what_is_known_from_both_sides() -> None:
         "The best schedule costs 48.000 to 93.000 $: worse could save 32.61 % to 65.22 % of its "
         "cost, mine at most 48.39 %." in shown
     )
-    assert "To know more: --bound milp --time-limit 300, or clairvoyant among --policies." in shown
+    assert (
+        "To narrow the range: --bound milp --time-limit 300, or clairvoyant among --policies."
+        in shown
+    )
 
 
 def test_gap_tables_say_that_a_limit_ended_the_bound() -> None:
@@ -126,7 +129,7 @@ def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:
     close = BoundResult(92.9, "lp", True, 0.0, stronger="milp")
     shown = text(gap_tables(gaps.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=close)))
     assert "92.900 to 93.000 $: mine could save at most 0.11 % of its cost." in shown
-    assert "To know more" not in shown
+    assert "To narrow the range" not in shown
 
 
 def test_gap_tables_say_what_is_certified_and_what_auto_chose() -> None:
@@ -134,8 +137,8 @@ def test_gap_tables_say_what_is_certified_and_what_auto_chose() -> None:
     bound = BoundResult(48.0, "milp", False, 0.0, beside=beside, why="milp within 7 nodes: so")
     shown = text(gap_tables(gaps.gap(INSTANCE, schedules={"mine": SCHEDULE}, proved=bound)))
     assert "source milp, not certified" in shown
-    assert "certified is 40.000 $ (source lp)" in shown
-    assert "auto took milp within 7 nodes: so" in shown
+    assert "certified bound 40.000 $ (source lp)" in shown
+    assert "auto chose milp within 7 nodes: so" in shown
 
 
 def test_no_verdict_where_no_schedule_is_valid() -> None:

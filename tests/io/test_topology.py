@@ -234,7 +234,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "xml, cut off": ("<graphml><graph>", "is not a GraphML graph"),
     "longitude out of range": (
         gml("lon 200 lat 0", "lon 1 lat 0"),
-        "node '0': (200, 0) is no longitude in [-180, 180] and latitude in [-90, 90]",
+        "node '0': (200, 0) is not a longitude in [-180, 180] and a latitude in [-90, 90]",
     ),
     "longitude is text": (gml('lon "east" lat 0', ""), "node '0'.lon: must be a number"),
     "degrees and kilometres": (

@@ -287,7 +287,7 @@ def test_generate_with_parameters(torta, tmp_path):
     torta("generate", "placement/abovenet", "--set", "servers=12", "--set", "clients=2", "-o", path)
     assert len(load_placement(path).servers) == 12
     answer = torta("generate", "placement/abovenet", "--set", "nodes=1", "-o", path)
-    _refused(answer, 2, "nodes: is not a parameter; there are: servers")
+    _refused(answer, 2, "nodes: is not a parameter; known: servers")
     _refused(torta("generate", "placement/none", "-o", path), 2, "not one of clustered")
 
 

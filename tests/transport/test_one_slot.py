@@ -224,7 +224,7 @@ class TestRefused:
             ({"demand": [1, 1]}, "total supply 3 differs from total demand 2"),
             ({"cost": [[-np.inf, 0], [0, 0]]}, "cost: must not hold minus infinity"),
             ({"columns": "about"}, "columns: must be one of equal, at_most"),
-            ({"epsilon": -1.0}, "epsilon: must be a number not below 0"),
+            ({"epsilon": -1.0}, "epsilon: must be a number of at least 0"),
             ({"epsilon": 1.0, "method": "fast"}, "method: must be one of log, plain"),
         ],
     )

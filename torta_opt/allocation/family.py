@@ -279,14 +279,14 @@ def _optimal(instance: Instance, request: Request) -> Found:
 
 OFFLINE = {
     "clairvoyant": Method(
-        "a good schedule over any horizon within seconds: the merged program, rounded",
+        "a good schedule for any horizon within seconds, by rounding the merged program",
         _clairvoyant,
         takes=frozenset({"limits"}),
         by_default=False,
         knows_future=True,
     ),
     "optimal": Method(
-        "the best schedule found, by rounding and branch and bound, and how good it is",
+        "the best schedule that rounding and branch and bound find, and a bound on its gap",
         _optimal,
         takes=frozenset({"limits", "gap", "start", "constraints"}),
         by_default=False,

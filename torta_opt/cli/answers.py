@@ -45,7 +45,7 @@ def solve(
         str | None, typer.Option("--output", "-o", metavar="SCHEDULE", help="file to write")
     ] = None,
     gap: Annotated[
-        float | None, typer.Option(metavar="G", help="optimal: stop at this gap, as in 0.01")
+        float | None, typer.Option(metavar="G", help="optimal: stop at this gap, such as 0.01")
     ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="SCHEDULE", help="optimal: a schedule to start from")
@@ -57,7 +57,7 @@ def solve(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Find a schedule, verify it, price it, write it."""
+    """Find a schedule, verify it and price it."""
     from torta_opt import api
     from torta_opt.families import family_of
 
@@ -145,7 +145,11 @@ def bound(
     proof = "certified" if proved.certified else "not certified"
     unit = family_of(problem).unit_under(weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
-    beside = "" if proved.beside is None else f"; certified is {proved.beside.value:.10g} {unit}"
+    beside = (
+        ""
+        if proved.beside is None
+        else f"; the certified bound is {proved.beside.value:.10g} {unit}"
+    )
     show(json_, document, lambda: f"{line} (source {proved.source}, {proof}){beside}")
     if output is not None and proved.beside is not None and proved.why:
-        say(f"{output} holds what is certified, {proved.beside.value:.10g} {unit}")
+        say(f"{output} holds the certified bound, {proved.beside.value:.10g} {unit}")

@@ -2,7 +2,7 @@
 
 With --json a command prints one JSON document on stdout and nothing else; everything meant for
 people goes to stderr or the terminal. Exit codes: 0 done (also after Ctrl-C), 2 invalid input,
-3 infeasible, 4 a limit or Ctrl-C came before there was anything to write, 5 verification failed,
+3 infeasible, 4 a limit or Ctrl-C ended the command before it had a result, 5 verification failed,
 141 the reader of stdout has gone (as after ``| head``). Where ``-o`` names standard output, the
 report goes to stderr.
 """
@@ -120,9 +120,9 @@ def run(arguments: Sequence[str]) -> int:
         message = " ".join(error.format_message().split())
         if not message:  # nothing was asked for: the help stands on stdout already
             return 2
-        return complain(f"{message} (torta-opt --help lists what there is)", 2)
+        return complain(f"{message} (torta-opt --help lists commands and options)", 2)
     if code == INTERRUPTED_CODE:
-        return _nothing(arguments, "interrupted", "interrupted before there was anything to write")
+        return _nothing(arguments, "interrupted", "interrupted before there was a result")
     return code or 0
 
 

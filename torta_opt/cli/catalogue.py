@@ -1,4 +1,4 @@
-"""Commands that say what there is: methods, schemas, versions."""
+"""Commands that list methods, schemas and versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def methods(json_: Json = False) -> None:
-    """Policies, bounds, presets and importers by name."""
+    """List policies, bounds, presets and importers."""
     from torta_opt import families
 
     known = _known_methods()
@@ -55,7 +55,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
         for name, preset in family.presets.items():
             presets.setdefault(name, preset.summary)
     known["placement online"] = {name: online.summary for name, online in ONLINE.items()}
-    tables = "instance from a folder of CSV tables, as `tables` writes them"
+    tables = "makes an instance from a folder of CSV tables, as `tables` writes them"
     imports = {**readers.summaries(), readers.TABLES: tables}
     return {**known, "preset": presets, "import": imports}
 
@@ -70,7 +70,7 @@ def schema(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """JSON Schema of every file format."""
+    """Print the JSON Schema of every file format."""
     from torta_opt.families import schemas
 
     known = schemas()
@@ -93,7 +93,7 @@ def _write_schemas(known: dict[str, dict[str, Any]], folder: Path) -> list[str]:
 
 
 def doctor(json_: Json = False) -> None:
-    """Versions, solvers and threads of this machine."""
+    """Show versions, solvers and threads of this machine."""
     from torta_opt.doctor import environment, environment_rows, is_complete
 
     found = environment()
@@ -105,4 +105,4 @@ def doctor(json_: Json = False) -> None:
 
     show(json_, found, table)
     if not is_complete(found):
-        raise InvalidInput("something is missing or does not work; make clean, then make gap")
+        raise InvalidInput("something is missing or does not work: run make clean, then make gap")

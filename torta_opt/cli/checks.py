@@ -19,17 +19,18 @@ def export(
         str, typer.Option("--output", "-o", metavar="FILE", help="file to write; .gz compresses")
     ],
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="mps|lp", help="if the name does not say it")
+        str | None,
+        typer.Option("--format", metavar="mps|lp", help="format, if the file name does not say it"),
     ] = None,
-    relaxed: Annotated[bool, typer.Option("--relaxed", help="servers may be fractions")] = False,
-    named: Annotated[bool, typer.Option("--named", help="every server on its own")] = False,
+    relaxed: Annotated[bool, typer.Option("--relaxed", help="allow fractions of servers")] = False,
+    named: Annotated[bool, typer.Option("--named", help="model every server by itself")] = False,
     plain: Annotated[
-        bool, typer.Option("--plain", help="without knapsack rows: a weaker program")
+        bool, typer.Option("--plain", help="leave out knapsack rows: a weaker program")
     ] = False,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Write the allocation program for another solver."""
+    """Write the program of an instance as MPS or LP, for another solver."""
     from torta_opt import api
 
     check_writable(output, instance)
@@ -48,7 +49,7 @@ def verify(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Check a schedule against every rule, or derive a bound again, without a solver."""
+    """Check a schedule against every rule, or derive a bound again without a solver."""
     from torta_opt import api
     from torta_opt.families import family_of
 

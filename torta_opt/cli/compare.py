@@ -27,26 +27,31 @@ def compare(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="table that grows; one JSON line a run"
+            "--output", "-o", metavar="FILE", help="results, one JSON line per run; rows are added"
         ),
     ],
     policies: Annotated[
-        str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
+        str | None, typer.Option(metavar="A,B", help="policies to run; default: all")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="seeds 0 to N−1 of policies that draw lots", min=1)
+        int, typer.Option(metavar="N", help="run randomised policies with seeds 0 to N−1", min=1)
     ] = 1,
     against: Annotated[
-        str | None, typer.Option(metavar="NAME", help="policy to compare with; else the first")
+        str | None, typer.Option(metavar="NAME", help="policy to compare with; default: the first")
     ] = None,
     bound_method: Annotated[
-        str, typer.Option("--bound", metavar="NAME", help="what gaps are to, or none")
+        str,
+        typer.Option(
+            "--bound", metavar="NAME", help="the bound that gaps are computed from, or none"
+        ),
     ] = "auto",
-    jobs: Annotated[int, typer.Option(metavar="N", help="runs at once", min=1, max=256)] = 1,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", help="number of runs in parallel", min=1, max=256)
+    ] = 1,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Instances × policies × seeds; started again, it runs only what the table lacks."""
+    """Run policies on instances and seeds, compare them; rerun, it adds only missing runs."""
     from torta_opt.allocation.policies import experiment as study
     from torta_opt.allocation.policies.registry import policy_names
 

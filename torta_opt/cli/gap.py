@@ -38,22 +38,23 @@ if TYPE_CHECKING:
 def gap(
     instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="instance files")],
     policies: Annotated[
-        str | None, typer.Option(metavar="A,B", help="policies to run; all if none is named")
+        str | None, typer.Option(metavar="A,B", help="policies to run; default: all")
     ] = None,
     schedule: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="a schedule of your own; may be repeated"),
+        typer.Option(metavar="FILE", help="your own schedule; may be repeated"),
     ] = None,
     bound_method: Annotated[
-        str, typer.Option("--bound", metavar="NAME", help="what to measure from")
+        str, typer.Option("--bound", metavar="NAME", help="the bound to compare with")
     ] = "auto",
     certificate: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="a bound file to measure from; it is checked first"),
+        typer.Option(metavar="FILE", help="a bound file to compare with; it is checked first"),
     ] = None,
     weights: Weights = None,
     sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="also with time at a quarter and at 4 times")
+        bool,
+        typer.Option("--sensitivity", help="repeat at a quarter and at 4 times the price of time"),
     ] = False,
     slots: Slots = None,
     time_limit: TimeLimit = None,
@@ -62,16 +63,18 @@ def gap(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """How far schedules are from the best possible one, at most and at least."""
+    """Compare schedules with a bound: how far from the optimum they are, at most and at least."""
     from torta_opt import api, gaps
     from torta_opt.families import family_of
 
     if schedule and len(instances) > 1:
-        raise InvalidInput("goes with one instance", field="--schedule")
+        raise InvalidInput("can only be used with one instance", field="--schedule")
     if sensitivity and weights is not None:
-        raise InvalidInput("goes with the instance's own weights", field="--sensitivity")
+        raise InvalidInput("cannot be combined with --weights", field="--sensitivity")
     if certificate is not None and (len(instances) > 1 or bound_method != "auto"):
-        raise InvalidInput("goes with one instance and no --bound", field="--certificate")
+        raise InvalidInput(
+            "can only be used with one instance and without --bound", field="--certificate"
+        )
     names = None if policies is None else policy_list(policies)
     limits = limits_of(time_limit, work_limit, threads, seed)
     reports = []

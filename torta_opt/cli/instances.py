@@ -24,22 +24,23 @@ def generate(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
     ] = None,
     topology: Annotated[
-        str | None, typer.Option(metavar="FILE", help="your own GML or GraphML, not a preset")
+        str | None,
+        typer.Option(metavar="FILE", help="your own topology, GML or GraphML, instead of a preset"),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="every preset, into the folder that -o names")
+        bool, typer.Option("--all", help="write every preset into the folder named by -o")
     ] = False,
     seed: Seed = 0,
     settings: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Write an instance: a preset, or the paper's setting on a topology of your own."""
+    """Write an instance: a preset, or the paper's setting on your own topology."""
     from torta_opt import families
 
     if [preset is not None, topology is not None, every].count(True) != 1:
         raise InvalidInput("give a preset, --topology FILE or --all, and only one of them")
     if output is None:
-        raise InvalidInput("-o says where to write", field="--output")
+        raise InvalidInput("is required: the file to write", field="--output")
     parameters = parameters_of(settings)
     if every:
         written = _generate_all(Path(output), seed, parameters)
@@ -63,7 +64,7 @@ def import_(
     settings: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Make an instance of a request trace, or of a folder of CSV tables."""
+    """Make an instance from a request trace, or from a folder of CSV tables."""
     from torta_opt.allocation.instance.imports import import_trace, load_tables
     from torta_opt.allocation.instance.imports.readers import TABLES
 
@@ -71,7 +72,7 @@ def import_(
     parameters = parameters_of(settings)
     if kind == TABLES:
         if parameters:
-            raise InvalidInput("goes with traces: tables say everything", field="--set")
+            raise InvalidInput("cannot be used with tables, only with traces", field="--set")
         return _write_instance(load_tables(trace), output, json_)
     with watching() as watch:
         progress = watch and functools.partial(watch, f"reading {Path(trace).name}")
@@ -98,7 +99,7 @@ def tables(
 
 
 def describe(instance: InstanceFile, json_: Json = False) -> None:
-    """Size, load, floor of an instance, and what looks odd about it."""
+    """Show the size, load and floor of an instance, and warn of unusual values."""
     from torta_opt import api
     from torta_opt.families import family_of
 
@@ -120,7 +121,7 @@ def _generate_all(folder: Path, seed: int, parameters: dict[str, Any]) -> list[s
     from torta_opt import api, families
 
     if parameters:
-        raise InvalidInput("goes with one preset", field="--set")
+        raise InvalidInput("cannot be used with --all", field="--set")
     written = []
     for family in families.every():
         for name, preset in family.presets.items():

@@ -33,14 +33,17 @@ Slots = Annotated[
 
 Weights = Annotated[
     str | None,
-    typer.Option(metavar="FILE|paper|xN", help="a file, the paper's objective, or N times"),
+    typer.Option(
+        metavar="FILE|paper|xN",
+        help="weights: a file, the paper's objective, or N times the price of time",
+    ),
 ]
 
 
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, nothing else")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 
 
-Seed = Annotated[int, typer.Option(help="seed of everything random", min=0)]
+Seed = Annotated[int, typer.Option(help="seed of all random numbers", min=0)]
 
 
 Settings = Annotated[
@@ -50,18 +53,21 @@ Settings = Annotated[
 
 
 TimeLimit = Annotated[
-    float | None, typer.Option("--time-limit", metavar="S", help="seconds a solver may take")
+    float | None,
+    typer.Option("--time-limit", metavar="S", help="time limit of a solver in seconds"),
 ]
 
 
 WorkLimit = Annotated[
     int | None,
-    typer.Option(metavar="N", help="nodes or iterations of a solver: stops alike everywhere"),
+    typer.Option(
+        metavar="N", help="limit on nodes or iterations of a solver; same result everywhere"
+    ),
 ]
 
 
 Threads = Annotated[
-    int, typer.Option(help="threads of a solver, 0: as it likes", min=0, max=MAX_THREADS)
+    int, typer.Option(help="threads of a solver; 0: the solver chooses", min=0, max=MAX_THREADS)
 ]
 
 

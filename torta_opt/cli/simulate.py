@@ -1,4 +1,4 @@
-"""The command that plays requests one by one: simulate."""
+"""The command that simulates requests one by one: simulate."""
 
 from __future__ import annotations
 
@@ -17,42 +17,46 @@ if TYPE_CHECKING:
 def simulate(
     instance: InstanceFile,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="a placement method; ws_rr if none is named")
+        str | None, typer.Option(metavar="NAME", help="a placement method; default: ws_rr")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(metavar="FILE", help="place blocks as this schedule does instead")
+        str | None,
+        typer.Option(metavar="FILE", help="take the placement from this schedule instead"),
     ] = None,
     requests: Annotated[
-        int | None, typer.Option(metavar="N", help="how many arrive; 1000 if not given")
+        int | None, typer.Option(metavar="N", help="number of requests; default: 1000")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(metavar="R", help="arrivals per second, of all clients")
+        float | None, typer.Option(metavar="R", help="arrivals per second, all clients together")
     ] = None,
     trace: Annotated[
-        str | None, typer.Option(metavar="CSV", help="arrivals: arrival_s, client, tokens")
+        str | None,
+        typer.Option(metavar="CSV", help="arrivals, with columns arrival_s, client, tokens"),
     ] = None,
     delays: Annotated[
-        str, typer.Option(metavar="zero|published", help="the authors' fixed delays, or none")
+        str, typer.Option(metavar="zero|published", help="whether to add the authors' fixed delays")
     ] = "zero",
     give_up: Annotated[
-        float | None, typer.Option(metavar="S", help="seconds a request waits at most")
+        float | None, typer.Option(metavar="S", help="longest wait of a request in seconds")
     ] = None,
     jitter: Annotated[
-        float, typer.Option(metavar="J", help="spreads gaps between tries by ± this share")
+        float, typer.Option(metavar="J", help="vary the time between retries by ± this share")
     ] = 0.0,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="CSV", help="one line a request")
+        str | None, typer.Option("--output", "-o", metavar="CSV", help="write one line per request")
     ] = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Block placement: requests come one by one, wait, try again, are served."""
+    """Block placement: simulate requests that arrive one by one, wait and retry."""
     from torta_opt import api, families
 
     if method is not None and schedule is not None:
-        raise InvalidInput("goes without --method", field="--schedule")
+        raise InvalidInput("cannot be combined with --method", field="--schedule")
     if requests is not None and trace is not None:
-        raise InvalidInput("goes without --requests: a trace has its own", field="--trace")
+        raise InvalidInput(
+            "cannot be combined with --requests: the trace has its own", field="--trace"
+        )
     if output is not None:
         check_writable(output, instance, trace, schedule)
     problem = api.open_instance(instance)

@@ -68,7 +68,7 @@ def check_table(check: Check, subject: str, unit: str = "$") -> RenderableType:
         return Text(f"{subject}: {check.problems[0]}", style="bold red")
     if not check.ok:
         total = sum(check.counts.values())
-        lines = [Text(f"{subject}: breaks the rules in {total} places", style="bold red")]
+        lines = [Text(f"{subject}: violates rules in {total} places", style="bold red")]
         lines += [Text(f"  {problem}") for problem in check.problems]
         if total > len(check.problems):
             lines.append(Text(f"  and {total - len(check.problems)} more"))
@@ -171,7 +171,7 @@ def _bound_lines(report: GapReport, unit: str) -> Iterator[Text]:
     if report.bound.source == report.floor.source:
         yield Text("The bound is the floor, so the avoidable gap is 100 % by definition.", "dim")
     if report.status != "done":
-        yield Text(f"{report.status}: only what was complete is shown", style="yellow")
+        yield Text(f"{report.status}: only complete results are shown", style="yellow")
 
 
 def _more_about_the_bound(report: GapReport, unit: str) -> Iterator[Text]:
@@ -179,9 +179,9 @@ def _more_about_the_bound(report: GapReport, unit: str) -> Iterator[Text]:
     bound = report.bound
     if bound.beside is not None:
         value = money([bound.beside.value])[0]
-        yield Text(f"certified is {value} {unit} (source {bound.beside.source})")
+        yield Text(f"certified bound {value} {unit} (source {bound.beside.source})")
     if bound.why:
-        yield Text(f"auto took {bound.why}")
+        yield Text(f"auto chose {bound.why}")
 
 
 def _verdict(report: GapReport, unit: str) -> Iterator[Text]:
@@ -213,7 +213,7 @@ def _hints(report: GapReport) -> Iterator[Text]:
     if report.cheaper:
         ways.append(f"{report.cheaper} among --policies")
     if ways:
-        yield Text(f"To know more: {', or '.join(ways)}.", "dim")
+        yield Text(f"To narrow the range: {', or '.join(ways)}.", "dim")
 
 
 def _broken_lines(report: GapReport) -> Iterator[Text]:

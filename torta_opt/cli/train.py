@@ -23,40 +23,54 @@ def train(
         list[str], typer.Argument(metavar="INSTANCE...", help="files to train on, or a preset")
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="NAME", help="as in models/mine")
+        str,
+        typer.Option(
+            "--output", "-o", metavar="NAME", help="path without ending, such as models/mine"
+        ),
     ],
     seeds: Annotated[
-        str, typer.Option(metavar="A:B", help="seeds of a preset to train on, A to B−1")
+        str, typer.Option(metavar="A:B", help="train on a preset with seeds A to B−1")
     ] = "1000:1008",
     validation: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE|A:B", help="what picks the best: files, or seeds of the preset"),
+        typer.Option(
+            metavar="FILE|A:B", help="files, or seeds of the preset, that select the best network"
+        ),
     ] = None,
     held_out: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE|A:B", help="what the best is judged on in its card, likewise"),
+        typer.Option(
+            metavar="FILE|A:B",
+            help="files, or seeds of the preset, for the figures in the model card",
+        ),
     ] = None,
-    reward: Annotated[str, typer.Option(metavar="cost|paper", help="what is rewarded")] = "cost",
-    head: Annotated[str, typer.Option(metavar="beta|softmax", help="of the policy")] = "beta",
+    reward: Annotated[str, typer.Option(metavar="cost|paper", help="the reward")] = "cost",
+    head: Annotated[
+        str, typer.Option(metavar="beta|softmax", help="distribution of the policy")
+    ] = "beta",
     smoothing: Annotated[
-        float, typer.Option(metavar="λ", help="of what it starts as; 0: transport as it is", min=0)
+        float,
+        typer.Option(metavar="λ", help="smoothing of the initial plan; 0: plain transport", min=0),
     ] = 1.0,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from a checkpoint")] = False,
     episode_slots: Annotated[
-        int | None, typer.Option(metavar="N", help="slots of an episode; a rollout's if not given")
+        int | None,
+        typer.Option(metavar="N", help="slots of an episode; default: those of a rollout"),
     ] = None,
     every: Annotated[
-        int, typer.Option(metavar="N", help="updates from one judgement to the next", min=1)
+        int, typer.Option(metavar="N", help="updates between two validations", min=1)
     ] = 10,
     micro: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="a parameter of torta_ot under it; repeatable"),
+        typer.Option(
+            metavar="KEY=VALUE", help="a parameter of torta_ot, the dispatch layer; may be repeated"
+        ),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", help="where the networks learn")
+        str, typer.Option(metavar="auto|cpu|cuda", help="device for training")
     ] = "auto",
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="the curve also for TensorBoard, where installed")
+        bool, typer.Option("--tensorboard", help="also write the curve for TensorBoard")
     ] = False,
     threads: Threads = 1,
     seed: Seed = 0,
@@ -68,7 +82,9 @@ def train(
     if head not in ("beta", "softmax"):
         raise InvalidInput("must be beta or softmax", field="--head")
     if is_special(output):
-        raise InvalidInput("must begin the names of several files, as models/mine", "--output")
+        raise InvalidInput(
+            "must be the beginning of several file names, such as models/mine", "--output"
+        )
     check_writable(output + ".safetensors")
     options = parameters_of(settings)
     problems, judges, tests = _training_sets(instances, seeds, validation, held_out)

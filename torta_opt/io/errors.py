@@ -1,16 +1,43 @@
-"""Errors a user can meet, each with the exit code the command line answers with."""
+"""Errors that a user can cause, each with the exit code of the command line."""
 
 from __future__ import annotations
 
 
 class TortaOptError(Exception):
-    """Base of every error that is reported as one plain line."""
+    """Base of every error that is reported as one plain line.
+
+    Attributes
+    ----------
+    exit_code : int
+        What the command line exits with.
+    """
 
     exit_code = 1
 
 
 class InvalidInput(TortaOptError):
-    """A file or an argument breaks a rule; names the file, the field and the rule."""
+    """A file or an argument breaks a rule.
+
+    Parameters
+    ----------
+    rule
+        The rule that is broken.
+    field
+        The field or argument that breaks it.
+    file
+        The file that it stands in.
+
+    Attributes
+    ----------
+    exit_code : int
+        2.
+
+    Examples
+    --------
+    >>> from torta_opt import InvalidInput
+    >>> print(InvalidInput("must be at least 0", field="seed", file="a.json"))
+    a.json: seed: must be at least 0
+    """
 
     exit_code = 2
 
@@ -20,33 +47,55 @@ class InvalidInput(TortaOptError):
         super().__init__(": ".join(part for part in parts if part))
 
     def within(self, file: str) -> InvalidInput:
-        """The same complaint, naming the file it came from."""
+        """The same error with the name of the file."""
         return InvalidInput(self.rule, self.field, file)
 
 
 class Infeasible(TortaOptError):
-    """No answer satisfies the constraints."""
+    """The instance or the constraints leave no schedule.
+
+    Attributes
+    ----------
+    exit_code : int
+        3.
+    """
 
     exit_code = 3
 
 
 class LimitReached(TortaOptError):
-    """A limit was reached with nothing to show."""
+    """A limit or Ctrl-C ended the run before it had a result.
+
+    Attributes
+    ----------
+    exit_code : int
+        4.
+    """
 
     exit_code = 4
 
 
 class VerificationFailed(TortaOptError):
-    """A schedule, a bound or a certificate did not pass its check."""
+    """A schedule, a bound or a certificate did not pass its check.
+
+    Attributes
+    ----------
+    exit_code : int
+        5.
+    """
 
     exit_code = 5
 
 
 class MethodFailed(VerificationFailed):
-    """A method's own code failed: it raised, or gave what is no schedule.
+    """The code of a method failed: it raised an exception, or returned no schedule.
 
-    method   its name
-    reason   what went wrong, and where
+    Parameters
+    ----------
+    method
+        Name of the method.
+    reason
+        What went wrong, and where.
     """
 
     def __init__(self, method: str, reason: str):

@@ -49,7 +49,9 @@ class Topology:
     def keep(self, count: int, name: str, source: str) -> Topology:
         """The ``count`` nodes with the most traffic; the others still carry traffic through."""
         if self.traffic is None:
-            raise InvalidInput("has no traffic to choose its nodes by", field=self.name)
+            raise InvalidInput(
+                "has no traffic, by which its nodes would be chosen", field=self.name
+            )
         kept = np.sort(np.argsort(-self.traffic, kind="stable")[:count])
         return Topology(
             name=name,
@@ -290,7 +292,7 @@ def _number(value: Any, name: str, key: str) -> float:
 def _checked(x: float, y: float, name: str, in_plane: bool) -> tuple[float, float, bool]:
     if not in_plane and not (-180 <= x <= 180 and -90 <= y <= 90):
         raise InvalidInput(
-            f"({x:g}, {y:g}) is no longitude in [-180, 180] and latitude in [-90, 90]",
+            f"({x:g}, {y:g}) is not a longitude in [-180, 180] and a latitude in [-90, 90]",
             field=f"node {name!r}",
         )
     return x, y, in_plane

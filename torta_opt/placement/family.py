@@ -92,7 +92,9 @@ class PlacementFamily(Family):
             for name, preset in PRESETS.items()
         }
         drawn = Preset(
-            "servers on --set network=FILE, or a graph of topohub", network_instance, bundled=False
+            "servers drawn on the network of --set network=FILE, or on a graph of topohub",
+            network_instance,
+            bundled=False,
         )
         return {**named, "placement/network": drawn}
 
@@ -117,7 +119,7 @@ class PlacementFamily(Family):
             for name, method in METHODS.items()
         }
         exact = Method(
-            "the best schedule found, and how good it is: a tree of boxes, then branch and bound",
+            "the best schedule that a tree of boxes and branch and bound find, and its gap",
             _optimal,
             takes=frozenset({"limits", "gap", "start"}),
             by_default=False,
@@ -298,16 +300,18 @@ def _proof_of(instance: PlacementInstance, found: Found) -> Proof | None:
 
 
 BOUNDS: dict[str, BoundMethod] = {
-    FLOOR: BoundMethod("closed form: every request as if it were alone", _floor),
+    FLOOR: BoundMethod("closed form: each request is served as if it were alone", _floor),
     "combinatorial": BoundMethod(
-        "the same with the cache room of servers priced: milliseconds, certified", _combinatorial
+        "the floor with a price on the cache memory of servers: milliseconds, certified",
+        _combinatorial,
     ),
     "tree": BoundMethod(
-        "the same in boxes of hosted blocks and visits: seconds, certified",
+        "the combinatorial bound on boxes of hosted blocks and visits: seconds, certified",
         functools.partial(_exact, "tree"),
     ),
     "milp": BoundMethod(
-        "the tree, then branch and bound on the exact program", functools.partial(_exact, "milp")
+        "the tree bound, then branch and bound on the exact program",
+        functools.partial(_exact, "milp"),
     ),
 }
 

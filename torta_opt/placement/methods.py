@@ -98,30 +98,30 @@ def _petals_simulated(instance: PlacementInstance, seed: int) -> PlacementSchedu
 
 METHODS: dict[str, OfflineMethod] = {
     "cg_bprr": OfflineMethod(
-        "conservative greedy placement with room for every request, shortest paths",
+        "CG-BPRR: conservative greedy placement with memory for all requests, shortest paths",
         lambda instance, seed: cg_bprr(instance),
     ),
     "ws_rr": OfflineMethod(
-        "the same placement for as many requests as arrive, ways by what memory is left",
+        "CG-BP placement for the expected number of requests, cheapest route with free memory",
         lambda instance, seed: ws_rr_schedule(instance),
     ),
-    "petals": OfflineMethod("PETALS as its code does it", petals_schedule),
+    "petals": OfflineMethod("PETALS as its code implements it", petals_schedule),
     "petals_rebalanced": OfflineMethod(
-        "the same after servers have moved until none wants to",
+        "PETALS after servers have moved until a whole round passes without a move",
         lambda instance, seed: petals_schedule(instance, seed, rebalanced=True),
     ),
     "petals_simulated": OfflineMethod(
         "PETALS as the authors of CG-BPRR simulate it", _petals_simulated
     ),
     "opt_order": OfflineMethod(
-        "PETALS, servers joining in CG-BP's order",
+        "PETALS, but servers join in CG-BP's order",
         lambda instance, seed: opt_order_schedule(instance),
     ),
     "opt_number": OfflineMethod(
-        "PETALS, with CG-BP's number of blocks on every server", opt_number_schedule
+        "PETALS, but every server hosts CG-BP's number of blocks", opt_number_schedule
     ),
     "opt_rr": OfflineMethod(
-        "PETALS's placement, each request on the way that is best for it",
+        "PETALS's placement, each request in turn on the best route for it",
         lambda instance, seed: played_at_once(instance, "opt_rr", seed),
     ),
 }

@@ -127,14 +127,32 @@ def _check_vector(name: str, vector: np.ndarray, size: int) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop, and with what to work.
+    """When a run stops, and how many threads it may use.
 
-    seconds   wall-clock time of one call
-    gap       (objective − bound)/|objective| at which an integer program counts as solved
-    work      branch-and-bound nodes, or iterations of the method of a linear program: the limit
-              whose effect does not depend on the machine
-    threads   threads a solver may use; 0 leaves it to the solver
-    seed      of the solver's tie-breaking
+    Parameters
+    ----------
+    seconds
+        Wall-clock time of one call [s].
+    gap
+        (objective − bound)/|objective| at which an integer program counts as solved.
+    work
+        Branch-and-bound nodes, or iterations of the method of a linear program. Unlike ``seconds``,
+        this limit has the same effect on every machine. None: no limit.
+    threads
+        Threads that a solver may use; 0: the solver chooses.
+    seed
+        Seed of the solver's tie-breaking.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> from torta_opt import Limits
+    >>> Limits(seconds=60, gap=0.01).threads
+    1
     """
 
     seconds: float = math.inf

@@ -76,7 +76,7 @@ def transport(
     if columns not in COLUMNS:
         raise InvalidInput(f"must be one of {', '.join(COLUMNS)}, found {columns!r}", "columns")
     if not (math.isfinite(epsilon) and epsilon >= 0):
-        raise InvalidInput(f"must be a number not below 0, found {epsilon!r}", "epsilon")
+        raise InvalidInput(f"must be a number of at least 0, found {epsilon!r}", "epsilon")
     if columns == "at_most":
         return _with_slack(cost, supply, demand, epsilon, method, iterations)
     demand = _same_mass(supply, demand)

@@ -100,12 +100,12 @@ def test_a_work_limit_leaves_a_valid_bound(work: int) -> None:
 def test_a_row_that_nothing_keeps_is_infeasible() -> None:
     model = build_allocation_model(generate("small/switch"))
     model.no = pyo.Constraint(expr=sum(model.start.values()) <= -1)
-    with pytest.raises(Infeasible, match="small/switch: no answer keeps all rows"):
+    with pytest.raises(Infeasible, match="small/switch: no solution satisfies all rows"):
         bound_of_model(model)
     model.no.deactivate()
     model.odd = pyo.Constraint(expr=2 * sum(model.start.values()) == 1)
     assert np.isfinite(bound_of_model(model).value)
-    with pytest.raises(Infeasible, match="no answer keeps all rows"):
+    with pytest.raises(Infeasible, match="no solution satisfies all rows"):
         bound_of_model(model, whole=True)
 
 

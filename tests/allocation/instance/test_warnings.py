@@ -33,8 +33,8 @@ def test_cheap_expiry_names_class_and_both_figures(instance: Instance) -> None:
     lines = warnings_of(instance.with_weights(dataclasses.replace(weights, expiry_usd=cheap)))
     assert len(lines) == 1
     assert lines[0].startswith(f"weights.expiry_usd.{instance.system.classes[3]}: {cheap[3]:g} $")
-    assert "does not exceed the dearest way to serve the class on a running server" in lines[0]
-    assert lines[0].endswith("may pay even where a ready server has time left")
+    assert "does not exceed the highest cost of serving the class on a running server" in lines[0]
+    assert lines[0].endswith("may be cheaper even if a ready server has time left")
 
 
 def with_expiry(expiry_usd: float, is_on: bool) -> Instance:

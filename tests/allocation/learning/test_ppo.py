@@ -137,5 +137,5 @@ def test_multipliers_of_algorithm_2(instance):
 def test_options_are_checked():
     with pytest.raises(InvalidInput, match="updates: must be a whole number"):
         Options(updates=0)
-    with pytest.raises(InvalidInput, match="clip: must be a number not below 0"):
+    with pytest.raises(InvalidInput, match="clip: must be a number of at least 0"):
         Options(clip=-1)

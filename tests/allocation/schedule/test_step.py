@@ -218,7 +218,7 @@ def test_serving_more_than_is_there_raises():
     state = replace(initial_state(INSTANCE), model=np.array([0, 0, 0]))
     idle = {"command": np.zeros(3, int), "command_model": np.full(3, -1)}
     served = replace(LEGAL, processing=np.array([[0], [0], [2]]), **idle)
-    with pytest.raises(VerificationFailed, match=r"'west' serves 2 .* only 1 are there"):
+    with pytest.raises(VerificationFailed, match=r"'west' serves 2 .* only 1 wait there"):
         step(INSTANCE.system, state, slot_data(INSTANCE, 0), served)
 
 

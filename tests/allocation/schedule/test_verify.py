@@ -567,7 +567,7 @@ class TestReport:
 
     @pytest.mark.parametrize(
         ("server", "rule", "end"),
-        [(3, "queue-empty", "1 are there"), (0, "processing-off", "more)")],
+        [(3, "queue-empty", "1 wait there"), (0, "processing-off", "more)")],
     )
     def test_error_of_one_and_of_two_violations(self, server: int, rule: str, end: str):
         done = FEASIBLE.processing.copy()

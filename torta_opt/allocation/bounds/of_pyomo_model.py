@@ -95,7 +95,7 @@ def _check(model: pyo.ConcreteModel, problem: Problem) -> None:
 
 def _relaxed_bound(name: str, problem: Problem, result: Result) -> ModelBound:
     if result.status is Status.INFEASIBLE:
-        raise Infeasible(f"{name}: no answer keeps all rows")
+        raise Infeasible(f"{name}: no solution satisfies all rows")
     value = -np.inf if result.row_dual is None else prove(problem, result.row_dual)
     is_stopped = result.status is Status.INTERRUPTED
     if not np.isfinite(value):
@@ -108,7 +108,7 @@ def _relaxed_bound(name: str, problem: Problem, result: Result) -> ModelBound:
 
 def _whole_bound(name: str, relaxed: ModelBound, result: Result) -> ModelBound:
     if result.status is Status.INFEASIBLE:
-        raise Infeasible(f"{name}: no answer keeps all rows")
+        raise Infeasible(f"{name}: no solution satisfies all rows")
     problem = relaxed.program
     answer = problem.col_upper if relaxed.x is None else relaxed.x
     money = float(np.abs(problem.cost) @ np.abs(answer)) + abs(problem.offset)

@@ -117,26 +117,26 @@ def _of_program(instance: Instance, found: ProgramBound[AllocationProgram]) -> B
 
 METHODS: dict[str, BoundMethod] = {
     "floor": BoundMethod(
-        "closed form: every request at the cheaper of expiring and being served at once, hot, "
-        "where that is cheapest",
+        "closed form: each request is charged the cheaper of expiring and being served at once, "
+        "as a hot request, at the cheapest place",
         _floor,
     ),
     "merged": BoundMethod(
-        "the linear relaxation of the allocation program with all regions as one: for long "
+        "the linear relaxation of the allocation program, all regions treated as one: for long "
         "horizons",
         _merged,
     ),
     "lp": BoundMethod(
-        "the linear relaxation of the allocation program: servers may be fractions",
+        "the linear relaxation of the allocation program: fractions of servers are allowed",
         _lp,
     ),
     "windows": BoundMethod(
-        "the linear relaxation in windows of a few slots, coupled by prices: minutes where lp "
-        "takes hours",
+        "the linear relaxation in windows of a few slots, coupled by dual prices: minutes where "
+        "lp takes hours",
         _windows,
     ),
     "milp": BoundMethod(
-        "branch and bound on the allocation program: servers are whole",
+        "branch and bound on the allocation program: whole servers only",
         _milp,
     ),
 }

@@ -39,12 +39,40 @@ INFINITY = float("inf")
 
 @dataclass(frozen=True)
 class UserConstraint:
-    """One pair.
+    """A constraint of the user: rows for the program and a check on a schedule.
 
-    name       printed where a schedule breaks it
-    add        adds rows to the Pyomo text of the program of an instance; over its columns only
-    check      by how much a schedule exceeds the constraint; 0 or less if it keeps it
-    tolerance  excess up to this is rounding
+    A bound of the program with the rows holds for every schedule that passes the check, provided
+    that the rows cut off no such schedule. ``gap`` tests this on every schedule for which it prints
+    a gap.
+
+    Parameters
+    ----------
+    name
+        Shown if a schedule violates the constraint.
+    add
+        Adds rows to the Pyomo model of an instance, ``add(model, instance)``. Rows may use the
+        columns and expressions of the model, and may not add columns.
+    check
+        The amount by which a schedule exceeds the constraint, ``check(instance, schedule)``; 0 or
+        less if the schedule satisfies it.
+    tolerance
+        An excess up to this is treated as rounding.
+
+    Examples
+    --------
+    At most one start over the horizon:
+
+    >>> import torta_opt
+    >>> def add(model, instance):
+    ...     import pyomo.environ as pyo
+    ...     model.few = pyo.Constraint(expr=sum(model.start.values()) <= 1)
+    >>> def check(instance, schedule):
+    ...     return (schedule.command == 1).sum() - 1  # 1: Command.START
+    >>> few = torta_opt.UserConstraint("few starts", add, check)
+    >>> instance = torta_opt.generate("small/loading")
+    >>> result = torta_opt.solve(instance, "optimal", constraints=[few])
+    >>> result.evaluation.metrics["starts"]
+    1
     """
 
     name: str
@@ -53,7 +81,7 @@ class UserConstraint:
     tolerance: float = 1e-9
 
     def holds(self, instance: Instance, schedule: Schedule) -> bool:
-        """NaN does not hold."""
+        """Whether a schedule satisfies the constraint; False if the check returns NaN."""
         return float(self.check(instance, schedule)) <= self.tolerance
 
 
@@ -108,7 +136,9 @@ def _row(constraint: UserConstraint, row: pyo.ConstraintData, columns: set[int])
     if not body.is_linear():
         raise InvalidInput(f"row {row.name} is not linear", field=field)
     if any(id(column) not in columns for column in body.linear_vars):
-        raise InvalidInput(f"row {row.name} has columns that are not the program's", field=field)
+        raise InvalidInput(
+            f"row {row.name} uses columns that the program does not have", field=field
+        )
     names = [column.name for column in body.linear_vars]
     low = -INFINITY if row.lb is None else float(row.lb) - float(body.constant)
     high = INFINITY if row.ub is None else float(row.ub) - float(body.constant)

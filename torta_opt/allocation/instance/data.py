@@ -27,15 +27,33 @@ CANNOT_HOLD = -1  # start_ms and switch_ms of a model that a type cannot hold
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What turns a schedule into one number; every term of the cost has exactly one weight.
+    """Prices that turn a schedule into one number; every term of the cost has exactly one.
 
-    time_usd_per_s    v, dollars per request-second of response (network, wait, service)
-    reroute_usd       κ, dollars per re-routed request
-    expiry_usd        π, dollars per expired request, shape (C,)
-    frobenius_usd     α, dollars per unit of ‖A_t − A_{t−1}‖_F²  (0 but under the paper's objective)
+    Parameters
+    ----------
+    time_usd_per_s
+        v, dollars per request-second of response (network, waiting, service).
+    reroute_usd
+        κ, dollars per re-routed request.
+    expiry_usd
+        π, dollars per expired request, shape (C,).
+    frobenius_usd
+        α, dollars per unit of ‖A_t − A_{t−1}‖_F²; 0 except in the paper's objective.
     energy_factor, rent_factor, transfer_factor, loading_factor
-                      multiply the dollars of energy, of rent, of data transfer, and of starts and
-                      switches (1 but under the paper's objective)
+        Factors on the dollars of energy, of rent, of data transfer, and of starts and switches; 1
+        except in the paper's objective.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> from torta_opt import Weights
+    >>> weights = Weights(time_usd_per_s=0.001, reroute_usd=0.0, expiry_usd=[0.5])
+    >>> weights.scaled(4).time_usd_per_s
+    0.004
     """
 
     time_usd_per_s: float
@@ -52,7 +70,7 @@ class Weights:
         rules.check_weights(self)
 
     def scaled(self, factor: float) -> Weights:
-        """Time, re-routing and expiry weighed ``factor`` times as much against money spent."""
+        """The weights with time, re-routing and expiry ``factor`` times as expensive."""
         return dataclasses.replace(
             self,
             time_usd_per_s=self.time_usd_per_s * factor,
@@ -191,11 +209,38 @@ class Initial:
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One problem: a system, its initial state, and what happens in each of T slots.
+    """An allocation instance: a system, its initial state, and T slots of demand and prices.
 
-    arrivals           (T, R, C) D[t,i,c] requests
-    price_usd_per_kwh  (T, R) electricity price, may be negative
-    up                 (T, S) bool, False during an outage
+    Parameters
+    ----------
+    name
+        Name of the instance.
+    system
+        What does not change over the horizon: regions, servers, models, classes, weights.
+    initial
+        The state left by the slot before the first.
+    arrivals
+        (T, R, C) D[t,i,c], requests of class c that arise in region i in slot t.
+    price_usd_per_kwh
+        (T, R) electricity price; may be negative.
+    up
+        (T, S) bool, False during an outage of the server.
+    description
+        Free text.
+
+    Raises
+    ------
+    InvalidInput
+        If an array has a wrong shape or a value breaks a rule; the message names the field.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> instance = torta_opt.generate("small/loading")
+    >>> instance.slots, instance.system.regions, instance.requests
+    (5, ('east', 'west'), 7)
+    >>> instance.cut(0, 2).arrivals.shape  # the first two slots
+    (2, 2, 1)
     """
 
     name: str
@@ -238,7 +283,7 @@ class Instance:
         )
 
     def with_weights(self, weights: Weights) -> Instance:
-        """The same problem priced by other weights."""
+        """The same instance with other weights."""
         return dataclasses.replace(self, system=dataclasses.replace(self.system, weights=weights))
 
 

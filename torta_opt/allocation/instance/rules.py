@@ -300,7 +300,7 @@ def _check_reach(system: System) -> None:
     if stuck.any():
         origin = int(np.argmax(stuck))
         raise InvalidInput(
-            f"allows region {system.regions[origin]!r} to send nowhere",
+            f"leaves region {system.regions[origin]!r} no region to send to",
             field=f"latency_s[{origin}]",
         )
     served = system.usable_by[system.server_type].any(axis=0)

@@ -20,9 +20,9 @@ def _cheap_expiry(instance: Instance) -> list[str]:
     dearest = highest_serving_cost_usd(system, instance.price_usd_per_kwh.max(axis=0))
     expiry = system.weights.expiry_usd
     return [
-        f"weights.expiry_usd.{system.classes[c]}: {expiry[c]:g} $ does not exceed the dearest way "
-        f"to serve the class on a running server ({dearest[c]:.4g} $), so letting requests expire "
-        "may pay even where a ready server has time left"
+        f"weights.expiry_usd.{system.classes[c]}: {expiry[c]:g} $ does not exceed the highest "
+        f"cost of serving the class on a running server ({dearest[c]:.4g} $), so letting requests "
+        "expire may be cheaper even if a ready server has time left"
         for c in np.flatnonzero(expiry <= dearest)
     ]
 

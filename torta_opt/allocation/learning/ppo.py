@@ -106,7 +106,7 @@ class Options:
             value = getattr(self, field.name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not 0 <= value < math.inf:
-                raise InvalidInput("must be a number not below 0", field=field.name)
+                raise InvalidInput("must be a number of at least 0", field=field.name)
         if self.concentration == 0:
             raise InvalidInput("must be above 0", field="concentration")
         if self.persistence >= 1:

@@ -196,7 +196,7 @@ def pick_device(name: str) -> str:
         raise InvalidInput(f"must be one of {', '.join(DEVICES)}", field="device")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise InvalidInput("there is no GPU that PyTorch can use", field="device")
+        raise InvalidInput("PyTorch finds no GPU", field="device")
     return "cuda" if there and name != "cpu" else "cpu"
 
 

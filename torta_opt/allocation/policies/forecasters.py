@@ -135,7 +135,7 @@ class Setting:
 
     def shown(self, name: str) -> np.ndarray:
         if self.future is None:
-            raise InvalidInput(f"{name} needs to be shown the instance first", field="forecaster")
+            raise InvalidInput(f"{name} must be given the instance first", field="forecaster")
         return self.future
 
 

@@ -45,13 +45,15 @@ class Entry:
 
 BUILT_IN: dict[str, Entry] = {
     "round_robin": Entry(
-        "round_robin", "RoundRobin", "deals requests in turn over regions, then over servers"
+        "round_robin", "RoundRobin", "sends requests to regions in turn, then to servers in turn"
     ),
     "skylb": Entry(
-        "skylb", "SkyLB", "serves locally, sends on what is too much, keeps requests at their cache"
+        "skylb",
+        "SkyLB",
+        "serves locally, sends the excess to other regions, keeps requests at their cache",
     ),
     "sdib": Entry(
-        "sdib", "Sdib", "balances the use and the idle time of all servers, wherever they are"
+        "sdib", "Sdib", "balances the utilisation and idle time of the servers of all regions"
     ),
     "greedy_forecast": Entry(
         "greedy_forecast",
@@ -59,28 +61,30 @@ BUILT_IN: dict[str, Entry] = {
         "forecasts demand; sends each request where serving it costs least",
     ),
     "torta_ot": Entry(
-        "torta_ot", "TortaOt", "TORTA without learning: optimal transport over regions, then scores"
+        "torta_ot",
+        "TortaOt",
+        "TORTA without learning: optimal transport picks regions, scores pick servers",
     ),
     "torta": Entry(
         "torta",
         "Torta",
-        "TORTA: a network trained for the topology routes, scores do the rest",
+        "TORTA: a network trained for the topology picks regions, scores pick servers",
         on_request=True,
     ),
-    "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers, requests sent greedily"),
+    "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers; greedy routing of requests"),
     "robd": Entry(
-        "robd", "Robd", "regularized online balanced descent on servers, requests sent greedily"
+        "robd", "Robd", "regularized online balanced descent on servers; greedy routing of requests"
     ),
     "rhc": Entry(
         "rhc",
         "Rhc",
-        "receding horizon control: a linear program of a few slots ahead in every slot",
+        "receding horizon control: solves a linear program of the next few slots in every slot",
         on_request=True,
     ),
     "afhc": Entry(
         "afhc",
         "Afhc",
-        "averaging fixed horizon control: the mean of the last such programs",
+        "averaging fixed horizon control: averages the plans of overlapping windows",
         on_request=True,
     ),
 }

@@ -145,8 +145,8 @@ def _as_tables(
     if lacking:
         raise PolicyFailed(
             policy,
-            f"slot {slot}: decide gave {type(decision).__name__}, which has no "
-            f"{', '.join(lacking)}; it must give a Decision",
+            f"slot {slot}: decide returned {type(decision).__name__}, which has no "
+            f"{', '.join(lacking)}; it must return a Decision",
         )
     arrays = {}
     for name, table in tables.items():

@@ -160,8 +160,8 @@ class Torta(TortaOt):
         sizes = len(system.regions), len(system.classes), len(system.models)
         if networks.card["features"] != feature_count(*sizes):
             raise InvalidInput(
-                "fits other models or classes of requests: torta-opt train makes one that does, "
-                "and torta_ot needs none",
+                "fits other models or classes of requests: train weights for them with "
+                "torta-opt train, or use torta_ot, which needs none",
                 file=str(path) + ".safetensors",
             )
         return networks

@@ -30,16 +30,43 @@ MAX_FORECAST = 1e15  # requests of a slot; far above what arrivals add up to, an
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Decisions over T slots, R regions, S servers, C classes.
+    """An allocation schedule: decisions over T slots, R regions, S servers and C classes.
 
-    routing        (T, R, R, C) x[t,i,j,c] requests of class c routed from origin i to region j
-    command        (T, S) a ``Command`` value
-    command_model  (T, S) the model of a start or switch, −1 otherwise
-    processing     (T, S, C) z[t,s,c] requests of class c that server s processes
-    forecast       (T, R) requests the method expected to arrive in slot t, one slot before;
-                   at most ``MAX_FORECAST``; None where the method does not forecast
-    method, seed   how the schedule was made
-    instance, instance_sha256   what it was made for; None where the tool that wrote it did not say
+    Parameters
+    ----------
+    routing
+        (T, R, R, C) x[t,i,j,c], requests of class c that are routed from origin i to region j.
+    command
+        (T, S) a value of ``Command``: none, start, stop or switch.
+    command_model
+        (T, S) index of the model of a start or switch; −1 otherwise.
+    processing
+        (T, S, C) z[t,s,c], requests of class c that server s processes.
+    forecast
+        (T, R) arrivals of slot t that the method expected one slot before, at most
+        ``MAX_FORECAST``; None if the method makes no forecast.
+    method, seed
+        How the schedule was made.
+    instance, instance_sha256
+        The instance that it was made for; None if the tool that wrote it did not say.
+
+    Raises
+    ------
+    InvalidInput
+        If an array does not hold whole numbers, or the forecast is out of range. Whether the
+        decisions keep the rules of an instance is what ``verify`` says.
+
+    Examples
+    --------
+    >>> import numpy as np, torta_opt
+    >>> idle = torta_opt.Schedule(  # nothing is routed, started or processed
+    ...     routing=np.zeros((5, 2, 2, 1), int),
+    ...     command=np.zeros((5, 2), int),
+    ...     command_model=np.full((5, 2), -1),
+    ...     processing=np.zeros((5, 2, 1), int),
+    ... )
+    >>> torta_opt.verify(torta_opt.generate("small/loading"), idle).ok  # requests are not routed
+    False
     """
 
     routing: np.ndarray

@@ -171,7 +171,7 @@ def _queues(
         _fail(
             state.slot,
             f"region {system.regions[j]!r} serves {served[j, c]} requests of class "
-            f"{system.classes[c]!r}, only {queue[j, c].sum()} are there",
+            f"{system.classes[c]!r}, only {queue[j, c].sum()} wait there",
         )
     older = queue[:, :, ::-1].cumsum(axis=2)[:, :, ::-1] - queue  # strictly older requests
     left = queue - np.clip(served[:, :, None] - older, 0, queue)

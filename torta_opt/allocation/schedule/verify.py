@@ -43,7 +43,7 @@ RULES = {
     "processing-model": "a server processes only classes of its model",
     "processing-incompatible": "a server processes only classes its type can serve",
     "processing-capacity": "work fits into the usable time",
-    "queue-empty": "only requests that are there are processed",
+    "queue-empty": "only requests that wait in the region are processed",
 }
 DESCRIBED = 5  # violations of one rule that are described; the rest are only counted
 
@@ -188,7 +188,7 @@ def _commands(instance: Instance, schedule: Schedule, servers: ServerTimeline) -
         "switch-same-model",
         switch & up & ready & named & (target == before),
         lambda t, s: at(
-            t, s, f"is switched to model {system.models[target[t, s]]!r}, which it has"
+            t, s, f"is switched to model {system.models[target[t, s]]!r}, which it already has"
         ),
     )
     yield from _report(
@@ -272,6 +272,6 @@ def _queues(instance: Instance, schedule: Schedule, queues: QueueTimeline) -> It
         first,
         lambda t, j, c: (
             f"slot {t}: region {system.regions[j]!r} processes {served[t, j, c]} requests of class "
-            f"{system.classes[c]!r}, only {served[t, j, c] + queues.queued[t, j, c]} are there"
+            f"{system.classes[c]!r}, only {served[t, j, c] + queues.queued[t, j, c]} wait there"
         ),
     )

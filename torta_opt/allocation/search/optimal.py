@@ -363,5 +363,5 @@ class _Search:
             names = ", ".join(constraint.name for constraint in self.constraints)
             raise VerificationFailed(
                 f"{METHOD}: the rows of {names} cut off a schedule of {self.instance.name} that "
-                "keeps the constraint: the bound does not hold"
+                "satisfies the constraint: the bound is not valid"
             )

@@ -172,7 +172,7 @@ def _section(lines: list[str], title: str) -> list[str]:
             count = int(words[1]) if len(words) > 1 and words[1].isdigit() else -1
             rows = [row for row in lines[number + 2 : number + 2 + max(count, 0)] if row.strip()]
             if len(rows) != count:
-                raise InvalidInput(f"must hold the number of lines it gives ({count})", title)
+                raise InvalidInput(f"must hold as many lines as it announces ({count})", title)
             return rows
     raise InvalidInput(f"has no line that begins with {title}")
 

@@ -413,11 +413,13 @@ PRESETS: dict[str, Preset] = {
     "bellcanada": Preset("19 servers drawn on BellCanada, BLOOM-176B", bellcanada),
     "gts-ce": Preset("41 servers drawn on a stand-in for GTS-CE, BLOOM-176B", gts_ce),
     "large": Preset("26 servers drawn on BellCanada, BLOOM-176B", large),
-    "mix": Preset("8 to 11 servers whose memory binds, BLOOM-176B", mix, small=True),
+    "mix": Preset("8 to 11 servers with scarce memory, BLOOM-176B", mix, small=True),
     "helix-measured": Preset(
         "LLaMA-2 70B, measured layers on 24 cards", _with_seed(helix_measured)
     ),
-    "worst-case": Preset("CG-BPRR is L times as slow as the optimum", _with_seed(worst_case)),
+    "worst-case": Preset(
+        "a case where CG-BPRR is L times as slow as the optimum", _with_seed(worst_case)
+    ),
     "tiny": Preset("a random instance small enough to enumerate", tiny, small=True),
 }
 
@@ -448,11 +450,11 @@ def check_parameters(build: Callable[..., Any], changes: dict[str, Any]) -> None
     for name, value in changes.items():
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise InvalidInput(f"is not a parameter; there are: {listed}", field=name)
+            raise InvalidInput(f"is not a parameter; known: {listed}", field=name)
         wanted = float if known[name] == "float" else str if "str" in known[name] else int
         right = isinstance(value, (int, float) if wanted is float else wanted)
         if isinstance(value, bool) or not right:
-            raise InvalidInput(f"must be of kind {wanted.__name__}, is {value!r:.40}", field=name)
+            raise InvalidInput(f"must be of type {wanted.__name__}, is {value!r:.40}", field=name)
         if wanted is not str and not -1e9 < value < 1e9:
             raise InvalidInput("is too large", field=name)
 

@@ -229,17 +229,25 @@ def _petals_throughput(instance: PlacementInstance, requests: int, seed: int) ->
 
 
 METHODS: dict[str, OnlineMethod] = {
-    "ws_rr": OnlineMethod("CG-BP's placement, ways by time and waiting", _named("ws_rr")),
-    "cg_bprr": OnlineMethod("CG-BP's placement, always the shortest way", _cg_bprr),
-    "petals": OnlineMethod("PETALS as its code does it", _petals),
-    "petals_rebalanced": OnlineMethod("the same after servers have moved", _petals_rebalanced),
-    "petals_throughput": OnlineMethod("PETALS, ways at random by span", _petals_throughput),
-    "petals_simulated": OnlineMethod(
-        "PETALS as the authors simulate it", _named("petals_simulated")
+    "ws_rr": OnlineMethod(
+        "CG-BP's placement, route with the least time and waiting", _named("ws_rr")
     ),
-    "opt_order": OnlineMethod("the same, servers joining in CG-BP's order", _named("opt_order")),
-    "opt_number": OnlineMethod("the same, CG-BP's number of blocks", _named("opt_number")),
-    "opt_rr": OnlineMethod("the same, the best way for each request", _named("opt_rr")),
+    "cg_bprr": OnlineMethod("CG-BP's placement, always the shortest route", _cg_bprr),
+    "petals": OnlineMethod("PETALS as its code implements it", _petals),
+    "petals_rebalanced": OnlineMethod("PETALS after servers have moved", _petals_rebalanced),
+    "petals_throughput": OnlineMethod("PETALS, routes drawn at random by span", _petals_throughput),
+    "petals_simulated": OnlineMethod(
+        "PETALS as the authors of CG-BPRR simulate it", _named("petals_simulated")
+    ),
+    "opt_order": OnlineMethod(
+        "PETALS as simulated, but servers join in CG-BP's order", _named("opt_order")
+    ),
+    "opt_number": OnlineMethod(
+        "PETALS as simulated, but with CG-BP's number of blocks", _named("opt_number")
+    ),
+    "opt_rr": OnlineMethod(
+        "PETALS as simulated, but each request on the best route for it", _named("opt_rr")
+    ),
 }
 
 

@@ -195,7 +195,7 @@ class TestUnits:
 
     @pytest.mark.parametrize("kind", ["azure", "servegen"])
     def test_a_unit_where_the_trace_says_it(self, kind: str, tmp_path: Path) -> None:
-        with pytest.raises(InvalidInput, match="unit: goes with burstgpt and mooncake"):
+        with pytest.raises(InvalidInput, match="unit: is for burstgpt and mooncake only"):
             read(kind, tmp_path / "t", unit="s")
 
     def test_an_unknown_unit(self) -> None:

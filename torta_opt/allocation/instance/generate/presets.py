@@ -63,7 +63,7 @@ GROUPS: dict[str, Group] = {
         names=tuple(small.BUILDERS),
         has=lambda rest: rest in small.BUILDERS,
         make=lambda rest, name, seed: small.BUILDERS[rest](),
-        summary=lambda rest: "tiny instance in which one rule decides",
+        summary=lambda rest: "tiny instance whose optimum depends on one rule",
         as_text=True,
         takes_seed=False,
     ),

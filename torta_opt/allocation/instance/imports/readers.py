@@ -99,7 +99,7 @@ def open_trace(
     chosen = importer(kind)
     if parameters.unit is not None and not chosen.has_unit:
         known = " and ".join(name for name in IMPORTERS if importer(name).has_unit)
-        raise InvalidInput(f"goes with {known}: the times of {kind} say it", "unit")
+        raise InvalidInput(f"is for {known} only: the unit of the times of {kind} is known", "unit")
     if not chosen.in_folder:
         check_file(kind, Path(path))
     with Spool() as spool:

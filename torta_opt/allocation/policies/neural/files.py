@@ -88,8 +88,8 @@ def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = 
     if regions is not None and list(regions) != card["regions"]:
         raise InvalidInput(
             f"fits a topology of {len(card['regions'])} regions ({_some(card['regions'])}), not "
-            f"this one of {len(regions)} ({_some(regions)}): torta-opt train makes one that does, "
-            "and torta_ot needs none",
+            f"this one of {len(regions)} ({_some(regions)}): train weights for it with "
+            "torta-opt train, or use torta_ot, which needs none",
             file=str(weights),
         )
     networks = _build(card)
