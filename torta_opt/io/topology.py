@@ -303,9 +303,8 @@ def _plane_to_globe(points: np.ndarray) -> np.ndarray:
     centred = points - np.nanmean(points, axis=0)
     degree_km = EARTH_KM * np.pi / 180
     origin = np.array(PLANE_ORIGIN)
-    placed: np.ndarray = origin + centred / degree_km / np.array(
-        [np.cos(np.radians(origin[1])), 1.0]
-    )
+    stretch = np.array([np.cos(np.radians(origin[1])), 1.0])
+    placed: np.ndarray = origin + centred / degree_km / stretch
     return placed
 
 

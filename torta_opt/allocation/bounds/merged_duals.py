@@ -48,7 +48,6 @@ def _cheapest_route(program: AllocationProgram) -> np.ndarray:
     system = program.instance.system
     weights = system.weights
     network = np.where(system.allowed, weights.time_usd_per_s * system.latency_s, np.inf)
-    cheapest: np.ndarray = (
-        network[:, :, None] + weights.transfer_factor * system.transfer_usd
-    ).min(axis=1)
+    usd: np.ndarray = network[:, :, None] + weights.transfer_factor * system.transfer_usd
+    cheapest: np.ndarray = usd.min(axis=1)
     return cheapest

@@ -32,7 +32,7 @@ def pack(
         total = large + min(int(small.sum()), int(wanted[0]))
         if best is None or total > best[0]:
             best = (total, counts, small)
-    assert best is not None  # the range holds ``most`` at least
+    assert best is not None  # the range is never empty
     _, counts, small = best
     before = small.cumsum() - small
     return np.stack([np.clip(wanted[0] - before, 0, small), counts], axis=1)

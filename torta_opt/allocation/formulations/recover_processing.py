@@ -192,7 +192,7 @@ class _Site:
             small, large = sorted(classes, key=lambda c: self.work_ms[group[0], c])
             pair = np.array([small, large])
             had = self.done[group][:, pair]
-            small_ms, large_ms = self.work_ms[group[0], pair].tolist()
+            small_ms, large_ms = (int(ms) for ms in self.work_ms[group[0], pair])
             packed = pack(
                 int(self.usable_ms[group[0]]),
                 small_ms,
