@@ -73,29 +73,36 @@ def _theirs() -> tuple[dict[str, Family], dict[str, str]]:
 
 
 def _check_usable(name: str, each: Family, taken: Collection[str], kinds: Collection[type]) -> None:
-    """Raise if what a family says of itself would stop others, or itself later.
+    """Raise MethodFailed if what a family says of itself would stop others, or itself later.
 
     taken, kinds   formats and classes of instances that belong to other families
     """
+    wrong = _complaint(name, each, taken, kinds)
+    if wrong:
+        raise MethodFailed(name, wrong)
+    _ = each.unit, each.presets, each.constraint_type  # which may raise as well
+
+
+def _complaint(name: str, each: Family, taken: Collection[str], kinds: Collection[type]) -> str:
     if each.name != name:
-        raise ValueError(f"its entry point is called {name}, the family {each.name}")
-    for kind in (each.instance_type, each.schedule_type):
-        if not isinstance(kind, type) or kind is object:
-            raise TypeError("instance_type and schedule_type must be classes of its own")
-    for kind in kinds:
-        if issubclass(each.instance_type, kind) or issubclass(kind, each.instance_type):
-            raise TypeError(f"its instances would be taken for {kind.__name__} of another family")
+        return f"its entry point is called {name}, the family {each.name}"
+    own = (each.instance_type, each.schedule_type)
+    if not all(isinstance(kind, type) and kind is not object for kind in own):
+        return "instance_type and schedule_type must be classes of its own"
     missing = {"instance", "schedule", "bound"} - set(each.formats)
     if missing:
-        raise ValueError(f"formats lack {', '.join(sorted(missing))}")
+        return f"its formats lack {', '.join(sorted(missing))}"
     for format in each.formats.values():
         if format.name in taken:
-            raise ValueError(f"the format {format.name} belongs to another family")
+            return f"the format {format.name} belongs to another family"
+    for kind in kinds:
+        if issubclass(own[0], kind) or issubclass(kind, own[0]):
+            return f"its instances would be taken for {kind.__name__} of another family"
     if FLOOR not in each.bounds:
-        raise ValueError(f"bounds lack {FLOOR}")
+        return f"its bounds lack {FLOOR}"
     if each.default_method not in each.methods:
-        raise ValueError(f"methods lack the default, {each.default_method}")
-    _ = each.unit, each.presets, each.constraint_type
+        return f"its methods lack the default, {each.default_method}"
+    return ""
 
 
 def guarded(family: Family, method: str) -> AbstractContextManager[None]:

@@ -14,6 +14,8 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torta_opt.io.errors import InvalidInput
@@ -84,6 +86,19 @@ class Method:
     takes: frozenset[str] = frozenset()
     by_default: bool = True
     knows_future: bool = False
+
+
+def lazily(target: str) -> Callable[[Any, Request], Any]:
+    """The function ``module:name`` of this package, which is loaded when it is first called.
+
+    >>> prove = lazily("allocation.bounds.lp:prove")
+    """
+    return partial(_call, target)
+
+
+def _call(target: str, instance: Any, request: Request) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(f"torta_opt.{module}"), name)(instance, request)
 
 
 @dataclass(frozen=True)

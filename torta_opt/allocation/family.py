@@ -30,6 +30,7 @@ from torta_opt.family import (
     Path,
     Preset,
     Request,
+    lazily,
 )
 from torta_opt.io.errors import InvalidInput, VerificationFailed
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
@@ -257,37 +258,17 @@ def _run_policy(spec: str, instance: Instance, request: Request) -> Found:
     return Found(outcome.schedule, outcome.seconds, slot_seconds=outcome.slot_seconds)
 
 
-def _clairvoyant(instance: Instance, request: Request) -> Found:
-    from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
-
-    known = request.known
-    solved = known.solved if known is not None and known.source == "merged" else None
-    return solve_clairvoyant(instance, request.limits, solved)
-
-
-def _optimal(instance: Instance, request: Request) -> Found:
-    from torta_opt.allocation.search.optimal import solve_optimal
-
-    return solve_optimal(
-        instance,
-        request.limits,
-        start=request.start,
-        constraints=request.constraints,
-        on_progress=request.solver_watch,
-    )
-
-
 OFFLINE = {
     "clairvoyant": Method(
         "a good schedule for any horizon within seconds, by rounding the merged program",
-        _clairvoyant,
+        lazily("allocation.search.clairvoyant:solve"),
         takes=frozenset({"limits"}),
         by_default=False,
         knows_future=True,
     ),
     "optimal": Method(
         "the best schedule that rounding and branch and bound find, and a bound on its gap",
-        _optimal,
+        lazily("allocation.search.optimal:solve"),
         takes=frozenset({"limits", "gap", "start", "constraints"}),
         by_default=False,
         knows_future=True,

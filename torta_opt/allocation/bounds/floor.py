@@ -26,6 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
+from torta_opt.family import FLOOR, Request
+from torta_opt.results import BoundResult
 
 
 @dataclass(frozen=True)
@@ -158,3 +160,12 @@ def _idle_earnings(instance: Instance) -> dict[str, float]:
     )
     pays = instance.up & (energy + rent < 0)
     return {"energy": _sum(energy[pays]), "rent": _sum(rent[pays])}
+
+
+def compute(instance: Instance, request: Request) -> BoundResult:
+    """The bound method ``floor``.
+
+    It holds with and without a user's constraints, which can only make schedules dearer.
+    """
+    result = floor(instance)
+    return BoundResult(result.value, FLOOR, costs=result.costs)

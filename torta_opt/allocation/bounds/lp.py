@@ -14,12 +14,15 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from torta_opt.allocation.bounds.dual import dual_bound
+from torta_opt.allocation.bounds.of_program import result_of
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
 from torta_opt.allocation.instance.data import Instance
+from torta_opt.family import Request
 from torta_opt.io.errors import Infeasible, LimitReached
+from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 P = TypeVar("P")  # what was solved: an allocation program, a merged one, a problem
@@ -109,3 +112,8 @@ def prove(program: AllocationProgram, dual: np.ndarray) -> float:
         upper=program.upper,
         dual=dual,
     )
+
+
+def compute(instance: Instance, request: Request) -> BoundResult:
+    """The bound method ``lp``."""
+    return result_of(instance, lp_bound(instance, request.limits, constraints=request.constraints))

@@ -11,11 +11,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from functools import partial
 
+from torta_opt.allocation.bounds.certify import merged_certificate
+from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
-from torta_opt.allocation.formulations.merged import MergedProgram, build_merged_program
+from torta_opt.allocation.formulations.merged import (
+    MergedProgram,
+    build_merged_program,
+    check_merged,
+)
 from torta_opt.allocation.instance.data import Instance
+from torta_opt.family import Request
+from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, solve_lp
 
 MergedBound = ProgramBound[MergedProgram]
@@ -44,4 +53,19 @@ def merged_bound(
         found.seconds,
         found.interrupted,
         found.limited,
+    )
+
+
+def compute(instance: Instance, request: Request) -> BoundResult:
+    """The bound method ``merged``; it takes no constraints of a user, and holds with them too."""
+    found = merged_bound(instance, request.limits)
+    assert found.dual is not None
+    return BoundResult(
+        max(found.value, floor(instance).value),
+        "merged",
+        holds=partial(check_merged, found.program),
+        solved=found,
+        interrupted=found.interrupted,
+        limited=found.limited,
+        certificate=merged_certificate(found.program, found.dual),
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
+from torta_opt.allocation.bounds.of_program import result_of
 from torta_opt.allocation.formulations.exact import point
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
@@ -24,7 +25,9 @@ from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.family import Request
 from torta_opt.io.errors import Infeasible
+from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp, solve_milp
 from torta_opt.solvers.loading import cost_scale
 
@@ -151,3 +154,15 @@ def _left(limits: Limits, began: float) -> Limits:
     """The limits less the time that has passed."""
     spent = time.perf_counter() - began
     return dataclasses.replace(limits, seconds=max(0.0, limits.seconds - spent))
+
+
+def compute(instance: Instance, request: Request) -> BoundResult:
+    """The bound method ``milp``; the linear relaxation it began with stays beside."""
+    found = milp_bound(
+        instance,
+        request.limits,
+        constraints=request.constraints,
+        on_progress=request.solver_watch,
+    )
+    beside = None if found.relaxed is None else result_of(instance, found.relaxed)
+    return dataclasses.replace(result_of(instance, found), beside=beside)

@@ -20,7 +20,7 @@ import numpy as np
 from torta_opt import plugins
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.instance import Instance
-from torta_opt.family import AUTO, FLOOR, BoundMethod, Request
+from torta_opt.family import AUTO, FLOOR, BoundMethod, Request, lazily
 from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.io.errors import MethodFailed
 from torta_opt.results import BoundResult, LiftCheck
@@ -41,103 +41,29 @@ WORTH = 1e-3  # of a bound: what branch and bound must add for ``auto`` to do wi
 Check = Callable[[Any, float], LiftCheck]
 
 
-def _floor(instance: Instance, request: Request) -> BoundResult:
-    """Holds with and without a user's constraints, which can only make schedules dearer."""
-    result = floor(instance)
-    return BoundResult(result.value, FLOOR, costs=result.costs)
-
-
-def _lp(instance: Instance, request: Request) -> BoundResult:
-    from torta_opt.allocation.bounds.lp import lp_bound
-
-    found = lp_bound(instance, request.limits, constraints=request.constraints)
-    return _of_program(instance, found)
-
-
-def _merged(instance: Instance, request: Request) -> BoundResult:
-    from torta_opt.allocation.bounds.certify import merged_certificate
-    from torta_opt.allocation.bounds.merged import merged_bound
-    from torta_opt.allocation.formulations.merged import check_merged
-
-    found = merged_bound(instance, request.limits)
-    assert found.dual is not None
-    return BoundResult(
-        max(found.value, floor(instance).value),
-        "merged",
-        holds=partial(check_merged, found.program),
-        solved=found,
-        interrupted=found.interrupted,
-        limited=found.limited,
-        certificate=merged_certificate(found.program, found.dual),
-    )
-
-
-def _windows(instance: Instance, request: Request) -> BoundResult:
-    from torta_opt.allocation.bounds.windows import windows_bound
-
-    found = windows_bound(
-        instance,
-        request.limits,
-        constraints=request.constraints,
-        on_progress=request.solver_watch,
-    )
-    return _of_program(instance, found)
-
-
-def _milp(instance: Instance, request: Request) -> BoundResult:
-    from torta_opt.allocation.bounds.milp import milp_bound
-
-    found = milp_bound(
-        instance,
-        request.limits,
-        constraints=request.constraints,
-        on_progress=request.solver_watch,
-    )
-    result = _of_program(instance, found)
-    if found.relaxed is None:
-        return result
-    return dataclasses.replace(result, beside=_of_program(instance, found.relaxed))
-
-
-def _of_program(instance: Instance, found: ProgramBound[AllocationProgram]) -> BoundResult:
-    """What a program proves; it contains the floor, which safe rounding may fall short of."""
-    from torta_opt.allocation.bounds.certify import certificate_of
-    from torta_opt.allocation.formulations.lift import check_lift
-
-    return BoundResult(
-        max(found.value, floor(instance).value),
-        found.source,
-        holds=partial(check_lift, found.program),
-        solved=found,
-        interrupted=found.interrupted,
-        limited=found.limited,
-        certificate=None if found.dual is None else certificate_of(found.program, found.dual),
-    )
-
-
 METHODS: dict[str, BoundMethod] = {
     "floor": BoundMethod(
         "closed form: each request is charged the cheaper of expiring and being served at once, "
         "as a hot request, at the cheapest place",
-        _floor,
+        lazily("allocation.bounds.floor:compute"),
     ),
     "merged": BoundMethod(
         "the linear relaxation of the allocation program, all regions treated as one: for long "
         "horizons",
-        _merged,
+        lazily("allocation.bounds.merged:compute"),
     ),
     "lp": BoundMethod(
         "the linear relaxation of the allocation program: fractions of servers are allowed",
-        _lp,
+        lazily("allocation.bounds.lp:compute"),
     ),
     "windows": BoundMethod(
         "the linear relaxation in windows of a few slots, coupled by dual prices: minutes where "
         "lp takes hours",
-        _windows,
+        lazily("allocation.bounds.windows:compute"),
     ),
     "milp": BoundMethod(
         "branch and bound on the allocation program: whole servers only",
-        _milp,
+        lazily("allocation.bounds.milp:compute"),
     ),
 }
 
@@ -241,7 +167,7 @@ def _floor_instead(
     """The floor, where a limit or Ctrl-C came before the method had proved anything."""
     stopped = isinstance(error, KeyboardInterrupt)
     why = f"{method}: Ctrl-C came before a bound" if stopped else f"{method}: {error}"
-    least = _checked(instance, _floor(instance, Request()), began)
+    least = _checked(instance, METHODS[FLOOR].compute(instance, Request()), began)
     return dataclasses.replace(least, interrupted=stopped, limited=not stopped, stopped=why)
 
 
@@ -290,6 +216,7 @@ def _auto(instance: Instance, request: Request) -> BoundResult:
 def _counted(instance: Instance, found: BoundResult, request: Request, began: float) -> BoundResult:
     """What branch and bound makes of a linear relaxation."""
     from torta_opt.allocation.bounds.milp import branch_from
+    from torta_opt.allocation.bounds.of_program import result_of
     from torta_opt.solvers import Limits
 
     nodes = max(1, WHOLE_CELLS // cells_of(instance))
@@ -310,7 +237,7 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
         )
     more = (whole.value - found.value) / abs(whole.value) if whole.value else 1.0
     return dataclasses.replace(
-        _checked(instance, _of_program(instance, whole), began),
+        _checked(instance, result_of(instance, whole), began),
         interrupted=interrupted,
         limited=found.limited or cut_short,
         beside=found if found.certified else None,

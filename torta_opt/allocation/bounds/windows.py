@@ -38,13 +38,16 @@ import scipy.sparse as sparse
 from torta_opt.allocation.bounds.lp import ProgramBound, prove
 from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.bounds.merged_duals import unmerged
+from torta_opt.allocation.bounds.of_program import result_of
 from torta_opt.allocation.bounds.shortest_path_duals import with_shortest_path_duals
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
 from torta_opt.allocation.instance.data import Instance
+from torta_opt.family import Request
 from torta_opt.io.errors import InvalidInput, LimitReached
+from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp
 
 WINDOW = 4  # slots: solving 8 at once takes 4 times as long
@@ -344,3 +347,14 @@ def _duals(problem: Problem, limits: Limits, ends: float) -> np.ndarray | None:
     if result.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     return result.row_dual if result.status is Status.OPTIMAL else None
+
+
+def compute(instance: Instance, request: Request) -> BoundResult:
+    """The bound method ``windows``."""
+    found = windows_bound(
+        instance,
+        request.limits,
+        constraints=request.constraints,
+        on_progress=request.solver_watch,
+    )
+    return result_of(instance, found)

@@ -16,6 +16,7 @@ from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search import merged_plan as merged
 from torta_opt.allocation.search.start import policy_schedules
+from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached
 from torta_opt.results import Found, raise_if_refuted
 from torta_opt.solvers import Limits
@@ -75,3 +76,10 @@ def solve_clairvoyant(
         stopped=cut,
         cost=cost.cost,
     )
+
+
+def solve(instance: Instance, request: Request) -> Found:
+    """The method ``clairvoyant``; it continues from a merged bound that is known already."""
+    known = request.known
+    solved = known.solved if known is not None and known.source == "merged" else None
+    return solve_clairvoyant(instance, request.limits, solved)

@@ -43,6 +43,7 @@ from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
 from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.allocation.search.start import policy_schedules
+from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached, VerificationFailed
 from torta_opt.results import ROUNDING, Found, raise_if_refuted
 from torta_opt.solvers import Limits, Progress, solve_lp
@@ -365,3 +366,14 @@ class _Search:
                 f"{METHOD}: the rows of {names} cut off a schedule of {self.instance.name} that "
                 "satisfies the constraint: the bound is not valid"
             )
+
+
+def solve(instance: Instance, request: Request) -> Found:
+    """The method ``optimal``."""
+    return solve_optimal(
+        instance,
+        request.limits,
+        start=request.start,
+        constraints=request.constraints,
+        on_progress=request.solver_watch,
+    )
