@@ -98,11 +98,11 @@ def test_schedules(instance: Instance, tmp_path: Path) -> None:
     own = {"mine": result.schedule}
     solve, gap = torta_opt.solve, torta_opt.gap
     a_schedule = "must be a schedule of the instance"
-    refuses(solve, instance, "optimal", start=result, says=f"start: {a_schedule}: give its .sched")
+    refuses(solve, instance, "optimal", start=result, says=f"start: {a_schedule}; pass its .sched")
     refuses(solve, instance, "optimal", start="s.json", says=f"start: {a_schedule}; load_schedule")
     refuses(gap, instance, schedules=[result.schedule], says="schedules: must be a dict of")
     refuses(
-        gap, instance, schedules={"mine": result}, says=f"schedules['mine']: {a_schedule}: give"
+        gap, instance, schedules={"mine": result}, says=f"schedules['mine']: {a_schedule}; pass"
     )
     refuses(
         gap, instance, schedules={1: result.schedule}, says="schedules: must be a name, found 1"
@@ -140,7 +140,7 @@ def test_bounds() -> None:
     refuses(torta_opt.gap, ALLOCATION, "round_robin", proved=3.0, says=rule)
     refuses(api.bound_to_document, 3.0, ALLOCATION, says=rule)
     refuses(gaps.compare, ALLOCATION, "mine", SCHEDULE, 3.0, FLOOR, says=rule)
-    refuses(gaps.compare, ALLOCATION, "mine", SCHEDULE, FLOOR, 3.0, says="least: must be what")
+    refuses(gaps.compare, ALLOCATION, "mine", SCHEDULE, FLOOR, 3.0, says="least: must be a bound")
 
 
 @KINDS

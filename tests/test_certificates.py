@@ -67,7 +67,7 @@ def test_a_file_of_the_default_can_always_be_checked(torta: Torta, tmp_path: Pat
     code, out, err = torta("bound", instance, "-o", path, "--json")
     proved = json.loads(out)
     assert (code, proved["source"], proved["certified"]) == (0, "milp", False)
-    assert "holds what is certified" in err
+    assert "holds the certified bound" in err
     code, out, _ = torta("verify", instance, path, "--json")
     assert (code, json.loads(out)["bound"]) == (0, proved["certified_value"])
     assert proved["certified_value"] < proved["value"]

@@ -70,3 +70,27 @@ def test_an_old_python_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert first.startswith("torta-opt needs Python 3.11 or newer")
     assert not (tmp_path / ".venv").exists()
+
+
+def test_the_citation_is_of_this_version_and_names_both_papers() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    top = dict(re.findall(r'^([a-z-]+): "?(.*?)"?$', text, re.M))
+    assert top["cff-version"] == "1.2.0"
+    assert top["version"] == torta_opt.__version__
+    assert top["license"] == PROJECT["license"]
+    assert {"message", "title"} <= set(top)
+    assert re.search(r'^authors:\n  - name: "torta-opt contributors"$', text, re.M)
+    for paper in ("2507.10259", "2512.21884"):
+        assert f"https://arxiv.org/abs/{paper}" in text
+
+
+def test_hooks_before_a_commit_check_what_make_lint_checks() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert "repo: local" in hooks
+    assert re.findall(r"^  - repo: (?!local)", hooks, re.M) == []  # nothing is downloaded
+    entries = re.findall(r"entry: (?:\.venv/bin/)(ruff \w+)", hooks)
+    assert entries == ["ruff check", "ruff format"]
+    lint = subprocess.run(
+        ["make", "-n", "-C", str(ROOT), "lint"], capture_output=True, text=True, check=True
+    )
+    assert all(entry in lint.stdout for entry in entries)

@@ -19,7 +19,7 @@ MOST_SHOWN = 60  # characters of what was found
 
 
 def check_instance(instance: Any) -> None:
-    """An instance of any family; a path is told how to become one."""
+    """An instance of any family; the error for a path names the function that reads it."""
     if any(isinstance(instance, family.instance_type) for family in families.every()):
         return
     hint = "; open_instance reads a file" if isinstance(instance, str | os.PathLike) else ""
@@ -101,7 +101,7 @@ def check_limits(limits: Any) -> None:
 
 
 def check_schedule(schedule: Any, instance: Any, name: str) -> None:
-    """A schedule of the instance's kind; the result of ``solve`` is told where its own is."""
+    """A schedule of the instance's kind; the error for a ``Result`` names its field."""
     kind = families.family_of(instance).schedule_type
     if isinstance(schedule, kind):
         return

@@ -71,14 +71,22 @@ class Request:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to a schedule.
+    """A method that finds schedules: a policy or an offline method.
 
-    summary       one line on what it does
-    solve         raises Infeasible, LimitReached where a limit left nothing, MethodFailed where the
-                  code of a third party fails
-    takes         which of ``start``, ``constraints``, ``limits`` and ``gap`` it can use
-    by_default    whether it runs where none is named
-    knows_future  whether it sees the whole horizon before the first decision
+    Attributes
+    ----------
+    summary : str
+        One line on what it does.
+    solve : callable
+        ``solve(instance, request)`` returns a ``Found``. It raises Infeasible if there is no
+        schedule, LimitReached if a limit left none, and MethodFailed if the code of a third party
+        fails.
+    takes : frozenset of str
+        Which of ``start``, ``constraints``, ``limits`` and ``gap`` it can use.
+    by_default : bool
+        Whether it runs if no method is named.
+    knows_future : bool
+        Whether it sees the whole horizon before the first decision.
     """
 
     summary: str
@@ -103,7 +111,7 @@ def _call(target: str, instance: Any, request: Request) -> Any:
 
 @dataclass(frozen=True)
 class BoundMethod:
-    """A way to a bound, in a line and as a function."""
+    """A method that proves bounds: a summary, and ``compute(instance, request)``."""
 
     summary: str
     compute: Callable[[Any, Request], BoundResult]
@@ -113,11 +121,19 @@ class BoundMethod:
 class Format:
     """A kind of file.
 
-    name     what stands in the field ``format``
-    read     document → object; for files about an instance: (document, instance) → object
-    write    the same backwards: object → document, or (object, instance) → document; None if the
-             package only reads such files
-    schema   its JSON Schema
+    Attributes
+    ----------
+    name : str
+        The value of the field ``format``.
+    version : int
+        The newest version, which is written.
+    read : callable
+        ``read(document)`` for instances, ``read(document, instance)`` for files about an instance.
+    write : callable or None
+        The reverse: ``write(object)`` or ``write(object, instance)`` returns a document. None if
+        the package only reads such files.
+    schema : callable
+        Returns the JSON Schema.
     """
 
     name: str
@@ -134,11 +150,18 @@ class Format:
 
 @dataclass(frozen=True)
 class Preset:
-    """An instance by name.
+    """A named instance.
 
-    make       seed and parameters → instance
-    bundled    comes with the package, among ``instances/``
-    as_text    its file is plain JSON, for people to read
+    Attributes
+    ----------
+    summary : str
+        One line on what it is.
+    make : callable
+        ``make(seed=…, **parameters)`` returns the instance.
+    bundled : bool
+        Whether the instance comes with the package, in ``instances/``.
+    as_text : bool
+        Whether its file is plain JSON, for people to read.
     """
 
     summary: str
@@ -148,15 +171,20 @@ class Preset:
 
 
 class Family(ABC):
-    """A problem family.
+    """A problem family: the contract that ``api``, ``gaps`` and the command line rely on.
 
     Instances have a ``name``; schedules a ``method`` and a ``seed``, which may be None. ``formats``
     has ``instance``, ``schedule`` and ``bound``, ``bounds`` has ``floor``, and ``methods`` the
     default.
 
-    name             of the family, as in ``torta-opt/<name>``
-    unit             of its costs
-    default_method   of ``solve``
+    Attributes
+    ----------
+    name : str
+        Name of the family, also in the format names ``torta-opt/…``.
+    unit : str
+        Unit of its costs.
+    default_method : str
+        The method of ``solve`` if none is named.
     """
 
     name: ClassVar[str]

@@ -141,7 +141,7 @@ def test_a_device_or_pipe_is_no_name_for_weights(torta, instance, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     code, _, err = torta("train", instance, "-o", tmp_path / "pipe")
     assert code == 2
-    assert "--output: must begin the names of several files" in err
+    assert "--output: must be the beginning of several file names" in err
 
 
 def test_seeds_must_be_a_range(torta, tmp_path):

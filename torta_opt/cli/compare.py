@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torta_opt.allocation.policies.experiment import Row
 
 
-NO_BOUND = "none"  # what compare is told where no gap is wanted
+NO_BOUND = "none"  # value of --bound: compute no gaps
 
 
 def compare(

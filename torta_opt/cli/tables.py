@@ -17,7 +17,7 @@ from torta_opt.results import Check, Evaluation, GapReport, Result
 if TYPE_CHECKING:
     from torta_opt.solvers import Progress
 
-CLOSE = 0.01  # of a cost: where less is open, nobody is told how to know more
+CLOSE = 0.01  # of a cost: below this gap, no way to narrow the range is shown
 _SPLIT_POLICIES = 4  # policies side by side in one cost table
 
 

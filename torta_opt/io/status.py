@@ -8,6 +8,6 @@ INTERRUPTED = "interrupted"  # Ctrl-C ended it
 
 
 def status_of(reached: bool, interrupted: bool) -> str:
-    if interrupted:  # first: whoever called must know, whatever else was reached
+    if interrupted:  # first: the caller must know, whatever else was reached
         return INTERRUPTED
     return DONE if reached else LIMIT

@@ -19,7 +19,7 @@ from torta_opt.io.errors import InvalidInput, TortaOptError
 
 
 class ReaderGone(TortaOptError):
-    """Whoever reads standard output wants no more, as ``head`` does; nothing is to be said."""
+    """The reader of standard output has ended, as ``head`` does; no message is needed."""
 
     exit_code = 141  # what a shell reports for a tool that SIGPIPE ends
 

@@ -1,7 +1,7 @@
-"""Methods by name that solve the offline problem: all requests are there at the same time.
+"""Methods that solve the offline problem, by name: all requests arrive at the same time.
 
-Methods made for requests that come one by one are played with all of them at once: each takes its
-way in turn and keeps its caches, none can wait.
+Methods for requests that arrive one by one take all of them in turn: each request gets a route and
+keeps its caches, and none can wait.
 """
 
 from __future__ import annotations

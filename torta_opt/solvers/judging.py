@@ -61,7 +61,7 @@ def judged(problem: Problem, claim: Claim) -> Result:
 
 
 def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """The given duals or none at all, whichever proves more, and what they prove."""
+    """The given duals, or duals of 0 if these prove more, and what they prove."""
     nothing = np.zeros(problem.rows)
     floor = checks.dual_bound(problem, nothing)
     if dual is None or dual.shape != nothing.shape:

@@ -33,7 +33,7 @@ THREAD_NAME = "torta-opt HiGHS"
 
 
 def is_left_behind() -> bool:
-    """Whether a run that nobody waits for goes on: exit handlers of C++ would abort the process."""
+    """Whether an abandoned run is still active: exit handlers of C++ would abort the process."""
     return any(thread.name == THREAD_NAME for thread in threading.enumerate())
 
 
@@ -92,7 +92,7 @@ class Run:
         if isinstance(answer[0], Exception):
             raise SolverFailed(f"HiGHS failed: {answer[0]}") from answer[0]
         if self.interrupted and answer[0] == "kOptimal":
-            return "kInterrupt"  # it came when HiGHS no longer asked; whoever called must know
+            return "kInterrupt"  # it came when HiGHS no longer asked; the caller must know
         return answer[0]
 
     def _solve(self, highs: highspy.Highs, answer: list[Any]) -> None:

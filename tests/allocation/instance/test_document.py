@@ -277,7 +277,7 @@ MALFORMED: dict[str, tuple[Edit, str, str]] = {
     "nowhere to send": (
         put([None, None], "latency_s", 1),
         "latency_s[1]",
-        "allows region 'west' no region to send to",
+        "leaves region 'west' no region to send to",
     ),
     "negative transfer": (
         put(-1.0, "transfer_usd", 0, 1, 1),

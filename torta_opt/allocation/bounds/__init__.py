@@ -1,1 +1,1 @@
-"""Numbers that no schedule can beat."""
+"""Bounds: numbers that no schedule can beat, and their certificates."""

@@ -1,4 +1,4 @@
-"""What a dual vector proves, whoever computed it and however badly.
+"""What a dual vector proves, however it was computed and however bad it is.
 
 For a program  min c·v + k,  l_r ≤ A·v ≤ u_r,  l ≤ v ≤ u  with finite l and u, every vector y of row
 duals gives, with r = c − Aᵀy,

@@ -71,8 +71,9 @@ def branch_bound(
 ) -> ProgramBound[AllocationProgram]:
     """Branch and bound of a program; ``began`` is when its time started to run.
 
-    ``watch`` is told the bound that is proved so far. The solver's incumbents are answers of a
-    relaxation, no schedules: their cost is nobody's. ``cost_size`` is that of ``solve_milp``.
+    ``watch`` is called with the bound that is proved so far. The solver's incumbents are solutions
+    of a relaxation and not schedules, so their costs are not shown. ``cost_size`` is that of
+    ``solve_milp``.
     """
     problem = program.problem()
     relaxed = relaxed_bound(

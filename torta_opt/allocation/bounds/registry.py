@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torta_opt.allocation.bounds.lp import ProgramBound
     from torta_opt.allocation.formulations.program import AllocationProgram
 
-LOSS = 3e-3  # of a bound: a certificate that proves less than that is none
+LOSS = 3e-3  # of a bound: a certificate that loses more than this share is rejected
 AUTO_CELLS = 50_000  # columns of routing and processing: some 25 slots of 12 regions, 15 s of work
 WHOLE_CELLS = 10_000  # likewise; the root of branch and bound takes some 20 s of work
 TINY_CELLS = 500  # likewise; branch and bound ends within a second or so

@@ -1,4 +1,4 @@
-"""The allocation program as one sparse matrix: the text of ``pyomo_model.py``, all slots at once.
+"""The allocation program as one sparse matrix: the rows of ``pyomo_model.py``, all slots at once.
 
 Columns and rows come in families that carry the names of the Pyomo text and are numbered family by
 family, each in the order of its cells (slot first). A family knows its cells twice: ``index``, the

@@ -156,7 +156,7 @@ class _Frame:
         return instance.system is own.system and np.array_equal(instance.up, own.up)
 
     def program(self, instance: Instance) -> AllocationProgram:
-        """What moves is asked for anew; what is there is cut out of the frame."""
+        """Cut existing columns and rows out of the frame; read anew only what changes."""
         pools = self.pools.before(instance)
         column_bounds = ColumnBounds.of(pools, self.column_bounds.reuse)
         self.upper.fill(request_bounds(pools, column_bounds, self.tangents))

@@ -1,4 +1,4 @@
-"""What a problem is: data classes, instance file, generators, importers."""
+"""Instances of allocation: data classes, rules, file, generators, importers."""
 
 from torta_opt.allocation.instance.data import (
     CANNOT_HOLD,

@@ -1,4 +1,4 @@
-"""What a problem is: frozen, validated data of one allocation instance.
+"""The data of an allocation instance: frozen and validated.
 
 Sets (by position)  slot t < T · region i, j < R · model m < M · server type k < K · server s < S
                     · request class c < C

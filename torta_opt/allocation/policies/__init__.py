@@ -1,1 +1,1 @@
-"""Online schedulers: one file each."""
+"""Policies: they decide slot by slot. One file each."""

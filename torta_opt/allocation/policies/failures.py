@@ -1,6 +1,6 @@
 """Policies that fail: whatever their code raises becomes one line, and others go on.
 
-A policy is code that anyone may bring. Where it raises, gives what is no decision, or ends the
+A policy may be a user's code. If it raises, returns something that is not a decision, or ends the
 process, the run of this one policy has failed, as if its schedule broke a rule; the message says
 what was raised and where. With TORTA_DEBUG=1 in the environment the traceback is printed as well;
 in Python it is the ``__cause__``. Ctrl-C goes through.
@@ -21,7 +21,7 @@ class PolicyFailed(MethodFailed):
 def blamed_on(policy: str, what: str, *, is_ours: bool = False) -> AbstractContextManager[None]:
     """Whatever is raised inside is the failure of ``policy`` while it does ``what``.
 
-    Policies of ours refuse input in words of their own; those pass.
+    Errors that a built-in policy raises for wrong input pass unchanged.
     """
     passing = plugins.ANY_OF_OURS if is_ours else ()
     return plugins.blamed_on(policy, what, PolicyFailed, passing)

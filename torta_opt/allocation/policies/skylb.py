@@ -1,4 +1,4 @@
-"""SkyLB: every region serves its own requests, and sends on what it cannot take.
+"""SkyLB: every region serves its own requests and sends the excess to other regions.
 
 After SkyLB / SkyWalker (arXiv 2505.24095) and the load balancer of ``skypilot-org/skypilot``
 (``PrefixTreePolicy``), in the words of TORTA (arXiv 2507.10259): local first; other regions only

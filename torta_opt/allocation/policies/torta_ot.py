@@ -73,7 +73,7 @@ class Parameters:
     split             how requests follow Prob: ``apportion`` or ``sample``
     target            marginals of the regions: ``equal`` to capacity shares, or up to ``capacity``
     reach             where a class is sent: by the plan fitted to servers that hold its model
-                      (``held``), or by the plan itself, whoever is ``able``
+                      (``held``), or by the plan itself, to any server that is ``able``
     leak              share of a row that ``held`` spreads over all regions before it is fitted
     headroom          share of the capacity that ``target=capacity`` may fill; the rest is for
                       servers that hold another model (above 0.3 queues grow on paper/abilene)

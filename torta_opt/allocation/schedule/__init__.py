@@ -1,4 +1,4 @@
-"""What an answer is: schedule file, evaluate, verify, step."""
+"""Schedules of allocation: data, file, verify, evaluate, step."""
 
 from torta_opt.allocation.schedule.data import NO_MODEL, Command, Schedule
 from torta_opt.allocation.schedule.document import load_schedule, save_schedule

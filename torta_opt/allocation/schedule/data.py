@@ -1,4 +1,4 @@
-"""What an answer is: every decision of every slot.
+"""What a schedule is: every decision of every slot.
 
 Nothing that follows from the decisions is stored: which requests are hot, how long they wait and
 which expire is derived by ``evaluate`` and ``verify`` from the decisions and the instance.
@@ -16,7 +16,7 @@ from torta_opt.io.errors import InvalidInput
 
 
 class Command(IntEnum):
-    """What a server is told at the start of a slot."""
+    """The command to a server at the start of a slot."""
 
     NONE = 0
     START = 1

@@ -71,9 +71,9 @@ def solve_optimal(
 ) -> Found:
     """The best schedule within the limits; stops at a gap of ``limits.gap``.
 
-    ``on_progress`` is told the cost of the best schedule so far, which has passed the verifier, and
-    the best bound so far. Where no start is given the first policy runs to its end, whatever the
-    limits.
+    ``on_progress`` is called with the cost of the best schedule so far, which has passed the
+    verifier, and the best bound so far. If no start is given, the first policy runs to its end,
+    whatever the limits are.
 
     Raises Infeasible if the user's constraints are proved to leave no schedule, LimitReached if
     none that keeps them was found, KeyboardInterrupt if Ctrl-C came before there was a schedule,

@@ -173,7 +173,7 @@ def leaf_of(block_price: np.ndarray, visit_price: np.ndarray | None = None) -> L
 
 
 def proved_ms(instance: PlacementInstance, paid: Prices, proof: Proof) -> float:
-    """What ``proof`` proves, whoever wrote it: milliseconds without the start, by sweeps alone.
+    """What ``proof`` proves, whatever its source: milliseconds without the start, by sweeps alone.
 
     Raises ValueError if it is no tree, or a block price is negative.
     """

@@ -1,1 +1,1 @@
-"""What a placement problem is: data, rules, file, presets, networks of servers."""
+"""Instances of placement: data, rules, file, presets, networks of servers."""

@@ -1,1 +1,1 @@
-"""Requests that come one by one: simulator, routers, contenders."""
+"""Requests that arrive one by one: simulator, routers, methods."""

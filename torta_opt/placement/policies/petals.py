@@ -79,7 +79,7 @@ def join(
 def petals_placement(
     instance: PlacementInstance, seed: int = 0, rebalanced: bool = False
 ) -> Placement:
-    """Servers join in random order; ``rebalanced``: then move until none wants to."""
+    """Servers join in random order; if ``rebalanced``, they then move until a round has no move."""
     rng = np.random.default_rng(seed)
     placement = join(instance, petals_counts(instance), rng.permutation(len(instance.servers)))
     return rebalance(instance, placement, rng) if rebalanced else placement

@@ -1,1 +1,1 @@
-"""What an answer is: placement and routes, file, verify, evaluate."""
+"""Schedules of placement: blocks and routes, file, verify, evaluate."""

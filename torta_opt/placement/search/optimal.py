@@ -72,7 +72,7 @@ def solve_exact(
 ) -> Found:
     """The best schedule, and a bound on all schedules; a limit or Ctrl-C keeps both so far.
 
-    Raises Infeasible if no schedule exists. ``on_progress`` is told seconds, the cost of the best
+    Raises Infeasible if no schedule exists. ``on_progress`` gets seconds, the cost of the best
     schedule that passed the verifier, and the bound that is proved.
     Without ``positions`` the third step is left out: then no bound rests on a solver.
     """
@@ -134,7 +134,7 @@ class _Search:
         return self.closed or self.interrupted or self.left == 0
 
     def offer(self, schedule: PlacementSchedule) -> None:
-        """Keep ``schedule`` if it passes the verifier and is cheaper than what there is."""
+        """Keep ``schedule`` if it passes the verifier and is cheaper than the best so far."""
         if not verify(self.instance, schedule).ok:
             return
         cost = total_ms(self.paid, schedule)

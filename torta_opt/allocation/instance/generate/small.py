@@ -1,4 +1,4 @@
-"""Tiny instances, each built so that one rule decides: who ignores it does not find the optimum.
+"""Tiny instances, each built so that the optimum cannot be found if one rule is ignored.
 
 Two regions, two servers, slots of 45 s; a server works through three requests in a slot. Anything
 else is said below.
