@@ -89,7 +89,7 @@ def test_weights_of_another_topology(models):
 
 
 def test_a_look_into_the_future_must_be_granted():
-    with pytest.raises(InvalidInput, match="needs to be shown the instance"):
+    with pytest.raises(InvalidInput, match="must be given the instance"):
         run(Torta(plan="target", forecaster="perfect"), tiny(0))
 
 
