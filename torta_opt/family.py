@@ -99,7 +99,7 @@ class Method:
 def lazily(target: str) -> Callable[[Any, Request], Any]:
     """The function ``module:name`` of this package, which is loaded when it is first called.
 
-    >>> prove = lazily("allocation.bounds.lp:prove")
+    ``lazily("allocation.bounds.lp:compute")`` costs nothing until a bound is asked for.
     """
     return partial(_call, target)
 
