@@ -183,7 +183,6 @@ import request_log log.csv -o log.json --json
 bound log.json --method best_of_two --json -o log-bound.json
 verify log.json log-bound.json --json
 gap log.json --policies keep_home:safety=3,round_robin --certificate log-bound.json --json
-gap log.json --policies keep_home --bound best_of_two
 generate jobs/three -o jobs.json
 describe jobs.json
 bound jobs.json --json -o jobs-bound.json
@@ -194,6 +193,7 @@ verify jobs.json jobs-bound.json --json
 gap jobs.json --schedule order.json --json
 gap jobs.json
 generate small/loading -o small.json
+gap small.json --policies keep_home --bound best_of_two
 bound small.json --method lost_bound
 bound small.json --method wrong_bound
 bound small.json --method endless
@@ -317,7 +317,7 @@ def test_policy_importer_and_bound(done: dict[str, Done]) -> None:
     report = done[f"gap log.json {command}"].json
     assert [row["policy"] for row in report["results"]] == ["keep_home:safety=3", "round_robin"]
     assert all(row["feasible"] and row["gap"] >= 0 for row in report["results"])
-    shown = done["gap log.json --policies keep_home --bound best_of_two"].out
+    shown = done["gap small.json --policies keep_home --bound best_of_two"].out
     assert "(source best_of_two, certified" in " ".join(shown.split())
 
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from support.plain import make_instance
 from support.tiny import Limits, random_tiny_instance, tiny_instances
 
+from torta_opt.allocation.family import FAMILY, OFFLINE
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.generate import generate, preset_names
+from torta_opt.allocation.policies import registry
 from torta_opt.allocation.policies.base import Policy
 from torta_opt.allocation.policies.failures import PolicyFailed
 from torta_opt.allocation.policies.registry import BUILT_IN, create, policy_names, summaries
@@ -90,6 +92,12 @@ class TestOtherPackages:
 
     def test_ours_cannot_be_taken_over(self):
         assert type(create("round_robin")).__name__ == "RoundRobin"
+
+    def test_nor_can_names_of_methods_that_are_no_policies(self):
+        with pytest.raises(InvalidInput, match="'optimal' is not a policy"):
+            create("optimal")
+        assert set(FAMILY.methods) >= set(registry.OFFLINE)
+        assert set(registry.OFFLINE) == set(OFFLINE)
 
     def test_what_cannot_be_loaded_is_one_plain_line(self):
         with pytest.raises(

@@ -90,6 +90,9 @@ BUILT_IN: dict[str, Entry] = {
 }
 
 
+OFFLINE = ("clairvoyant", "optimal")  # methods of ``allocation.family``: no policy has these names
+
+
 def policy_names() -> tuple[str, ...]:
     """Every policy that runs where none is named, on any instance as it is: ours first."""
     on_request = {name for name, entry in BUILT_IN.items() if entry.on_request}
@@ -159,7 +162,7 @@ def _constructor(name: str) -> Callable[..., Policy]:
 
 def _entry_points() -> dict[str, EntryPoint]:
     """Policies of other packages whose name is not one of ours."""
-    return plugins.entries(plugins.POLICIES, BUILT_IN)
+    return plugins.entries(plugins.POLICIES, (*BUILT_IN, *OFFLINE))
 
 
 def _assignment(text: str, spec: str) -> tuple[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
 from support.traces import (
     AZURE_TITLES,
@@ -18,9 +20,10 @@ from support.traces import (
     write_servegen_tables,
 )
 
-from torta_opt.allocation.instance.imports import TRACE_KINDS, text
+from torta_opt.allocation.instance.imports import TRACE_KINDS, readers, text
 from torta_opt.allocation.instance.imports.parameters import ImportParameters
 from torta_opt.allocation.instance.imports.readers import Trace, open_trace
+from torta_opt.allocation.instance.imports.rows import Batch, Tally
 from torta_opt.io import InvalidInput
 
 ENTRY = json.dumps(mooncake_entry(0))
@@ -185,3 +188,38 @@ def test_memory_is_bounded_by_the_spool(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_unknown_kind(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="kind: 'vllm' is not known; known: azure, burstgpt"):
         read("vllm", tmp_path / "x")
+
+
+class TestBatchesOfOtherPackages:
+    """What the arrays of an importer that is not ours must be."""
+
+    RIGHT: ClassVar = {"arrival_ms": [0, 5], "input_tokens": [1, 2], "output_tokens": [3, 4]}
+
+    def batch(self, **changes: object) -> Batch:
+        given = {**self.RIGHT, **changes}
+        return Batch(**{name: np.array(values) for name, values in given.items()})
+
+    def test_right_ones_pass(self) -> None:
+        tally = Tally(models={"GPT-4": 0})
+        batch = self.batch(model=[0, 0], client=np.array([7, 2**63], dtype=np.uint64))
+        assert readers._checked(batch, tally) is batch
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"arrival_ms": [-1, 5]}, r"arrival_ms must lie in \[0, "),
+            ({"arrival_ms": [0.0, 5.5]}, "arrival_ms must hold integers, holds float64"),
+            ({"arrival_ms": [[0, 5]]}, "arrival_ms must be an array with one number"),
+            ({"input_tokens": [1]}, "input_tokens must be an array with one number"),
+            ({"output_tokens": [3, 10**9]}, r"output_tokens must lie in \[0, 10000000\]"),
+            ({"model": [0, 1]}, r"model must lie in \[0, 0\]"),
+            ({"client": ["a", "b"]}, "client must hold integers"),
+        ],
+    )
+    def test_wrong_ones_are_refused(self, changes: dict[str, object], said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            readers._checked(self.batch(**changes), Tally(models={"GPT-4": 0}))
+
+    def test_what_is_no_batch_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="must give batches of requests, gave tuple"):
+            readers._checked((1, 2), Tally())
