@@ -113,9 +113,13 @@ def _read(
     with _blamed(kind):
         for batch in chosen.read(path, reading):
             spool.append(batch if kind in IMPORTERS else _checked(batch, tally))
+        if not isinstance(reading.part, Part | None):
+            raise TypeError(f"part must be a Part, is {type(reading.part).__name__}")
     part = reading.part
     if part is None:
         part = _part_of(kind, path, reading, spool)
+    elif spool.requests == 0:
+        raise InvalidInput("asks for no request in this part", file=os.fspath(path))
     return Trace(
         spool=spool,
         tally=tally,

@@ -161,12 +161,7 @@ def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
         raise error.within(os.fspath(path)) from None
     part = choose_part(workload, parameters.slot_ms, parameters.start_s, parameters.slots)
     reading.part, reading.first_ms = part, first_ms(workload)
-    requests = 0
-    for batch in draw_requests(workload, part, reading.seed, tally, reading.progress):
-        requests += batch.arrival_ms.size
-        yield batch
-    if requests == 0:
-        raise InvalidInput("asks for no request in this part", file=os.fspath(path))
+    yield from draw_requests(workload, part, reading.seed, tally, reading.progress)
 
 
 IMPORTER = Importer(
