@@ -20,8 +20,8 @@ from support.programs import Arrays, equal, of_model, of_program, solve
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations import matrix as allocation_matrix
-from torta_opt.allocation.formulations.program import SERVERS
 from torta_opt.allocation.formulations.lift import lift
+from torta_opt.allocation.formulations.program import SERVERS
 from torta_opt.allocation.formulations.pyomo_model import build_allocation_model
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.schedule import Schedule, evaluate
