@@ -1,4 +1,4 @@
-"""What this machine offers: versions, solvers, threads."""
+"""Versions, solvers and threads of this machine."""
 
 from __future__ import annotations
 

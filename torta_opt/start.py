@@ -45,7 +45,7 @@ def main() -> None:
 
 
 class _CtrlC:
-    """What a press of Ctrl-C does, by the part of the program that runs."""
+    """The effect of Ctrl-C, which depends on the part of the program that runs."""
 
     def __init__(self, arguments: list[str]) -> None:
         self._arguments = arguments

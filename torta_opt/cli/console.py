@@ -1,4 +1,4 @@
-"""What commands print, and where they may write."""
+"""Output of commands, and checks of the files they write."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def watching_solver(name: str, time_limit: float | None) -> Iterator[SolverWatch
 
 
 def warn_about(instance: Instance) -> None:
-    """What is legal in an instance but rarely meant."""
+    """Print warnings of values that are legal but unusual."""
     from torta_opt.families import family_of
 
     for warning in family_of(instance).warnings(instance):

@@ -1,4 +1,4 @@
-"""What commands take: options they share, and how their values are read."""
+"""Options that commands share, and how their values are read."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def facts_table(facts: Mapping[str, Any], lines: Mapping[str, str]) -> Renderabl
 
 
 def simulation_table(found: Mapping[str, Any]) -> RenderableType:
-    """What became of requests that came one by one."""
+    """Metrics of simulated requests."""
     planned = found["planned_requests"]
     plan = "" if planned is None else f", planned for {planned} requests at once"
     head = (
@@ -175,7 +175,7 @@ def _bound_lines(report: GapReport, unit: str) -> Iterator[Text]:
 
 
 def _more_about_the_bound(report: GapReport, unit: str) -> Iterator[Text]:
-    """What is certified beside a bound that is not, and what the default chose."""
+    """The certified bound beside an uncertified one, and what ``auto`` chose."""
     bound = report.bound
     if bound.beside is not None:
         value = money([bound.beside.value])[0]
@@ -185,7 +185,7 @@ def _more_about_the_bound(report: GapReport, unit: str) -> Iterator[Text]:
 
 
 def _verdict(report: GapReport, unit: str) -> Iterator[Text]:
-    """What is known from both sides, in a sentence, and how to know more."""
+    """Between which costs the optimum lies, in a sentence, and how to narrow the range."""
     best = report.cheapest
     if best is None or best.gap is None:
         return
@@ -203,7 +203,7 @@ def _verdict(report: GapReport, unit: str) -> Iterator[Text]:
 
 
 def _hints(report: GapReport) -> Iterator[Text]:
-    """How to narrow what is known, from above and from below."""
+    """How to narrow the range, from above and from below."""
     ways = []
     if report.bound.limited:
         ways.append("a higher limit")

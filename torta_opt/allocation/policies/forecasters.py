@@ -27,27 +27,27 @@ from torta_opt.io import InvalidInput
 
 
 class Forecaster(Protocol):
-    """Told each slot's arrivals (R, C), says what the next slot should bring (R, C)."""
+    """Gets the arrivals (R, C) of each slot and forecasts those of the next slot (R, C)."""
 
     def update(self, arrivals: np.ndarray) -> np.ndarray: ...
 
 
 class Last:
-    """The last slot again."""
+    """Forecasts the arrivals of the last slot."""
 
     def update(self, arrivals: np.ndarray) -> np.ndarray:
         return arrivals.astype(float)
 
 
 class Nothing:
-    """No forecast: zero requests expected."""
+    """Forecasts no requests."""
 
     def update(self, arrivals: np.ndarray) -> np.ndarray:
         return np.zeros(arrivals.shape)
 
 
 class Seasonal:
-    """What came one ``season`` (slots) before the slot that is forecast."""
+    """Forecasts the arrivals of one ``season`` (slots) before the forecast slot."""
 
     def __init__(self, season: int):
         if not (isinstance(season, int) and season >= 1):
@@ -62,7 +62,7 @@ class Seasonal:
 
 
 class Perfect:
-    """The truth, which must be handed over: ``future`` (T, R, C)."""
+    """Forecasts the true arrivals, given as ``future`` (T, R, C)."""
 
     def __init__(self, future: np.ndarray):
         self._future = future
@@ -75,7 +75,7 @@ class Perfect:
 
 
 class Corrupted(Perfect):
-    """The truth, wrong by so much that the prediction accuracy (12) is ``accuracy``."""
+    """The true arrivals with errors, such that the prediction accuracy (12) is ``accuracy``."""
 
     def __init__(self, future: np.ndarray, accuracy: float, rng: np.random.Generator):
         super().__init__(future)
