@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -157,7 +158,7 @@ def _client_rates(
         cvs = _numbers(table["cv"]) if "cv" in table else np.ones(count)
         times, rates = table["time"].tolist(), table["rate"].tolist()
         bad_cv = (table["rate"] > 0) & ~((cvs > 0) & (cvs <= MAX_CV))
-        refuse_where(own, table["line"], bad_cv, partial(_cv_rule, table["cv"]))
+        refuse_where(own, table["line"], bad_cv, partial(_cv_rule, table))
         for i in np.flatnonzero(~bad_cv):
             key = (names[i], times[i])
             if key in seen:
@@ -173,8 +174,8 @@ def _client_rates(
     return {name: ClientRates(*np.array(sorted(entries)).T) for name, entries in rows.items()}
 
 
-def _cv_rule(cells: np.ndarray, i: int) -> str:
-    return f"cv {str(cells[i])[:40]!r} is not a number in (0, {MAX_CV:g}]"
+def _cv_rule(table: Mapping[str, np.ndarray], i: int) -> str:
+    return f"cv {str(table['cv'][i])[:40]!r} is not a number in (0, {MAX_CV:g}]"
 
 
 def _numbers(cells: np.ndarray) -> np.ndarray:
