@@ -852,21 +852,36 @@ class TestInterrupt:
         assert [result["policy"] for result in report["results"]] == ["round_robin"]
 
     def test_ctrl_c_in_the_middle_of_a_long_run(self, tmp_path: Path) -> None:
-        save_instance(generate("paper/abilene"), tmp_path / "long.json.gz")
-        policies = ",".join(["greedy_forecast"] * 50)
-        command = [sys.executable, "-m", "torta_opt", "gap", tmp_path / "long.json.gz"]
+        save_instance(generate("paper/abilene", slots=60), tmp_path / "long.json.gz")
+        policies = ",".join(["greedy_forecast"] * 500)
+        started = tmp_path / "started"
+        script = (
+            "import pathlib\n"
+            "from torta_opt import gaps\n"
+            "from torta_opt.cli import app as cli\n"
+            "attempt = gaps._Run.attempt\n"
+            "def telling(self, name, picked):\n"
+            f"    if self.results: pathlib.Path({str(started)!r}).touch()\n"
+            "    return attempt(self, name, picked)\n"
+            "gaps._Run.attempt = telling\n"
+            "cli.main()\n"
+        )
+        command = [sys.executable, "-c", script, "gap", str(tmp_path / "long.json.gz")]
         process = subprocess.Popen(
-            [*command, "--policies", policies, "--json"],
+            [*command, "--bound", "floor", "--policies", policies, "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        time.sleep(4)
-        assert process.poll() is None
+        while not started.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0
-        assert json.loads(out)["status"] == "interrupted"
+        report = json.loads(out)
+        assert report["status"] == "interrupted"
+        assert 1 <= len(report["results"]) < 500
         assert err == "interrupted\n"
 
     def test_ctrl_c_twice_ends_at_once(self, tmp_path: Path) -> None:
