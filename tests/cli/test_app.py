@@ -398,15 +398,15 @@ class TestProgram:
         self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As if the program charged more than a schedule costs."""
-        from torta_opt.allocation.formulations import lift
+        from torta_opt.allocation.bounds import of_program
 
-        whole = lift.check_lift
+        whole = of_program.check_lift
 
         def dearer(*arguments: Any) -> Any:
             found = whole(*arguments)
             return dataclasses.replace(found, objective=found.objective + 1.0)
 
-        monkeypatch.setattr(lift, "check_lift", dearer)
+        monkeypatch.setattr(of_program, "check_lift", dearer)
         answer = torta("gap", files["instance"], "--bound", "lp", "--json")
         assert answer.code == 5
         assert "the program is wrong" in answer.complaint

@@ -120,9 +120,9 @@ def test_gap_tables_say_what_is_known_from_both_sides() -> None:
 def test_gap_tables_say_that_a_limit_ended_the_bound() -> None:
     cut = BoundResult(48.0, "lp", True, 0.0, limited=True)
     shown = " ".join(
-        text(gap_tables(api.gap(INSTANCE, schedules={"worse": WORSE}, proved=cut))).split()
+        text(gap_tables(gaps.gap(INSTANCE, schedules={"worse": WORSE}, proved=cut))).split()
     )
-    assert "To know more: a higher limit, or clairvoyant among --policies." in shown
+    assert "To narrow the range: a higher limit, or clairvoyant among --policies." in shown
 
 
 def test_gap_tables_of_one_schedule_have_a_shorter_verdict() -> None:

@@ -77,10 +77,10 @@ def test_of_parallel_links_the_fastest_counts(tmp_path):
         ("3000", "nan", "negative"),
         ("3000", "x", "label src dest"),
         ("e2 1 2", "e2 1 7", "unknown node"),
-        ("EDGES 3", "EDGES 5", "number of lines"),
-        ("EDGES 3", "EDGES many", "number of lines"),
+        ("EDGES 3", "EDGES 5", "as many lines as"),
+        ("EDGES 3", "EDGES many", "a number of lines"),
         ("NODES 3", "KNOTS 3", "NODES"),
-        ("e3 0 2 1 1000 9000\n", "", "number of lines"),
+        ("e3 0 2 1 1000 9000\n", "", "as many lines as"),
         ("e3 0 2 1 1000 9000", "e3 0 2", "label src dest"),
     ],
 )

@@ -40,8 +40,8 @@ def test_other_seeds_draw_other_nodes(name):
 
 
 PRINT_DIGESTS = """
-from torta_opt.placement.document import placement_sha256
-from torta_opt.placement.presets import PRESETS, placement_preset
+from torta_opt.placement.instance.document import placement_sha256
+from torta_opt.placement.instance.presets import PRESETS, placement_preset
 for name in PRESETS:
     print(name, placement_sha256(placement_preset(name, 0)))
 """

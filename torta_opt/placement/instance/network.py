@@ -170,7 +170,9 @@ def _section(lines: list[str], title: str) -> list[str]:
         words = line.split()
         if words[:1] == [title]:
             count = int(words[1]) if len(words) > 1 and words[1].isdigit() else -1
-            rows = [row for row in lines[number + 2 : number + 2 + max(count, 0)] if row.strip()]
+            if count < 0:
+                raise InvalidInput("must be followed by a number of lines", title)
+            rows = [row for row in lines[number + 2 : number + 2 + count] if row.strip()]
             if len(rows) != count:
                 raise InvalidInput(f"must hold as many lines as it announces ({count})", title)
             return rows

@@ -46,11 +46,11 @@ def _has_paper(rest: str) -> bool:
     return topology in paper.MEAN_LATENCY_MS and set(variants) <= set(VARIANTS)
 
 
-def _paper(rest: str, name: str, seed: int, **parameters: Any) -> Instance:
+def _paper(rest: str, label: str, seed: int, /, **parameters: Any) -> Instance:
     topology, *variants = rest.split("+")
     for variant in variants:
         parameters = {**VARIANTS[variant], **parameters}
-    return paper.paper_instance(topology, name, seed, **parameters)
+    return paper.paper_instance(topology, label, seed, **parameters)
 
 
 def _paper_summary(rest: str) -> str:
