@@ -115,7 +115,11 @@ def add_column(model: pyo.ConcreteModel, instance: Instance) -> None:
 
 @pytest.mark.parametrize(
     ("add", "rule"),
-    [(add_nothing, "adds no row"), (add_square, "not linear"), (add_column, "not the program's")],
+    [
+        (add_nothing, "adds no row"),
+        (add_square, "not linear"),
+        (add_column, "that the program does not have"),
+    ],
 )
 def test_what_is_no_row_of_the_program_is_refused(add: object, rule: str) -> None:
     program = build_allocation_program(generate(PRESET))
