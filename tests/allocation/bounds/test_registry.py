@@ -23,8 +23,9 @@ from torta_opt.allocation.bounds.registry import (
 from torta_opt.allocation.instance import load_instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate
-from torta_opt.family import AUTO, Request
+from torta_opt.family import AUTO, BoundMethod, Request
 from torta_opt.io import InvalidInput, LimitReached
+from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits
 
 INSTANCE = make_instance(
@@ -210,3 +211,11 @@ def test_ctrl_c_before_branch_and_bound_leaves_what_the_relaxation_proved(
     found, relaxed = compute(INSTANCE, AUTO), compute(INSTANCE, "lp")
     assert (found.value, found.source, found.status) == (relaxed.value, "lp", "interrupted")
     assert "Ctrl-C" in found.why
+
+
+def test_no_bound_is_below_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that proves less: the floor needs no method."""
+    weak = BoundMethod("next to nothing", lambda *_: BoundResult(1e-9, "weak"))
+    monkeypatch.setitem(METHODS, "weak", weak)
+    found = compute(INSTANCE, "weak")
+    assert (found.value, found.source, found.certified) == (floor(INSTANCE).value, "weak", False)

@@ -139,7 +139,12 @@ LONG_SLOTS = Limits(slots=12, slot_ms=(21_600_000,), server_ms=9_000_000, loadin
 
 
 # Those that solve a program in every slot take longest; test_window.py tries a few instances.
-SOLVING = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in DEFAULT]
+# Torta needs weights of the topology; test_torta.py makes some.
+SOLVING = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in NAMES
+    if name not in DEFAULT and name != "torta"
+]
 
 
 @pytest.mark.parametrize("name", [*DEFAULT, *SOLVING])

@@ -158,6 +158,8 @@ def _computed(instance: Instance, method: str, request: Request) -> BoundResult:
     if result.beside is not None:
         beside = _checked(instance, result.beside, began)
         result = dataclasses.replace(result, beside=beside if beside.certified else None)
+    if not result.certified:  # what a certificate proves contains the floor
+        result = dataclasses.replace(result, value=max(result.value, floor(instance).value))
     return dataclasses.replace(result, stronger=_stronger(instance, result))
 
 
