@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from torta_opt.allocation.schedule import Schedule
     from torta_opt.solvers import Limits
 
+
+GivenOptions = TypeVar("GivenOptions")
 
 OPTIONS = {"file", "kind", "path", "preset", "progress", "seed"}  # not for --set
 
@@ -69,6 +73,30 @@ WorkLimit = Annotated[
 Threads = Annotated[
     int, typer.Option(help="threads of a solver; 0: the solver chooses", min=0, max=MAX_THREADS)
 ]
+
+
+def takes_options(
+    kind: type[GivenOptions],
+) -> Callable[[Callable[[GivenOptions], None]], Callable[..., None]]:
+    """A command whose options are the fields of the data class ``kind``.
+
+    Typer reads options from the parameters of a function; the command shows it the fields instead.
+    """
+
+    def of(command: Callable[[GivenOptions], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def from_command_line(**given: Any) -> None:
+            command(kind(**given))
+
+        hints = get_type_hints(kind, include_extras=True)
+        fields = inspect.signature(kind).parameters.values()
+        parameters = [field.replace(annotation=hints[field.name]) for field in fields]
+        vars(from_command_line).pop("__wrapped__")  # it has one parameter, which is no option
+        vars(from_command_line)["__signature__"] = inspect.Signature(parameters)
+        from_command_line.__annotations__ = hints
+        return from_command_line
+
+    return of
 
 
 def slot_range(text: str) -> tuple[int, int]:
