@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly
 from torta_opt.allocation.policies.layered import LayeredPolicy
 
 
@@ -17,7 +17,7 @@ class KeepHome(LayeredPolicy):
     name = "keep_home"
     deterministic = True
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         """(R, R): all at home; where that is not allowed, in the first region that is."""
         open_to = self.open_to(c)
         origins = np.arange(len(requests))
@@ -26,7 +26,7 @@ class KeepHome(LayeredPolicy):
         flow[origins, target] = requests
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         """(S,): in turn over the servers of each region that have room."""
         region, servers = self.tables.system.server_region, self.tables.sizes[1]
         taken, each = desk.processing.sum(axis=1), np.ones(servers)

@@ -27,17 +27,27 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import OFF
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
+from torta_opt.allocation.policies.dispatch import (
+    Assign,
+    SlotCapacity,
+    Tables,
+    fill_in_order,
+    sum_by,
+)
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.data import NO_MODEL, Command
 
 ROUNDS = 12  # of ever more demand, until rule "all" has every server on
 
 
-class FleetPlan(SlotCapacity):
-    """A slot's time of every server that is up, to lay expected demand on.
+class FleetPlan:
+    """``Capacity`` of every server that is up, to lay expected demand on.
 
     Handing a class to a server that is off or spare claims it for the class's model.
+
+    short       (N, C) bool: classes that found too little room in the last slot
+    owner       (S,) the row of ``short`` that holds for a server, where N instances are stacked
+    unlaid      (N, C) requests that found no room
     """
 
     planning = True
@@ -49,22 +59,39 @@ class FleetPlan(SlotCapacity):
         spare_slots: np.ndarray,
         short: np.ndarray,
         settings: Settings,
+        owner: np.ndarray,
     ):
         state, up, system = observation.state, observation.up, tables.system
         free_ms = np.where(up, system.slot_ms, 0)
         model = np.where(up, state.model, OFF)
-        super().__init__(tables, free_ms, model.copy(), state.processing)
+        self._time = SlotCapacity(tables, free_ms, model.copy(), state.processing)
+        self.tables = tables
         self.running = model
         self.on = model != OFF
         self.ready = self.on & (np.where(up, state.loading_ms, 0) == 0)
         self.can_load = (~self.on & up) | (self.ready & (spare_slots > 0))
-        self.unlaid = np.zeros(len(system.classes), np.int64)
-        self._short = short
+        self.unlaid = np.zeros(short.shape, np.int64)
         self.claimed = np.zeros(len(model), bool)
         self.on_usd = tables.on_usd(observation.price)
         self._serve_usd = tables.serve_usd(observation.price)
-        self._spare_slots = spare_slots
+        self._spare_slots, self._short, self._owner = spare_slots, short, owner
         self._settings = settings
+
+    @property
+    def model(self) -> np.ndarray:
+        return self._time.model
+
+    @property
+    def free_ms(self) -> np.ndarray:
+        return self._time.free_ms
+
+    @property
+    def processing(self) -> np.ndarray:
+        return self._time.processing
+
+    @property
+    def hot_quota(self) -> np.ndarray:
+        return self._time.hot_quota
 
     @property
     def needed(self) -> np.ndarray:
@@ -74,30 +101,47 @@ class FleetPlan(SlotCapacity):
     def room(self, c: int) -> np.ndarray:
         fits = self.model == self.tables.system.class_model[c]
         room = self.free_ms // self.tables.work_ms[:, c]
-        can_load = self.can_load | self.ready if self._short[c] else self.can_load
+        can_load = self.can_load | (self.ready & self._short[self._owner, c])
         return np.where(fits | (can_load & ~self.claimed), room, 0)
 
-    def lay(self, c: int, wanted: np.ndarray) -> None:
-        """Lay ``wanted`` (R,) requests of class c on the fittest servers of their regions."""
-        region = self.tables.system.server_region
-        units = fill_in_order(wanted, region, self.room(c), self.usd(c))
-        self.unlaid[c] += wanted.sum() - units.sum()
-        self.take(c, units)
+    def region_room(self, c: int) -> np.ndarray:
+        return self._by_region(self.room(c))
+
+    def held_room(self, c: int) -> np.ndarray:
+        tables, system = self.tables, self.tables.system
+        fits = (self.running == system.class_model[c]) & tables.can_serve[:, c]
+        return self._by_region(np.where(fits, system.slot_ms // tables.work_ms[:, c], 0))
 
     def take(self, c: int, units: np.ndarray) -> None:
-        super().take(c, units)
+        self._time.take(c, units)
         taken = units > 0
         self.claimed |= taken
         self.model[taken] = self.tables.system.class_model[c]
 
-    def usd(self, c: int) -> np.ndarray:
+    def lay(self, c: int, wanted: np.ndarray) -> None:
+        """Lay ``wanted`` (R,) requests of class c on the fittest servers of their regions."""
+        usd = self.usd(c, self._serve_usd[:, c])
+        units = fill_in_order(wanted, self.tables.system.server_region, self.room(c), usd)
+        count = len(self.unlaid)
+        laid = sum_by(self._owner, units, count)
+        self.unlaid[:, c] += wanted.reshape(count, -1).sum(axis=1) - laid
+        self.take(c, units)
+
+    def serve(self, c: int, wanted: np.ndarray, assign: Assign) -> None:
+        """The order of fit says which servers, not the policy's rule ``assign``."""
+        self.lay(c, wanted)
+
+    def usd(self, c: int, serve_usd: np.ndarray) -> np.ndarray:
         """(S,) fit: $ per request of class c, bringing the server up included."""
         tables, system = self.tables, self.tables.system
         m = system.class_model[c]
         share = np.where(tables.can_serve[:, c], tables.work_ms[:, c], 0) / system.slot_ms
         load_usd = np.where(self.model == m, 0.0, self._bring_up_usd(m))
         standing = self.on_usd + load_usd / self._settings.horizon_slots
-        return self._serve_usd[:, c] + share * standing
+        return serve_usd + share * standing
+
+    def _by_region(self, room: np.ndarray) -> np.ndarray:
+        return sum_by(self.tables.system.server_region, room, self.tables.sizes[0])
 
     def patience(self) -> np.ndarray:
         """(S,) spare slots that cost as much as starting anew; infinite where running earns."""
@@ -125,19 +169,25 @@ class FleetPlan(SlotCapacity):
 
 
 class Activation:
-    """Commands slot by slot. Remembers how long each server has been spare, and idle."""
+    """Commands slot by slot. Remembers how long each server has been spare, and idle.
 
-    def __init__(self, tables: Tables, settings: Settings):
+    owner   (S,) the instance of each server, where the system is a stack of instances: each of them
+            runs short of room by itself
+    """
+
+    def __init__(self, tables: Tables, settings: Settings, owner: np.ndarray | None = None):
         self._tables = tables
         self._settings = settings
         servers = tables.sizes[1]
         self._spare_slots = np.zeros(servers, np.int64)
         self._idle_slots = np.zeros(servers, np.int64)
-        self._short = np.zeros(tables.sizes[2], bool)
+        self._owner = np.zeros(servers, np.int64) if owner is None else owner
+        self._short = np.zeros((int(self._owner.max(initial=0)) + 1, tables.sizes[2]), bool)
 
     def plan(self, observation: Observation) -> FleetPlan:
         """Servers of this slot, nothing laid on them yet."""
-        return FleetPlan(self._tables, observation, self._spare_slots, self._short, self._settings)
+        spare, short = self._spare_slots, self._short
+        return FleetPlan(self._tables, observation, spare, short, self._settings, self._owner)
 
     def commands(self, plan: FleetPlan, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """(S,) commands and their models once all demand is laid on the ``plan``."""

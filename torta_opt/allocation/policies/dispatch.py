@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -98,14 +99,62 @@ class Tables:
         return (energy + rent) * system.slot_hours
 
 
-class SlotCapacity:
-    """Server time of one slot, handed out class by class.
+Assign = Callable[[int, np.ndarray, "Capacity"], np.ndarray]  # ``LayeredPolicy.assign``
 
+
+class Capacity(Protocol):
+    """Server time that requests are handed to, class by class.
+
+    Two classes have it: ``SlotCapacity``, the servers that are on, and ``activation.FleetPlan``,
+    all that are up, on which expected requests are laid to find out which servers should be on.
+
+    planning    requests are expected, and none is handed out for good
     model       (S,) what each server has loaded
     free_ms     (S,) what is left
     processing  (S, C) handed out so far
     hot_quota   (S, C) requests of each class that would be hot: ⌊h·z[t−1]/1000⌋
     """
+
+    @property
+    def planning(self) -> bool: ...
+
+    @property
+    def tables(self) -> Tables: ...
+
+    @property
+    def model(self) -> np.ndarray: ...
+
+    @property
+    def free_ms(self) -> np.ndarray: ...
+
+    @property
+    def processing(self) -> np.ndarray: ...
+
+    @property
+    def hot_quota(self) -> np.ndarray: ...
+
+    def room(self, c: int) -> np.ndarray:
+        """(S,) further requests of class c that each server can take."""
+
+    def region_room(self, c: int) -> np.ndarray:
+        """(R,) the same by region."""
+
+    def held_room(self, c: int) -> np.ndarray:
+        """(R,) those that servers which hold the model of class c can take, if nothing else is
+        laid on them."""
+
+    def usd(self, c: int, serve_usd: np.ndarray) -> np.ndarray:
+        """(S,) $ for a request of class c on servers that process it for ``serve_usd`` (S,)."""
+
+    def take(self, c: int, units: np.ndarray) -> None:
+        """Hand ``units`` (S,) requests of class c to the servers."""
+
+    def serve(self, c: int, wanted: np.ndarray, assign: Assign) -> None:
+        """Hand up to ``wanted`` (R,) requests of class c to servers of their regions."""
+
+
+class SlotCapacity:
+    """``Capacity`` of the servers that are on, with what each has loaded."""
 
     planning = False
 
@@ -123,18 +172,24 @@ class SlotCapacity:
         self.hot_quota = tables.system.hot_permille * last_processing // 1000
 
     def room(self, c: int) -> np.ndarray:
-        """(S,) further requests of class c that each server can take."""
         fits = self.model == self.tables.system.class_model[c]
         return np.where(fits, self.free_ms // self.tables.work_ms[:, c], 0)
 
     def region_room(self, c: int) -> np.ndarray:
-        """(R,) the same by region."""
         return sum_by(self.tables.system.server_region, self.room(c), self.tables.sizes[0])
 
+    def held_room(self, c: int) -> np.ndarray:
+        return self.region_room(c)
+
+    def usd(self, c: int, serve_usd: np.ndarray) -> np.ndarray:
+        return serve_usd
+
     def take(self, c: int, units: np.ndarray) -> None:
-        """Hand ``units`` (S,) requests of class c to the servers."""
         self.processing[:, c] += units
         self.free_ms -= np.where(units > 0, units * self.tables.work_ms[:, c], 0)
+
+    def serve(self, c: int, wanted: np.ndarray, assign: Assign) -> None:
+        self.take(c, assign(c, wanted, self))
 
 
 def sum_by(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from torta_opt.allocation.policies.activation import FleetPlan
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, sum_by
+from torta_opt.allocation.policies.dispatch import Capacity, sum_by
 from torta_opt.allocation.policies.layered import LayeredPolicy, assign_cheapest
 from torta_opt.allocation.policies.routing import send_cheapest
 
@@ -42,12 +41,11 @@ class GreedyForecast(LayeredPolicy):
         stays = np.where(observation.state.routing > 0, weights.reroute_usd, 0.0)
         self._route_usd = (network - stays)[:, :, None] + transfer
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
-        planning = isinstance(desk, FleetPlan)
-        usd = desk.usd(c) if isinstance(desk, FleetPlan) else self._serve_usd[:, c]
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
+        usd = desk.usd(c, self._serve_usd[:, c])
         flow = self._send(c, requests, desk.room(c), usd)
         left = requests - flow.sum(axis=1)
-        if left.any() and not planning:
+        if left.any() and not desk.planning:
             later = self._send(c, left, self.next_desk.room(c), usd)
             units = assign_cheapest(c, later.sum(axis=0), self.next_desk, usd)
             self.next_desk.take(c, units)
@@ -57,7 +55,7 @@ class GreedyForecast(LayeredPolicy):
             flow += self._send_anyway(c, left)
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         return assign_cheapest(c, wanted, desk, self._serve_usd[:, c])
 
     def _send(self, c: int, requests: np.ndarray, room: np.ndarray, usd: np.ndarray) -> np.ndarray:

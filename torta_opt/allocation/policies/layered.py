@@ -21,7 +21,7 @@ import numpy as np
 from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.allocation.policies.base import Decision, Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
+from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.forecasters import Forecaster
 from torta_opt.allocation.policies.forecasting import Smoothing
 from torta_opt.allocation.policies.settings import Settings
@@ -44,11 +44,11 @@ class LayeredPolicy(ABC):
         self.expected = np.zeros((self.tables.sizes[0], self.tables.sizes[2]))
 
     @abstractmethod
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         """(R, R) where the ``requests`` (R,) of class c go, all of them."""
 
     @abstractmethod
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         """(S,) requests of class c that servers take, at most ``wanted`` (R,) and their room."""
 
     def prepare(self, observation: Observation) -> None:  # noqa: B027  (most need nothing)
@@ -115,7 +115,7 @@ class LayeredPolicy(ABC):
         usable = np.where(model >= 0, slot_ms - np.minimum(loading_ms, slot_ms), 0)
         return SlotCapacity(self.tables, usable, model, processing)
 
-    def _serve_waiting(self, waiting: np.ndarray, desk: SlotCapacity) -> None:
+    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity) -> None:
         """Requests about to expire first, then the others."""
         deadline = self.tables.system.deadline_slots
         ages = np.arange(1, waiting.shape[2] + 1)
@@ -123,23 +123,19 @@ class LayeredPolicy(ABC):
         for requests in (due, waiting.sum(axis=2) - due):
             for c in self.tables.class_order:
                 if requests[:, c].any():
-                    desk.take(c, self.assign(c, requests[:, c], desk))
+                    desk.serve(c, requests[:, c], self.assign)
 
-    def _route_all(self, arrivals: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def _route_all(self, arrivals: np.ndarray, desk: Capacity) -> np.ndarray:
         regions, _, classes = self.tables.sizes
         routing = np.zeros((regions, regions, classes), np.int64)
         for c in self.tables.class_order:
             if arrivals[:, c].any():
                 routing[:, :, c] = self.route(c, arrivals[:, c], desk)
-                inflow = routing[:, :, c].sum(axis=0)
-                if isinstance(desk, FleetPlan):
-                    desk.lay(c, inflow)
-                else:
-                    desk.take(c, self.assign(c, inflow, desk))
+                desk.serve(c, routing[:, :, c].sum(axis=0), self.assign)
         return routing
 
 
-def assign_cheapest(c: int, wanted: np.ndarray, desk: SlotCapacity, usd: np.ndarray) -> np.ndarray:
+def assign_cheapest(c: int, wanted: np.ndarray, desk: Capacity, usd: np.ndarray) -> np.ndarray:
     """(S,) requests to the cheapest server of each region, then the next; the same ones every slot,
     so that what they processed last is hot."""
     region = desk.tables.system.server_region

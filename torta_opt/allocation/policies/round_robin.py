@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.routing import deal_evenly
 
@@ -24,7 +24,7 @@ class RoundRobin(LayeredPolicy):
     name = "round_robin"
     deterministic = True
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         open_to, start = self.open_to(c), self.observation.slot
         flow = deal_evenly(requests, desk.region_room(c), open_to, start)
         left = requests - flow.sum(axis=1)
@@ -33,7 +33,7 @@ class RoundRobin(LayeredPolicy):
             flow += deal_evenly(left, unlimited, open_to, start)
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         region, servers = self.tables.system.server_region, self.tables.sizes[1]
         dealt, one = desk.processing.sum(axis=1), np.ones(servers)
         turn = (np.arange(servers) - self.observation.slot) % servers

@@ -31,7 +31,7 @@ from __future__ import annotations
 import numpy as np
 
 from torta_opt.allocation.instance.data import System
-from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order, fill_to_line
+from torta_opt.allocation.policies.dispatch import Capacity, Tables, fill_in_order, fill_to_line
 
 
 def hardware_score(system: System, type_tolerance: float) -> np.ndarray:
@@ -76,7 +76,7 @@ class Recent:
 def match(
     c: int,
     wanted: np.ndarray,
-    desk: SlotCapacity,
+    desk: Capacity,
     base: np.ndarray,
     load_weight: float,
     queue_ms: float,

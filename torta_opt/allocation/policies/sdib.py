@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly, sum_by
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly, sum_by
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.routing import deal_evenly, send_cheapest
 from torta_opt.allocation.policies.settings import check_number
@@ -62,7 +62,7 @@ class Sdib(LayeredPolicy):
         self._distance = np.where(system.allowed, system.latency_s, np.inf)
         np.fill_diagonal(self._distance, np.where(np.diag(system.allowed), -1.0, np.inf))
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         open_to = self.open_to(c)
         flow = self._balance(c, requests, open_to, desk)
         left = requests - flow.sum(axis=1)
@@ -77,12 +77,12 @@ class Sdib(LayeredPolicy):
             flow = flow + deal_evenly(left, unlimited, open_to, self.observation.slot)
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         level, step = self._levels(c, desk)
         return fill_evenly(wanted, self.tables.system.server_region, desk.room(c), level, step)
 
     def _balance(
-        self, c: int, requests: np.ndarray, open_to: np.ndarray, desk: SlotCapacity
+        self, c: int, requests: np.ndarray, open_to: np.ndarray, desk: Capacity
     ) -> np.ndarray:
         """(I, R) requests that find time, origins with the same choice of regions all at once."""
         region, regions = self.tables.system.server_region, self.tables.sizes[0]
@@ -104,7 +104,7 @@ class Sdib(LayeredPolicy):
         kept = np.minimum(requests, given)
         return np.diag(kept) + send_cheapest(requests - kept, given - kept, self._distance)
 
-    def _levels(self, c: int, desk: SlotCapacity) -> tuple[np.ndarray, np.ndarray]:
+    def _levels(self, c: int, desk: Capacity) -> tuple[np.ndarray, np.ndarray]:
         """(S,) level of each server, and what a request of class c adds to it."""
         slot_ms = self.tables.system.slot_ms
         use = self.tables.busy_ms(desk.processing) / slot_ms

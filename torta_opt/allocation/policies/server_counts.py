@@ -135,9 +135,9 @@ class ServerCountPolicy(GreedyForecast):
     def demand(self, observation: Observation) -> Demand:
         """What is to be served, laid on the servers that are up."""
         servers = self.tables.sizes[1]
-        idle = np.ones(servers, np.int64)
-        short = np.zeros(self.tables.sizes[2], bool)
-        plan = FleetPlan(self.tables, observation, idle, short, self.settings)
+        idle, one = np.ones(servers, np.int64), np.zeros(servers, np.int64)
+        short = np.zeros((1, self.tables.sizes[2]), bool)
+        plan = FleetPlan(self.tables, observation, idle, short, self.settings, one)
         self.lay_demand(plan, observation)
         wanted = self.kinds.count(np.where(plan.claimed, plan.model, OFF))
         usd = np.zeros(self.kinds.shape)

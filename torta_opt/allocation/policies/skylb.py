@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly, fill_in_order, sum_by
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly, fill_in_order, sum_by
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.routing import send_cheapest
 from torta_opt.allocation.policies.settings import check_share
@@ -68,7 +68,7 @@ class SkyLB(LayeredPolicy):
         self._distance = np.where(system.allowed, system.latency_s, np.inf)
         np.fill_diagonal(self._distance, np.where(np.diag(system.allowed), -1.0, np.inf))
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         open_to = self.open_to(c)
         room = desk.region_room(c)
         kept = np.where(np.diag(open_to), np.minimum(requests, room), 0)
@@ -83,7 +83,7 @@ class SkyLB(LayeredPolicy):
             flow = flow + send_cheapest(left, np.full(len(left), UNLIMITED), distance)
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         region, slot_ms = self.tables.system.server_region, self.tables.system.slot_ms
         room = desk.room(c)
         busy = self.tables.busy_ms(desk.processing) / slot_ms
@@ -99,7 +99,7 @@ class SkyLB(LayeredPolicy):
         return own + fill_evenly(rest, region, room - own, busy + step * own, step, busy)
 
     def _send_on(
-        self, c: int, left: np.ndarray, kept: np.ndarray, open_to: np.ndarray, desk: SlotCapacity
+        self, c: int, left: np.ndarray, kept: np.ndarray, open_to: np.ndarray, desk: Capacity
     ) -> np.ndarray:
         """(I, R) requests that regions take which have room beside what they have ``kept``."""
         room = desk.region_room(c) - kept
@@ -116,7 +116,7 @@ class SkyLB(LayeredPolicy):
             load = load + step * flow[i]
         return flow
 
-    def _loads(self, c: int, desk: SlotCapacity) -> tuple[np.ndarray, np.ndarray]:
+    def _loads(self, c: int, desk: Capacity) -> tuple[np.ndarray, np.ndarray]:
         """(R,) share of the time of servers with the class's model that is given away, and what a
         request adds to it."""
         system, regions = self.tables.system, self.tables.sizes[0]

@@ -27,7 +27,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import OFF, Instance, System
 from torta_opt.allocation.policies.base import Decision, Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly
 from torta_opt.allocation.policies.forecasters import LEARNED, NAMES, Learned, forecaster
 from torta_opt.allocation.policies.macro_state import (
     HISTORY,
@@ -140,7 +140,7 @@ class Torta(TortaOt):
             return (target + self.shrink * last) / (1 + self.shrink)
         return self._learned(observation, target, last)
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         if self.micro == "scores":
             return super().assign(c, wanted, desk)
         region, servers = self.tables.system.server_region, self.tables.sizes[1]

@@ -44,9 +44,8 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.instance.data import OFF, System
-from torta_opt.allocation.policies.activation import FleetPlan
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables
+from torta_opt.allocation.policies.dispatch import Capacity, Tables
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.routing import apportion, sample, send_cheapest
 from torta_opt.allocation.policies.scores import (
@@ -155,20 +154,20 @@ class TortaOt(LayeredPolicy):
         """(R, R) A_t: the share of an origin's requests that each region gets."""
         return self._transport.shares(observation.arrivals.sum(axis=1))
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         share = self._share_of(c, requests, desk)
-        if isinstance(desk, FleetPlan):
+        if desk.planning:
             return self._spill(c, apportion(requests, share), desk)
         if self.parameters.split == "apportion":
             return apportion(requests, share)
         return sample(requests, share, self.rng)
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         parameters = self.parameters
         weight, queue_ms = parameters.load_weight, parameters.queue_ms
         return match(c, wanted, desk, self._base[:, c], weight, queue_ms)
 
-    def _share_of(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def _share_of(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         """(R, R) the shares of class c, of which there are ``requests`` (R,)."""
         open_to = self.open_to(c)
         share = restricted(self.share, self._transport.usd, open_to)
@@ -176,28 +175,26 @@ class TortaOt(LayeredPolicy):
             return share
         return fitted(share, open_to, requests, self._held_room(c, desk), self.parameters.leak)
 
-    def _held_room(self, c: int, desk: SlotCapacity) -> np.ndarray:
+    def _held_room(self, c: int, desk: Capacity) -> np.ndarray:
         """(R,) requests of class c that servers with its model can take: in a slot to come, if they
         do nothing else; in this one, beside what waits."""
-        system, regions = self.tables.system, self.tables.sizes[0]
-        if isinstance(desk, FleetPlan):
-            fits = (desk.running == system.class_model[c]) & self.tables.can_serve[:, c]
-            room = np.where(fits, system.slot_ms // self.tables.work_ms[:, c], 0)
-            return np.bincount(system.server_region, room, regions)
+        room = desk.held_room(c)
+        if desk.planning:
+            return room
         waiting = self.observation.state.waiting[:, c].sum(axis=1)
-        return np.maximum(desk.region_room(c) - waiting, 0)
+        return np.maximum(room - waiting, 0)
 
-    def _spill(self, c: int, flow: np.ndarray, desk: FleetPlan) -> np.ndarray:
+    def _spill(self, c: int, flow: np.ndarray, desk: Capacity) -> np.ndarray:
         """A planned ``flow`` (R, R) with what finds no room sent where there is some."""
         if self.parameters.reach == "able":
             return flow
         return spilled(flow, desk.region_room(c), self.open_to(c), self._transport.usd)
 
-    def _serve_waiting(self, waiting: np.ndarray, desk: SlotCapacity) -> None:
+    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity) -> None:
         """Later, with the arrivals: by urgency."""
 
-    def _route_all(self, arrivals: np.ndarray, desk: SlotCapacity) -> np.ndarray:
-        if isinstance(desk, FleetPlan):
+    def _route_all(self, arrivals: np.ndarray, desk: Capacity) -> np.ndarray:
+        if desk.planning:
             return super()._route_all(arrivals, desk)
         regions, _, classes = self.tables.sizes
         routing = np.zeros((regions, regions, classes), np.int64)
@@ -206,7 +203,7 @@ class TortaOt(LayeredPolicy):
         self._match(routing.sum(axis=0), desk)
         return routing
 
-    def _match(self, inflow: np.ndarray, desk: SlotCapacity) -> None:
+    def _match(self, inflow: np.ndarray, desk: Capacity) -> None:
         """Alg. 1: what came and what waits, group by group, the most urgent first.
 
         A group holds the requests of one class that expire in the same slot.

@@ -20,7 +20,7 @@ from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.rolling import RollingProgram
 from torta_opt.allocation.instance.data import Initial, Instance, System
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity
+from torta_opt.allocation.policies.dispatch import Capacity
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
 from torta_opt.allocation.policies.routing import apportion
 from torta_opt.allocation.policies.server_counts import Kinds, toward
@@ -73,7 +73,7 @@ class WindowPolicy(GreedyForecast):
         whole = np.floor(levels + 1 - self.threshold - 1e-6).astype(np.int64)
         return toward(self.kinds, observation, np.maximum(whole, 0), whole)
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         flow = np.where(self.tables.system.allowed, np.maximum(self._flow[:, :, c], 0.0), 0.0)
         total = flow.sum(axis=1)
         planned = total > 1e-6
