@@ -21,7 +21,8 @@ from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import Schedule, evaluate, verify
-from torta_opt.allocation.search import optimal
+from torta_opt.allocation.search import incumbent, optimal
+from torta_opt.allocation.search.incumbent import Incumbent
 from torta_opt.allocation.search.optimal import solve_optimal
 from torta_opt.allocation.search.start import STARTERS
 from torta_opt.io import Infeasible, LimitReached, VerificationFailed
@@ -76,7 +77,7 @@ def test_tiny_instances_are_solved_to_their_end() -> None:
         found = solve_optimal(instance)
         assert_sound(instance, found, best)
         assert found.reached
-        assert found.stopped in (optimal.REACHED, optimal.SOLVED)
+        assert found.stopped in (incumbent.REACHED, incumbent.SOLVED)
         assert found.cost == pytest.approx(best, rel=1e-6, abs=slack(best))
 
 
@@ -119,14 +120,14 @@ def test_progress_tells_costs_of_verified_schedules_and_proved_bounds(
 ) -> None:
     samples: list[Progress] = []
     costs = {float("inf")}
-    honest = optimal._Search.offer
+    honest = Incumbent.offer
 
-    def offer(search: Any, schedule: Schedule | None) -> None:
+    def offer(best: Any, schedule: Schedule | None) -> None:
         if schedule is not None:
-            costs.add(evaluate(search.instance, schedule).cost)
-        honest(search, schedule)
+            costs.add(evaluate(best.instance, schedule).cost)
+        honest(best, schedule)
 
-    monkeypatch.setattr(optimal._Search, "offer", offer)
+    monkeypatch.setattr(Incumbent, "offer", offer)
     instance = generate("small/switch")
     found = solve_optimal(instance, Limits(gap=0.0, work=1), on_progress=samples.append)
     assert {sample.phase for sample in samples} >= {"policies", "branch and bound"}
@@ -221,7 +222,7 @@ def test_ctrl_c_anywhere_returns_the_best_so_far(
         rounded.append(honest(*arguments))
         return rounded[-1]
 
-    monkeypatch.setattr(optimal._Search, "merge", lambda search: None)
+    monkeypatch.setattr(optimal._Steps, "merge", lambda steps: None)
     monkeypatch.setattr(optimal, "round_relaxation", interrupted)
     found = solve_optimal(instance, Limits(gap=0.0))
     assert verify(instance, found.schedule).ok

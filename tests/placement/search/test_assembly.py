@@ -83,7 +83,7 @@ def test_arranging_keeps_below_what_is_known():
 
 
 def test_the_tree_suggests_better_schedules_than_one_chain():
-    from torta_opt.placement.search.optimal import one_chain
+    from torta_opt.placement.search.start import one_chain
 
     instance = mix(1)
     paid = prices(instance)

@@ -24,7 +24,10 @@ from torta_opt.placement.schedule.evaluate import evaluate, total_ms
 from torta_opt.placement.schedule.performance import prices
 from torta_opt.placement.schedule.verify import verify
 from torta_opt.placement.search import optimal as exact
-from torta_opt.placement.search.optimal import one_chain, solve_exact
+from torta_opt.placement.search import start
+from torta_opt.placement.search.incumbent import Incumbent
+from torta_opt.placement.search.optimal import solve_exact
+from torta_opt.placement.search.start import one_chain
 from torta_opt.solvers import Limits, Progress, Status, checks, solve_lp, solve_milp
 
 
@@ -226,7 +229,7 @@ def test_ctrl_c_that_a_small_program_keeps_to_itself(monkeypatch):
 
 
 def test_ctrl_c_in_the_program_keeps_schedule_and_bound(monkeypatch):
-    monkeypatch.setattr(exact._Search, "by_tree", lambda self, share: None)
+    monkeypatch.setattr(exact._Steps, "by_tree", lambda self, share: None)
     real = exact.solve_milp
 
     def interrupted(problem, limits, **options):
@@ -275,7 +278,7 @@ def _binding():
 def test_progress_tells_only_costs_of_verified_schedules(monkeypatch):
     """The solver claims an incumbent that no schedule has; nobody is told of it."""
     seen, costs = [], {math.inf}
-    honest, solve = exact._Search.offer, exact.solve_milp
+    honest, solve = Incumbent.offer, exact.solve_milp
 
     def offer(self, schedule):
         costs.add((total_ms(self.paid, schedule) + self.offset) / 1000)
@@ -285,8 +288,8 @@ def test_progress_tells_only_costs_of_verified_schedules(monkeypatch):
         on_progress(Progress(0.0, -1.0, -math.inf, 1))
         return solve(problem, limits, on_progress=on_progress, **options)
 
-    monkeypatch.setattr(exact._Search, "offer", offer)
-    monkeypatch.setattr(exact._Search, "by_tree", lambda self, share: None)
+    monkeypatch.setattr(Incumbent, "offer", offer)
+    monkeypatch.setattr(exact._Steps, "by_tree", lambda self, share: None)
     monkeypatch.setattr(exact, "solve_milp", claims)
     found = solve_exact(_binding(), on_progress=seen.append)
     assert "positions" in {sample.phase for sample in seen}
@@ -308,7 +311,7 @@ def test_ctrl_c_in_a_known_method_keeps_the_schedule_before_it(monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exact, "cg_bprr", interrupted)
+    monkeypatch.setattr(start, "cg_bprr", interrupted)
     found = solve_exact(build(memory=(10_000, 10_000, 10_000)))
     assert found.interrupted
     assert found.schedule is not None

@@ -12,16 +12,14 @@ last: its answers are the schedules, so its optimum is the best one.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
-from torta_opt.allocation.bounds.merged import MergedBound, merged_bound
+from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.bounds.milp import branch_bound, money
 from torta_opt.allocation.bounds.windows import windows_bound
 from torta_opt.allocation.formulations.exact import build_exact_program, schedule_of
@@ -32,13 +30,12 @@ from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.formulations.user_constraint import (
     UserConstraint,
-    broken,
     with_user_constraints,
 )
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
-from torta_opt.allocation.schedule.verify import verify
+from torta_opt.allocation.search.incumbent import Incumbent
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
 from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
@@ -57,8 +54,6 @@ POLICIES = 0.1  # of the time, for policies after the first
 BALANCING = 0.4  # of the time that is left
 COUNTED = 0.5  # of the time that is left, for whole servers where the exact program comes after
 EXACT_COST = 1024.0  # size of a typical cost while the exact program is solved
-REACHED = "the gap asked for is reached"
-SOLVED = "the exact program is solved to its end"
 
 
 def solve_optimal(
@@ -80,23 +75,25 @@ def solve_optimal(
     and VerificationFailed if the schedule refutes the bound or lies outside the program that proved
     it.
     """
-    search = _Search(instance, limits or Limits(), tuple(constraints), on_progress)
+    best = Incumbent(instance, limits or Limits(), tuple(constraints), on_progress)
+    steps = _Steps(best)
     try:
-        search.begin(start)
-        search.merge()
+        steps.begin(start)
+        steps.merge()
         if program_columns(instance) > WHOLE_COLUMNS:
-            search.balance()
-            search.price_windows()
+            steps.balance()
+            steps.price_windows()
         else:
-            search.relax_and_round()
-            search.balance()
-            search.branch()
-            search.solve_exactly()
+            steps.relax_and_round()
+            steps.balance()
+            steps.branch()
+            steps.solve_exactly()
     except KeyboardInterrupt:
-        if search.schedule is None:
-            raise
-        search.interrupted = True
-    return search.result()
+        best.interrupted = True
+    found = best.result()
+    if found.schedule is not None:
+        steps.check_against_bound(found.schedule)
+    return found
 
 
 def program_columns(instance: Instance) -> int:
@@ -108,159 +105,122 @@ def program_columns(instance: Instance) -> int:
     return instance.slots * (routes + work)
 
 
-class _Search:
-    """Best schedule and bound so far, and how much time is left.
+class _Steps:
+    """The steps of the search; each improves what ``best`` holds and ends where it is done."""
 
-    limited   a limit cut a step short
-    solved    the exact program was solved, and the schedule is its answer
-    rule      why it was not, in words
-    """
-
-    def __init__(
-        self,
-        instance: Instance,
-        limits: Limits,
-        constraints: tuple[UserConstraint, ...],
-        on_progress: Callable[[Progress], Any] | None,
-    ) -> None:
-        self.instance, self.limits, self.constraints = instance, limits, constraints
-        self.on_progress = on_progress
-        self.began = time.perf_counter()
-        self.schedule: Schedule | None = None
-        self.cost, self.bound = np.inf, floor(instance).value
-        self.interrupted = self.limited = self.solved = False
-        self.rule = ""
-        self.phase = "policies"
+    def __init__(self, best: Incumbent) -> None:
+        self.best = best
 
     def begin(self, start: Schedule | None) -> None:
         """The start and what policies do: the first one to its end if there is no start."""
+        best = self.best
         if start is not None:
-            self.offer(start)
-        spare = POLICIES * self._left.seconds
-        for schedule in policy_schedules(self.instance, self.schedule is None, spare):
-            self.offer(dataclasses.replace(schedule, method=METHOD, seed=None, forecast=None))
-            if self.is_done:
+            best.offer(start)
+        spare = POLICIES * best.left.seconds
+        for schedule in policy_schedules(best.instance, best.schedule is None, spare):
+            best.offer(dataclasses.replace(schedule, method=METHOD, seed=None, forecast=None))
+            if best.is_done:
                 return
-
-    def offer(self, schedule: Schedule | None) -> None:
-        """Keep a schedule if it is legal and better than the one there is."""
-        if schedule is None or not verify(self.instance, schedule).ok:
-            return
-        if broken(self.constraints, self.instance, schedule):
-            return
-        cost = evaluate(self.instance, schedule).cost
-        if cost < self.cost:
-            self.schedule, self.cost = schedule, cost
-            self.tell()
-
-    def take(self, found: MergedBound | ProgramBound[AllocationProgram]) -> None:
-        """A bound, and how the run ended that proved it."""
-        self.interrupted |= found.interrupted
-        if found.value > self.bound:
-            self.bound = found.value
-            self.tell()
-
-    def tell(self, sample: Progress | None = None) -> None:
-        """The best schedule and the best bound so far; a solver's sample says no more than that."""
-        if self.on_progress is None:
-            return
-        bound, nodes, phase = self.bound, 0, self.phase
-        if sample is not None:
-            bound, nodes, phase = max(bound, sample.bound), sample.nodes, sample.phase or phase
-        self.on_progress(Progress(self.spent, self.cost, min(bound, self.cost), nodes, phase))
 
     def merge(self) -> None:
         """A bound and schedules of the merged program. It knows nothing of users' constraints."""
-        if self.is_done:
+        best = self.best
+        if best.is_done:
             return
-        self.phase = "merged program"
+        best.phase = "merged program"
         try:
-            found = merged_bound(self.instance, self._left)
+            found = merged_bound(best.instance, best.left)
         except LimitReached:
-            self.limited = True
+            best.limited = True
             return
-        self.limited |= found.limited
-        self.take(found)
-        if not self.is_done:
+        best.limited |= found.limited
+        best.take(found)
+        if not best.is_done:
             try:
-                schedule = plan_merged(self.instance, found, self._left)
+                schedule = plan_merged(best.instance, found, best.left)
             except PlanInterrupted as error:
-                schedule, self.interrupted = error.schedule, True
-            self.offer(schedule and dataclasses.replace(schedule, method=METHOD))
+                schedule, best.interrupted = error.schedule, True
+            best.offer(schedule and dataclasses.replace(schedule, method=METHOD))
 
     def balance(self) -> None:
         """The best schedule with its work shared among regions anew."""
-        if self.is_done or self.schedule is None or len(self.instance.system.regions) == 1:
+        best = self.best
+        if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
             return
-        self.phase = "balance"
-        left = dataclasses.replace(self._left, seconds=BALANCING * self._left.seconds)
-        self.offer(rebalanced(self.instance, self.schedule, left))
+        best.phase = "balance"
+        left = dataclasses.replace(best.left, seconds=BALANCING * best.left.seconds)
+        best.offer(rebalanced(best.instance, best.schedule, left))
 
     def price_windows(self) -> None:
-        """A better bound of a program that is too large to be solved whole."""
-        self.rule = (
-            f"the allocation program has about {program_columns(self.instance):,} columns, more "
+        """A better bound on a program that is too large to be solved whole."""
+        best = self.best
+        best.rule = (
+            f"the allocation program has about {program_columns(best.instance):,} columns, more "
             f"than the {WHOLE_COLUMNS:,} up to which it is solved whole"
         )
-        if self.is_done:
+        if best.is_done:
             return
         found = windows_bound(
-            self.instance,
-            self._left,
-            constraints=self.constraints,
-            target=self.cost - self.limits.gap * abs(self.cost),
-            on_progress=self.tell,
+            best.instance,
+            best.left,
+            constraints=best.constraints,
+            target=best.cost - best.limits.gap * abs(best.cost),
+            on_progress=best.tell,
         )
-        self.limited |= found.limited
-        self.take(found)
+        best.limited |= found.limited
+        best.take(found)
 
     def relax_and_round(self) -> None:
-        if self.is_done:
+        """A better bound from the linear relaxation, and schedules rounded from it."""
+        best = self.best
+        if best.is_done:
             return
-        self.phase = "relaxation"
+        best.phase = "relaxation"
         program = self._program()
-        relaxed = solve_lp(program.problem(), limits=self._left, crossover=False)
+        relaxed = solve_lp(program.problem(), limits=best.left, crossover=False)
         try:
             found = relaxed_bound(program, relaxed, 0.0)
         except LimitReached:
-            self.limited = True
+            best.limited = True
             return
-        self.limited |= found.limited
-        self.take(found)
+        best.limited |= found.limited
+        best.take(found)
         for discount in DISCOUNTS:
-            if found.x is None or found.dual is None or self.is_done:
+            if found.x is None or found.dual is None or best.is_done:
                 return
-            self.offer(round_relaxation(program, found.x, found.dual, discount, self._left, METHOD))
+            best.offer(round_relaxation(program, found.x, found.dual, discount, best.left, METHOD))
 
     def branch(self) -> None:
         """Branch and bound over counted servers, which are whole."""
-        if self.is_done:
+        best = self.best
+        if best.is_done:
             return
-        self.phase = "whole servers"
+        best.phase = "whole servers"
         share = 1.0 if self.exact is None else COUNTED
-        until = self.spent + share * self._left.seconds
+        until = best.spent + share * best.left.seconds
         found = self._branched(self._program(), until)
         if found is not None and found.x is not None:
             values, pools = found.program.values(found.x), found.program.pools
-            self.offer(recover(self.instance, values, pools=pools, method=METHOD))
+            best.offer(recover(best.instance, values, pools=pools, method=METHOD))
 
     def solve_exactly(self) -> None:
         """Branch and bound over schedules themselves, if the program is small."""
-        program = None if self.is_done else self.exact
+        best = self.best
+        program = None if best.is_done else self.exact
         if program is None:
             return
-        self.phase = "exact program"
-        self.limited = False  # whatever was cut short before is not needed any more
-        found = self._branched(program, self.limits.seconds, EXACT_COST)
+        best.phase = "exact program"
+        best.limited = False  # whatever was cut short before is not needed any more
+        found = self._branched(program, best.limits.seconds, EXACT_COST)
         if found is None or found.x is None:
             return
-        self.offer(schedule_of(program, found.x, METHOD))
+        best.offer(schedule_of(program, found.x, METHOD))
         paid = money(program, found.x)
-        self.solved = not (found.limited or found.interrupted) and (
-            self.cost <= program.objective(found.x) + ROUNDING * paid
+        best.solved = not (found.limited or found.interrupted) and (
+            best.cost <= program.objective(found.x) + ROUNDING * paid
         )
-        if not (self.solved or self.limited):
-            self.rule = "the exact program's answer breaks a check of the user's constraints"
+        if not (best.solved or best.limited):
+            best.rule = "the exact program's answer breaks a check of the user's constraints"
 
     def _branched(
         self, program: AllocationProgram, until: float, cost_size: float = 1.0
@@ -269,101 +229,55 @@ class _Search:
 
         The solver is asked for half the gap: its bound is still to lose the solver's tolerances.
         """
-        limits = dataclasses.replace(self.limits, seconds=until, gap=self.limits.gap / 2)
+        best = self.best
+        limits = dataclasses.replace(best.limits, seconds=until, gap=best.limits.gap / 2)
         try:
             found = branch_bound(
                 program,
                 limits,
-                began=self.began,
-                start=self.schedule,
-                watch=None if self.on_progress is None else self.tell,
+                began=best.began,
+                start=best.schedule,
+                watch=None if best.on_progress is None else best.tell,
                 cost_size=cost_size,
             )
         except LimitReached:
-            self.limited = True
+            best.limited = True
             return None
-        self.limited |= found.limited
-        self.take(found)
+        best.limited |= found.limited
+        best.take(found)
         return found
 
     def _program(self) -> AllocationProgram:
-        program = with_knapsack_rows(build_allocation_program(self.instance))
-        return with_user_constraints(program, self.constraints)
+        best = self.best
+        program = with_knapsack_rows(build_allocation_program(best.instance))
+        return with_user_constraints(program, best.constraints)
 
     @cached_property
     def exact(self) -> AllocationProgram | None:
         """The exact program; None, and why, if it is too large."""
+        best = self.best
         too_large = f"the exact program has more than the {NAMED_COLUMNS:,} columns it may have"
-        if self.instance.up.sum() > NAMED_COLUMNS:  # each server has a column in each such slot
-            self.rule = too_large
+        if best.instance.up.sum() > NAMED_COLUMNS:  # each server has a column in each such slot
+            best.rule = too_large
             return None
-        program = build_exact_program(self.instance)
+        program = build_exact_program(best.instance)
         if program is None:
-            self.rule = "squares of changes of routing have too many values for the exact program"
+            best.rule = "squares of changes of routing have too many values for the exact program"
             return None
         if len(program.cost) > NAMED_COLUMNS:
-            self.rule = too_large
+            best.rule = too_large
             return None
-        return with_user_constraints(with_knapsack_rows(program), self.constraints)
+        return with_user_constraints(with_knapsack_rows(program), best.constraints)
 
-    @property
-    def _left(self) -> Limits:
-        left = max(0.0, self.limits.seconds - self.spent)
-        return dataclasses.replace(self.limits, seconds=left)
-
-    @property
-    def spent(self) -> float:
-        """Seconds since the search began."""
-        return time.perf_counter() - self.began
-
-    @property
-    def is_done(self) -> bool:
-        return self._left.seconds == 0 or self.interrupted or self.is_closed
-
-    @property
-    def is_closed(self) -> bool:
-        found = self.schedule is not None
-        return found and self.cost - self.bound <= self.limits.gap * abs(self.cost)
-
-    def result(self) -> Found:
-        if self.schedule is None and self.interrupted:
-            raise KeyboardInterrupt
-        if self.schedule is None:
-            kept = " that keeps the user's constraints" if self.constraints else ""
-            raise LimitReached(f"{self.instance.name}: no schedule found{kept} within the limits")
-        self._check_against_bound(self.schedule)
-        return Found(
-            self.schedule,
-            self.spent,
-            bound=min(self.bound, self.cost),
-            cost=self.cost,
-            reached=self.is_closed or self.solved,
-            interrupted=self.interrupted,
-            stopped=self._reason(),
-        )
-
-    def _reason(self) -> str:
-        """Why the search ended."""
-        if self.is_closed:
-            return REACHED
-        if self.solved:
-            return SOLVED
-        if self.interrupted:
-            return "Ctrl-C"
-        if self._left.seconds == 0:
-            return "the time limit came first"
-        if self.limited and self.limits.work is not None:
-            return "the work limit came first"
-        return self.rule or "the solver gave up"
-
-    def _check_against_bound(self, schedule: Schedule) -> None:
+    def check_against_bound(self, schedule: Schedule) -> None:
         """VerificationFailed if the schedule refutes the bound or lies outside its program."""
-        costs = evaluate(self.instance, schedule).costs
-        raise_if_refuted(METHOD, self.instance.name, costs, self.bound, METHOD)
-        if self.constraints and not check_lift(self._program(), schedule, self.cost).ok:
-            names = ", ".join(constraint.name for constraint in self.constraints)
+        best = self.best
+        costs = evaluate(best.instance, schedule).costs
+        raise_if_refuted(METHOD, best.instance.name, costs, best.bound, METHOD)
+        if best.constraints and not check_lift(self._program(), schedule, best.cost).ok:
+            names = ", ".join(constraint.name for constraint in best.constraints)
             raise VerificationFailed(
-                f"{METHOD}: the rows of {names} cut off a schedule of {self.instance.name} that "
+                f"{METHOD}: the rows of {names} cut off a schedule of {best.instance.name} that "
                 "satisfies the constraint: the bound is not valid"
             )
 
