@@ -6,6 +6,8 @@ which classes found too little room, and the routing, kept as one (R, R) block p
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from torta_opt.allocation.instance.data import OFF
@@ -16,6 +18,23 @@ from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity
 from torta_opt.allocation.policies.routing import apportion, sample
 from torta_opt.allocation.policies.torta_ot import TortaOt, fitted, restricted, spilled
 from torta_opt.allocation.schedule.step import Fleet, apply_commands
+
+
+@dataclass(frozen=True, eq=False)
+class StackedDecision:
+    """What is decided in one slot for all servers of a stack, S of them in N instances.
+
+    fleet            servers after the commands
+    command, model   (S,)
+    routing          (N, R, R, C)
+    processing       (S, C)
+    """
+
+    fleet: Fleet
+    command: np.ndarray
+    model: np.ndarray
+    routing: np.ndarray
+    processing: np.ndarray
 
 
 class StackedMicro(TortaOt):
@@ -36,8 +55,8 @@ class StackedMicro(TortaOt):
 
     def decide_shares(
         self, observation: Observation, share: np.ndarray, usd: np.ndarray, expected: np.ndarray
-    ) -> tuple[Fleet, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Fleet, commands, their models, routing (N, R, R, C) and processing (S, C).
+    ) -> StackedDecision:
+        """The decision of a slot.
 
         share (N, R, R) A_t · usd (N, R, R) cost of the transport problem · expected (N·R, C)
         """
@@ -51,7 +70,7 @@ class StackedMicro(TortaOt):
         fleet = apply_commands(system, state, observation.up, command, model)
         desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
         routing = self._route_all(observation.arrivals, desk)
-        return fleet, command, model, routing, desk.processing
+        return StackedDecision(fleet, command, model, routing, desk.processing)
 
     def _route_all(self, arrivals: np.ndarray, desk: Capacity) -> np.ndarray:
         count, regions = self.stack.count, self.stack.regions

@@ -325,7 +325,7 @@ def pretrain_forecaster(
 def _sight(env: BatchedMacro) -> np.ndarray:
     """(N, 3, R) utilisation and queue before the slot, and its arrivals; in units of scale."""
     regions = env.regions
-    state = env._features()
+    state = env.features()
     history = state[:, 2 * regions : 3 * regions]
     return np.stack([state[:, :regions], state[:, regions : 2 * regions], history], axis=1)
 
