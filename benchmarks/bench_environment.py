@@ -15,7 +15,8 @@ import argparse
 import time
 
 from torta_opt.allocation.instance.generate import generate
-from torta_opt.allocation.learning.environment import BatchedMacro, Task
+from torta_opt.allocation.learning.environment import BatchedMacro
+from torta_opt.allocation.learning.task import Task
 from torta_opt.allocation.schedule import evaluate
 
 MICROS = {

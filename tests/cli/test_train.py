@@ -181,7 +181,7 @@ def test_rows_reach_the_writer(instance, tmp_path, monkeypatch):
 
     from torta_opt.allocation.instance import load_instance
     from torta_opt.allocation.learning import train as module
-    from torta_opt.allocation.learning.ppo import Options
+    from torta_opt.allocation.learning.options import Options
 
     monkeypatch.setattr(module, "_writer", lambda: Writer)
     options = Options(updates=2, rollout_slots=2, epochs=1, environments=2, copies=2)

@@ -26,7 +26,7 @@ from torta_opt.io.writing import is_special
 
 if TYPE_CHECKING:
     from torta_opt.allocation.instance import Instance
-    from torta_opt.allocation.learning.ppo import Options
+    from torta_opt.allocation.learning.options import Options
     from torta_opt.allocation.learning.train import Trained
 
 HEADS = ("beta", "softmax")
@@ -107,7 +107,7 @@ class TrainOptions:
 
     def learning_options(self) -> Options:
         """The hyper-parameters that ``--set`` gives. Raises InvalidInput."""
-        from torta_opt.allocation.learning.ppo import Options
+        from torta_opt.allocation.learning.options import Options
 
         try:
             return Options(**parameters_of(self.settings))
@@ -170,7 +170,7 @@ def _trained(
     """Run the training, with its progress on stderr."""
     import torch
 
-    from torta_opt.allocation.learning.environment import Task
+    from torta_opt.allocation.learning.task import Task
     from torta_opt.allocation.learning.train import train as run_training
 
     options = given.learning_options()

@@ -12,7 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.instance.generate import generate
-from torta_opt.allocation.learning.environment import BatchedMacro, MacroEnv, Task
+from torta_opt.allocation.learning.environment import BatchedMacro, MacroEnv
+from torta_opt.allocation.learning.task import Task
 from torta_opt.allocation.policies.macro_state import request_scale
 from torta_opt.allocation.policies.neural.files import load_networks, new_networks, save_networks
 from torta_opt.allocation.policies.registry import create

@@ -11,7 +11,9 @@ from support.matrix_target import MatrixTarget
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.learning.environment import BatchedMacro
-from torta_opt.allocation.learning.ppo import Estimates, Options, Trainer
+from torta_opt.allocation.learning.estimates import Estimates
+from torta_opt.allocation.learning.options import Options
+from torta_opt.allocation.learning.ppo import Trainer
 from torta_opt.allocation.policies.macro_state import feature_count
 from torta_opt.allocation.policies.neural.files import new_networks
 from torta_opt.io import InvalidInput
@@ -94,7 +96,7 @@ def test_advantages_by_a_loop(instance):
     rewards = list(torch.rand(5, 2, generator=rng))
     values = list(torch.rand(5, 2, generator=rng))
     following = torch.rand(2, generator=rng)
-    found = learner._advantages(rewards, values, following)
+    found = learner.rollouts.advantages(rewards, values, following)
     beyond = [*values, following]
     for t in range(5):
         expected = sum(
@@ -108,15 +110,15 @@ def test_copies_are_compared_with_each_other(instance):
     learner = trainer(instance, copies=2)
     common = torch.tensor([[5.0, 5.0, -3.0, -3.0]])
     own = torch.tensor([[1.0, -1.0, 2.0, -2.0]])
-    found = learner._compared(common + own)
+    found = learner.rollouts.compared(common + own)
     assert torch.allclose(found, own / own.std(), atol=1e-5)
 
 
 def test_copies_begin_in_the_same_slot(instance):
     learner = trainer(instance, copies=2)
-    env = learner.envs[0]
+    env = learner.rollouts.envs[0]
     env.episode_slots = 2
-    starts = np.array([learner._starts(env) for _ in range(20)])
+    starts = np.array([learner.rollouts.starts(env) for _ in range(20)])
     assert (starts[:, 0] == starts[:, 1]).all()
     assert (starts[:, 1] != starts[:, 2]).any()
     assert starts.min() >= 0
@@ -127,11 +129,11 @@ def test_multipliers_of_algorithm_2(instance):
     learner = trainer(instance, alignment=2.0, smoothness=3.0, alignment_growth=4.0)
     learner.estimates = Estimates(1.0, 1e-6, distance=0.25, smoothness=2.0)
     assert learner.estimates.holds()
-    gamma, delta = learner.multipliers()
+    gamma, delta = learner.estimates.multipliers(learner.options)
     assert gamma == pytest.approx(2.0 * math.exp(4.0 * 0.1))
     assert delta == pytest.approx(3.0 * math.exp(0.5))
     learner.estimates.lipschitz = 1e6
-    assert learner.multipliers()[0] == pytest.approx(1.5 * gamma)
+    assert learner.estimates.multipliers(learner.options)[0] == pytest.approx(1.5 * gamma)
 
 
 def test_options_are_checked():

@@ -11,8 +11,8 @@ import torch
 from support.tiny import random_tiny_instance
 from support.uneven import uneven
 
-from torta_opt.allocation.learning.environment import Task
-from torta_opt.allocation.learning.ppo import Options
+from torta_opt.allocation.learning.options import Options
+from torta_opt.allocation.learning.task import Task
 from torta_opt.allocation.learning.train import train
 from torta_opt.allocation.policies.neural.files import load_networks
 from torta_opt.allocation.policies.registry import create

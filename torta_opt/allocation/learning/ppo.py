@@ -1,6 +1,6 @@
 """TORTA's training (Alg. 2 of arXiv 2507.10259): PPO with the constraints of loss (5).
 
-Read top to bottom: options, one update = rollout → advantages → multipliers → epochs.
+One update = rollout and advantages (``rollout``) → multipliers (``estimates``) → epochs (here).
 
     L = L_PPO + γ·max(0, (‖A − P‖_F − ε_max)/ε0) + δ·max(0, (s_min − s)/s0)
     s = K0 / E‖A_t − A_{t−1}‖_F²                 K0: the same of the memoryless A_t = P_t
@@ -26,116 +26,25 @@ has the policy's own law.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from torta_opt.allocation.learning.environment import BatchedMacro
+from torta_opt.allocation.learning.estimates import Estimates, estimate
+from torta_opt.allocation.learning.options import Options
+from torta_opt.allocation.learning.rollout import Rollouts
 from torta_opt.allocation.policies.neural.files import Networks
-from torta_opt.io import InvalidInput
-
-MOST_EXPONENT = 3.0  # multipliers grow to e³ times their start at most
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything the training may be told.
-
-    updates            rollouts, each followed by ``epochs`` passes
-    rollout_slots      slots of a rollout, in each of the environments
-    environments       environments of a rollout, about; ``copies`` of each instance among them
-    copies             1: the value network is the only baseline
-    clip, discount, trace, epochs, minibatches, entropy_weight, gradient_norm    PPO
-    persistence        how much of a slot's exploration is that of the slot before: correlation of
-                       its normal scores; 0: none, as in plain PPO
-    concentration      a + b − 2 of Beta(a, b) at the start; normal logits start with the spread
-                       0.3·√(500/concentration). The wider, the more a policy that explores, and
-                       remembers what it explored in A_{t−1}, differs from the one that is kept
-    drift_limit        KL divergence from the rollout's policy at which the policy's passes end
-    rate, rate_decay, decay_episodes    Adam, of the policy
-    value_rate         Adam, of the value network
-    alignment          γ0; 0 leaves the term out
-    smoothness         δ0; 0 leaves the term out
-    alignment_growth, smoothness_growth    α_γ, α_δ
-    epsilon_max, epsilon_unit, epsilon_target    ε_max, ε0, ε_target
-    smooth_min, smooth_unit, smooth_target       s_min, s0, s_target
-    refresh_episodes   s is measured anew so often
-    """
-
-    updates: int = 100
-    rollout_slots: int = 60
-    environments: int = 16
-    copies: int = 4
-    epochs: int = 4
-    minibatches: int = 8
-    clip: float = 0.2
-    discount: float = 0.95
-    trace: float = 0.95
-    entropy_weight: float = 0.0
-    gradient_norm: float = 0.5
-    persistence: float = 0.0
-    concentration: float = 500.0
-    drift_limit: float = 0.05
-    rate: float = 3e-4
-    rate_decay: float = 0.995
-    decay_episodes: int = 100
-    value_rate: float = 1e-3
-    alignment: float = 0.01
-    smoothness: float = 0.01
-    alignment_growth: float = 1.0
-    smoothness_growth: float = 1.0
-    epsilon_max: float = 0.3
-    epsilon_unit: float = 1.0
-    epsilon_target: float = 0.15
-    smooth_min: float = 2.5
-    smooth_unit: float = 1.0
-    smooth_target: float = 2.5
-    refresh_episodes: int = 10
-
-    def __post_init__(self) -> None:
-        whole = ("updates", "rollout_slots", "environments", "copies", "epochs", "minibatches")
-        for name in (*whole, "decay_episodes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidInput("must be a whole number of at least 1", field=name)
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not 0 <= value < math.inf:
-                raise InvalidInput("must be a number of at least 0", field=field.name)
-        if self.concentration == 0:
-            raise InvalidInput("must be above 0", field="concentration")
-        if self.persistence >= 1:
-            raise InvalidInput("must be below 1", field="persistence")
-
-
-@dataclass
-class Estimates:
-    """What Alg. 2 keeps: K0 and L, measured once; ‖B‖ and s, measured as training goes on."""
-
-    reactive_change: float
-    lipschitz: float
-    distance: float = 0.0
-    smoothness: float = 1.0
-
-    def holds(self) -> bool:
-        """Theorem 3's condition, costs taken together: (1 − 1/s)/ε > L/K0."""
-        if self.reactive_change <= 0:
-            return False
-        left = (1 - 1 / max(self.smoothness, 1e-9)) / max(self.distance, 1e-9)
-        return left > self.lipschitz / self.reactive_change
 
 
 class Trainer:
     """PPO on batches of environments, one batch after another. ``update`` does one round and
     returns its figures.
 
-    In a batch of N, instances 0 … ``copies``−1 are the same one, and so on. Networks are where
-    ``device`` says while they learn; environments and exploration are on the processor.
+    Networks are where ``device`` says while they learn; environments and exploration are on the
+    processor.
     """
 
     def __init__(
@@ -146,10 +55,9 @@ class Trainer:
         seed: int,
         device: str = "cpu",
     ):
-        self.envs, self.networks, self.options = envs, networks, options
-        self.copies = options.copies if envs[0].count % options.copies == 0 else 1
-        self.device, self.seed = torch.device(device), seed
+        self.networks, self.options, self.device = networks, options, torch.device(device)
         self.generator = np.random.default_rng([seed, 1])
+        self.rollouts = Rollouts(envs, networks, options, seed, self.generator)
         torch.manual_seed(seed)
         self.modules = torch.nn.ModuleList([networks.policy, networks.value])
         self.adam = torch.optim.Adam(networks.policy.parameters(), lr=options.rate)
@@ -160,13 +68,15 @@ class Trainer:
     def update(self) -> dict[str, float]:
         """One rollout in every environment of a batch, and the passes over it."""
         options = self.options
-        batch, figures = self.rollout()
-        gamma, delta = self.multipliers()
+        rollout = self.rollouts.collect(self.done)
+        before, self.episodes = self.episodes, self.episodes + rollout.episodes
+        self.estimates.update(rollout, before, self.episodes, options.refresh_episodes)
+        gamma, delta = self.estimates.multipliers(options)
         rate = options.rate * options.rate_decay ** (self.episodes // options.decay_episodes)
         for group in self.adam.param_groups:
             group["lr"] = rate
         self._move(self.device)
-        batch = {key: item.to(self.device) for key, item in batch.items()}
+        batch = {key: item.to(self.device) for key, item in rollout.batch.items()}
         losses, errors, size, moving = [], [], len(batch["state"]), True
         for _ in range(options.epochs):
             order = self.generator.permutation(size)
@@ -182,76 +92,22 @@ class Trainer:
             moving = moving and bool(np.mean(drifts) <= options.drift_limit)
         self._move(torch.device("cpu"))
         self.done += 1
-        figures |= {"gamma": gamma, "delta": delta, "rate": rate}
-        figures |= {"loss": float(np.mean(losses)), "value_loss": float(np.mean(errors))}
-        figures["passes"] = len(losses) / min(options.minibatches, size)
-        return {"update": self.done, "episodes": self.episodes, **figures}
-
-    @torch.no_grad()
-    def rollout(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-        """Transitions with advantages, and what they show."""
-        env = self.envs[self.done % len(self.envs)]
-        policy, value = self.networks.policy, self.networks.value
-        env.rng = np.random.default_rng([self.seed, self.done])
-        state = torch.from_numpy(env.reset(self._starts(env)))
-        seen: dict[str, list[torch.Tensor]] = {
-            key: [] for key in ("state", "latent", "log_chance", "value", "last", "target")
-        }
-        rewards: list[torch.Tensor] = []
-        costs: list[np.ndarray] = []
-        distance: list[np.ndarray] = []
-        change: list[np.ndarray] = []
-        terminal, over, noise = False, False, None
-        while not over and len(rewards) < self.options.rollout_slots:
-            spread = policy.distribution(state)
-            if self.options.persistence:
-                noise = self._noise(noise, state)
-                latent = explore(spread, noise)
-            else:
-                latent = spread.sample()
-            if policy.head == "beta":
-                latent = latent.clamp(1e-6, 1 - 1e-6)
-            for key, item in (
-                ("state", state),
-                ("latent", latent),
-                ("log_chance", spread.log_prob(latent).sum(dim=1)),
-                ("value", value(state)),
-                ("last", torch.tensor(env.last, dtype=torch.float32)),
-                ("target", torch.tensor(env.target, dtype=torch.float32)),
-            ):
-                seen[key].append(item)
-            features, reward, over, info = env.step(policy.shares(latent).numpy())
-            state = torch.from_numpy(features)
-            rewards.append(torch.from_numpy(reward).float() * (1 - self.options.discount))
-            costs.append(info["costs"].sum(axis=1))
-            away = ((info["share"] - info["target"]) ** 2).sum(axis=(1, 2))
-            distance.append(np.sqrt(away / env.regions))
-            change.append(info["change"] / env.regions)
-            terminal = bool(info["terminal"])
-        following = torch.zeros(env.count) if terminal else value(state)
-        advantage = self._advantages(rewards, seen["value"], following)
-        batch = {key: torch.stack(items).flatten(0, 1) for key, items in seen.items()}
-        batch["return"] = advantage.flatten() + batch["value"]
-        batch["advantage"] = self._compared(advantage).flatten()
-        self._remember(env.count, float(np.mean(distance)), float(np.mean(change)))
-        figures = {
-            "reward": float(torch.stack(rewards).mean()) / (1 - self.options.discount),
-            "cost_usd": float(np.mean(costs)),
+        return {
+            "update": self.done,
+            "episodes": self.episodes,
+            "reward": rollout.reward,
+            "cost_usd": rollout.cost_usd,
             "distance": self.estimates.distance,
-            "change": float(np.mean(change)),
+            "change": rollout.change,
             "smoothness": self.estimates.smoothness,
-            "explained": _explained(batch["value"], batch["return"]),
+            "explained": rollout.explained,
+            "gamma": gamma,
+            "delta": delta,
+            "rate": rate,
+            "loss": float(np.mean(losses)),
+            "value_loss": float(np.mean(errors)),
+            "passes": len(losses) / min(options.minibatches, size),
         }
-        return batch, figures
-
-    def multipliers(self) -> tuple[float, float]:
-        """γ and δ of loss (5)."""
-        options, known = self.options, self.estimates
-        far = options.alignment_growth * max(0.0, known.distance - options.epsilon_target)
-        rough = options.smoothness_growth * max(0.0, options.smooth_target - known.smoothness)
-        more = 1.0 if known.holds() else 1.5
-        gamma = options.alignment * math.exp(min(far, MOST_EXPONENT)) * more
-        return gamma, options.smoothness * math.exp(min(rough, MOST_EXPONENT)) * more
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors and JSON from which ``restore`` goes on bit for bit."""
@@ -291,40 +147,6 @@ class Trainer:
     @property
     def _adams(self) -> dict[str, torch.optim.Adam]:
         return {"adam": self.adam, "value_adam": self.value_adam}
-
-    def _starts(self, env: BatchedMacro) -> np.ndarray:
-        """(N,) first slots of episodes, the same for copies."""
-        drawn = self.generator.integers(
-            0, env.slots - env.episode_slots + 1, env.count // self.copies
-        )
-        return np.repeat(drawn, self.copies)
-
-    def _noise(self, before: torch.Tensor | None, state: torch.Tensor) -> torch.Tensor:
-        """(N, R²) normal scores of exploration."""
-        fresh = torch.randn(len(state), self.envs[0].regions ** 2)
-        keep = self.options.persistence
-        return fresh if before is None else keep * before + math.sqrt(1 - keep**2) * fresh
-
-    def _advantages(
-        self, rewards: list[torch.Tensor], values: list[torch.Tensor], following: torch.Tensor
-    ) -> torch.Tensor:
-        """(T, N) generalised advantage estimates."""
-        discount, trace = self.options.discount, self.options.trace
-        found, running = [], torch.zeros_like(following)
-        for reward, value in zip(reversed(rewards), reversed(values), strict=True):
-            running = reward + discount * following - value + discount * trace * running
-            following = value
-            found.append(running)
-        return torch.stack(found[::-1])
-
-    def _compared(self, advantage: torch.Tensor) -> torch.Tensor:
-        """(T, N) advantages less the mean of their copies, in units of their spread."""
-        if self.copies > 1:
-            groups = advantage.reshape(len(advantage), -1, self.copies)
-            advantage = (groups - groups.mean(dim=2, keepdim=True)).reshape(advantage.shape)
-        if advantage.numel() < 2:
-            return advantage
-        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
     def _descend_policy(
         self, part: dict[str, torch.Tensor], gamma: float, delta: float
@@ -369,14 +191,6 @@ class Trainer:
         rough = (options.smooth_min - smoothness) / options.smooth_unit
         return gamma * far.clamp_min(0) + delta * rough.clamp_min(0)
 
-    def _remember(self, count: int, distance: float, change: float) -> None:
-        before = self.episodes
-        self.episodes += count
-        self.estimates.distance = distance
-        every = max(1, int(self.options.refresh_episodes))
-        if before == 0 or before // every != self.episodes // every:
-            self.estimates.smoothness = self.estimates.reactive_change / max(change, 1e-9)
-
     def _move(self, device: torch.device) -> None:
         """Networks, and what Adam remembers of them."""
         if self.device.type == "cpu":
@@ -387,47 +201,3 @@ class Trainer:
                 for name, tensor in entries.items():
                     if name != "step":
                         entries[name] = tensor.to(device)
-
-
-def explore(spread: torch.distributions.Distribution, noise: torch.Tensor) -> torch.Tensor:
-    """Latents distributed as ``spread`` (its own law in every element), the greater the noise."""
-    if isinstance(spread, torch.distributions.Normal):
-        return spread.mean + spread.stddev * noise
-    from scipy.special import betaincinv, ndtr
-
-    assert isinstance(spread, torch.distributions.Beta)
-    a, b = spread.concentration1, spread.concentration0
-    found = betaincinv(a.numpy(), b.numpy(), ndtr(noise.numpy()))
-    return torch.from_numpy(found).float()
-
-
-def _explained(value: torch.Tensor, returned: torch.Tensor) -> float:
-    """Share of the variance of returns that the value network explains."""
-    return float(1 - (returned - value).var() / returned.var().clamp_min(1e-12))
-
-
-def estimate(env: BatchedMacro, seed: int, slots: int = 20) -> Estimates:
-    """K0 as the reactive policy A_t = P_t switches, and L by a small step away from it."""
-    rng = np.random.default_rng([seed, 2])
-    start = rng.integers(0, env.slots - env.episode_slots + 1, env.count)
-    changes, costs, steps = [], [], []
-    for scale in (0.0, 0.05):
-        env.reset(start)
-        total = np.zeros(env.count)
-        for _ in range(min(slots, env.episode_slots)):
-            target = env.target
-            other = rng.dirichlet(np.ones(env.regions), target.shape[:2])
-            share = (1 - scale) * target + scale * other
-            _, _, _, info = env.step(share)
-            total += info["costs"].sum(axis=1)
-            if scale:
-                moved = ((info["share"] - target) ** 2).sum(axis=(1, 2)) / env.regions
-                steps.append(np.sqrt(moved))
-            else:
-                changes.append(info["change"] / env.regions)
-        costs.append(total / min(slots, env.episode_slots))
-    slope = np.abs(costs[1] - costs[0]) / np.maximum(np.mean(steps, axis=0), 1e-9)
-    return Estimates(float(np.mean(changes)), float(slope.mean()))
-
-
-Watch = Callable[[dict[str, float]], None]

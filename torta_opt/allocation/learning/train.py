@@ -29,8 +29,10 @@ from safetensors.torch import load, save
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.document import instance_sha256
-from torta_opt.allocation.learning.environment import BatchedMacro, Task
-from torta_opt.allocation.learning.ppo import Options, Trainer, Watch
+from torta_opt.allocation.learning.environment import BatchedMacro
+from torta_opt.allocation.learning.options import Options
+from torta_opt.allocation.learning.ppo import Trainer
+from torta_opt.allocation.learning.task import Task
 from torta_opt.allocation.policies.experiment import distinct, interval, units
 from torta_opt.allocation.policies.macro_state import HISTORY, request_scale
 from torta_opt.allocation.policies.neural.files import (
@@ -45,6 +47,7 @@ from torta_opt.io.writing import write_bytes
 
 PRETRAIN = 8  # instances that the forecaster learns from
 SIGHTED = 4  # batches from which networks learn the spread of their features
+Watch = Callable[[dict[str, float]], None]  # a row of the curve
 Act = Callable[[np.ndarray], np.ndarray]  # states (N, F) to shares (N, R, R)
 DEVICES = ("auto", "cpu", "cuda")
 
