@@ -131,7 +131,8 @@ class TrainOptions:
 
     def without_missing_parts(self) -> TrainOptions:
         """These options, less what is not installed; says what is left out."""
-        from torta_opt.allocation.learning.train import has_checkpoint, has_tensorboard
+        from torta_opt.allocation.learning.checkpoint import has_checkpoint
+        from torta_opt.allocation.learning.train import has_tensorboard
 
         if self.resume and not has_checkpoint(self.output):
             say(f"{self.output} has no checkpoint yet: training starts from the beginning")

@@ -161,7 +161,8 @@ class Trainer:
         if options.entropy_weight:
             loss = loss - options.entropy_weight * spread.entropy().sum(dim=1).mean()
         shares = policy.shares(policy.mode(spread))
-        loss = loss + self._constraints(shares, part, gamma, delta)
+        change = self.estimates.reactive_change
+        loss = loss + constraint_terms(shares, part, gamma, delta, change, options)
         self._step(self.adam, policy, loss)
         return float(loss.detach()), float((ratio - 1 - moved).mean().detach())
 
@@ -178,19 +179,6 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(module.parameters(), self.options.gradient_norm)
         adam.step()
 
-    def _constraints(
-        self, share: torch.Tensor, part: dict[str, torch.Tensor], gamma: float, delta: float
-    ) -> torch.Tensor:
-        """The last two terms of loss (5)."""
-        options, regions = self.options, share.shape[-1]
-        away = ((share - part["target"]) ** 2).sum(dim=(1, 2)) / regions
-        distance = (away + 1e-12).sqrt().mean()
-        change = ((share - part["last"]) ** 2).sum(dim=(1, 2)).mean() / regions
-        smoothness = self.estimates.reactive_change / (change + 1e-9)
-        far = (distance - options.epsilon_max) / options.epsilon_unit
-        rough = (options.smooth_min - smoothness) / options.smooth_unit
-        return gamma * far.clamp_min(0) + delta * rough.clamp_min(0)
-
     def _move(self, device: torch.device) -> None:
         """Networks, and what Adam remembers of them."""
         if self.device.type == "cpu":
@@ -201,3 +189,22 @@ class Trainer:
                 for name, tensor in entries.items():
                     if name != "step":
                         entries[name] = tensor.to(device)
+
+
+def constraint_terms(
+    share: torch.Tensor,
+    part: dict[str, torch.Tensor],
+    gamma: float,
+    delta: float,
+    reactive_change: float,
+    options: Options,
+) -> torch.Tensor:
+    """The last two terms of loss (5) for the shares (n, R, R) of the policy's mode."""
+    regions = share.shape[-1]
+    away = ((share - part["target"]) ** 2).sum(dim=(1, 2)) / regions
+    distance = (away + 1e-12).sqrt().mean()
+    change = ((share - part["last"]) ** 2).sum(dim=(1, 2)).mean() / regions
+    smoothness = reactive_change / (change + 1e-9)
+    far = (distance - options.epsilon_max) / options.epsilon_unit
+    rough = (options.smooth_min - smoothness) / options.smooth_unit
+    return gamma * far.clamp_min(0) + delta * rough.clamp_min(0)

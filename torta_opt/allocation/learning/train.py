@@ -13,42 +13,41 @@ Training, validation and judged instances differ in their seeds.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import importlib.util
-import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load, save
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.document import instance_sha256
+from torta_opt.allocation.learning.checkpoint import (
+    has_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from torta_opt.allocation.learning.environment import BatchedMacro
+from torta_opt.allocation.learning.judging import judge, report
 from torta_opt.allocation.learning.options import Options
 from torta_opt.allocation.learning.ppo import Trainer
 from torta_opt.allocation.learning.task import Task
-from torta_opt.allocation.policies.experiment import distinct, interval, units
-from torta_opt.allocation.policies.macro_state import HISTORY, request_scale
+from torta_opt.allocation.learning.warm_up import pretrain_forecaster, standardise
+from torta_opt.allocation.policies.macro_state import request_scale
 from torta_opt.allocation.policies.neural.files import (
     Networks,
-    load_networks,
     new_networks,
     save_networks,
 )
 from torta_opt.io import InvalidInput
-from torta_opt.io.files import document_bytes
+from torta_opt.io.status import DONE, INTERRUPTED
 from torta_opt.io.writing import write_bytes
 
-PRETRAIN = 8  # instances that the forecaster learns from
-SIGHTED = 4  # batches from which networks learn the spread of their features
 Watch = Callable[[dict[str, float]], None]  # a row of the curve
-Act = Callable[[np.ndarray], np.ndarray]  # states (N, F) to shares (N, R, R)
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -97,9 +96,8 @@ def train(
     stem = Path(os.fspath(output).removesuffix(".safetensors"))
     short = task.episode_slots or options.rollout_slots
     envs = batches(instances, dataclasses.replace(task, episode_slots=short), options, seed)
-    jury = BatchedMacro(
-        validation or instances, dataclasses.replace(task, episode_slots=None), seed
-    )
+    whole = dataclasses.replace(task, episode_slots=None)
+    jury = BatchedMacro(validation or instances, whole, seed)
     first = instances[0].system
     networks = new_networks(
         first.regions, envs[0].feature_count, head, smoothing, request_scale(first), seed
@@ -114,68 +112,88 @@ def train(
         "seed": seed,
         **(notes or {}),
     }
-    curve: list[dict[str, float]] = []
+    training = _Training(stem, trainer, jury)
     if resume and has_checkpoint(stem):
-        best, base, curve = _resume(stem, trainer)
+        training.resume()
     else:
         standardise(networks, envs, seed)
         pretrain_forecaster(networks, instances, seed)
-        best = base = judge(jury, networks)
-        _checkpoint(stem, trainer, best, base, curve)
-    if trainer.done == 0:
-        _save_best(networks, stem, best, base, 0)
-    status, kept = "done", (trainer.state(), best, list(curve))
+        training.begin()
     with _tensorboard(stem, tensorboard) as record:
-        try:
-            while trainer.done < options.updates:
-                row = trainer.update()
-                due = trainer.done % every == 0 or trainer.done == options.updates
-                if due:
-                    row["score"] = judge(jury, networks)
-                    if row["score"] < best:
-                        best = row["score"]
-                        _save_best(networks, stem, best, base, trainer.done)
-                curve.append(row)
-                _write_curve(stem, curve)
-                record(row)
-                kept = trainer.state(), best, list(curve)
-                if due:
-                    _checkpoint(stem, trainer, best, base, curve)
-                if watch is not None:
-                    watch(row)
-        except KeyboardInterrupt:
-            status = "interrupted"
-            (tensors, plain), best, curve = kept
-            trainer.restore(tensors, plain)
-            _write_curve(stem, curve)
-            _checkpoint(stem, trainer, best, base, curve)
-    if status == "done" and held_out:
+        status = training.run(options.updates, every, record, watch or _unwatched)
+    if status == DONE and held_out:
         networks = report(stem, held_out, task)
-    return Trained(networks, best, base, trainer.done, status)
+    return Trained(networks, training.best, training.base, trainer.done, status)
 
 
-def has_checkpoint(output: str | os.PathLike[str]) -> bool:
-    """Whether training can go on; False if it wrote nothing yet.
+class _Training:
+    """A trainer and the files it writes: best weights, curve and checkpoint.
 
-    Weights without a checkpoint are a finished network, which starting anew would destroy: raises
-    InvalidInput.
+    best, base   scores on the validation instances: of the best network so far, of the untrained
     """
-    stem = Path(os.fspath(output).removesuffix(".safetensors"))
-    checkpoint = _checkpoint_file(stem)
-    if checkpoint.exists():
-        return True
-    weights = stem.with_name(stem.name + ".safetensors")
-    if weights.exists():
-        raise InvalidInput(
-            f"cannot be read: it does not exist, but {weights.name} does; without --resume, it is "
-            "replaced",
-            file=str(checkpoint),
-        )
-    return False
 
+    def __init__(self, stem: Path, trainer: Trainer, jury: BatchedMacro) -> None:
+        self.stem, self.trainer, self.jury = stem, trainer, jury
+        self.best = self.base = math.nan
+        self.curve: list[dict[str, float]] = []
 
-def _checkpoint_file(stem: Path) -> Path:
-    return stem.with_name(stem.name + ".checkpoint.safetensors")
+    def begin(self) -> None:
+        """Write the first checkpoint, then the untrained network as the best so far."""
+        self.best = self.base = judge(self.jury, self.trainer.networks)
+        self._checkpoint()
+        self._save_best()
+
+    def resume(self) -> None:
+        """Go on from the checkpoint."""
+        self.best, self.base, self.curve = read_checkpoint(self.stem, self.trainer)
+        if self.trainer.done == 0:
+            self._save_best()
+
+    def run(self, updates: int, every: int, record: Watch, watch: Watch) -> str:
+        """Update until ``updates`` are done; the status.
+
+        ``record`` gets a row of the curve before it is in the checkpoint, ``watch`` after.
+        """
+        trainer = self.trainer
+        kept = trainer.state(), self.best, list(self.curve)
+        try:
+            while trainer.done < updates:
+                row = trainer.update()
+                due = trainer.done % every == 0 or trainer.done == updates
+                if due:
+                    self._judge(row)
+                self.curve.append(row)
+                _write_curve(self.stem, self.curve)
+                record(row)
+                kept = trainer.state(), self.best, list(self.curve)
+                if due:
+                    self._checkpoint()
+                watch(row)
+        except KeyboardInterrupt:
+            (tensors, plain), self.best, self.curve = kept
+            trainer.restore(tensors, plain)
+            _write_curve(self.stem, self.curve)
+            self._checkpoint()
+            return INTERRUPTED
+        return DONE
+
+    def _judge(self, row: dict[str, float]) -> None:
+        row["score"] = judge(self.jury, self.trainer.networks)
+        if row["score"] < self.best:
+            self.best = row["score"]
+            self._save_best()
+
+    def _save_best(self) -> None:
+        networks = self.trainer.networks
+        networks.card["result"] = {
+            "score": self.best,
+            "untrained": self.base,
+            "update": self.trainer.done,
+        }
+        save_networks(networks, self.stem)
+
+    def _checkpoint(self) -> None:
+        write_checkpoint(self.stem, self.trainer, self.best, self.base, self.curve)
 
 
 def batches(
@@ -203,146 +221,15 @@ def pick_device(name: str) -> str:
     return "cuda" if there and name != "cpu" else "cpu"
 
 
-@torch.no_grad()
-def judge(env: BatchedMacro, networks: Networks) -> float:
-    """Mean cost of a run in $, or minus the mean reward (3): lower is better. No exploration."""
-    policy = copy.deepcopy(networks.policy).half().float()
-    cost, reward = measure(env, lambda state: policy.act(torch.from_numpy(state)).numpy())
-    return float(-reward.mean() if env.task.reward == "paper" else cost.mean())
-
-
-def report(stem: Path, instances: Sequence[Instance], task: Task) -> Networks:
-    """Judge stored weights on ``instances``, and write what comes out into their card.
-
-    Beside the learned policy stand the untrained one, the transport target, and its smoothing by
-    λ1, the closed form of reward (3). All run under the micro layer they were trained for; where
-    reward (3) was learned, which has next to nothing to do with that, under ``torta``'s as it
-    comes. Cost in $ and reward (3), means over instances; the mean ratio of the learned policy's
-    cost to theirs, and by how much its reward is above theirs, both paired by instance, with 95 %
-    intervals over instances. An instance given twice counts once (``compare.units``).
-    """
-    instances = list(distinct(instances).values())
-    networks = load_networks(stem)
-    policy, weight, start = networks.policy, task.smooth_weight, networks.card["smoothing"]
-    micro = task.micro if task.reward == "cost" else {}
-    env = BatchedMacro(instances, dataclasses.replace(task, episode_slots=None, micro=micro), 0)
-    acts: dict[str, Act] = {
-        "learned": lambda state: policy.act(torch.from_numpy(state)).numpy(),
-        "untrained": lambda state: (env.target + start * env.last) / (1 + start),
-        "smoothed": lambda state: (env.target + weight * env.last) / (1 + weight),
-        "target": lambda state: env.target,
-    }
-    costs, rewards = {}, {}
-    for name, act in acts.items():
-        cost, reward = measure(env, act)
-        costs[name], rewards[name] = _by_unit(cost, instances), _by_unit(reward, instances)
-    others = [name for name in acts if name != "learned"]
-    networks.card["held_out"] = {
-        "instances": [[each.name, instance_sha256(each)] for each in instances],
-        "cost_usd": {name: float(found.mean()) for name, found in costs.items()},
-        "paper_reward": {name: float(found.mean()) for name, found in rewards.items()},
-        "cost_ratio_to": {
-            name: interval(costs["learned"] / costs[name]).to_document() for name in others
-        },
-        "paper_reward_above": {
-            name: interval(rewards["learned"] - rewards[name]).to_document() for name in others
-        },
-    }
-    path = stem.with_name(stem.name + ".json")
-    write_bytes(path, document_bytes(networks.card))
-    return networks
-
-
-def _by_unit(values: np.ndarray, instances: Sequence[Instance]) -> np.ndarray:
-    """``values``, one an instance, as means over those that count as one (``compare.units``)."""
-    found: dict[str, list[float]] = {}
-    for unit, value in zip(units(instances).values(), values, strict=True):
-        found.setdefault(unit, []).append(float(value))
-    return np.array([np.mean(each) for each in found.values()])
-
-
-@torch.no_grad()
-def measure(env: BatchedMacro, act: Act) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) cost of a run in $, and (N,) mean reward (3) of its slots."""
-    env.rng = np.random.default_rng(0)
-    state, over = env.reset(np.zeros(env.count, np.int64)), False
-    cost, reward = np.zeros(env.count), np.zeros(env.count)
-    while not over:
-        state, _, over, info = env.step(act(state))
-        cost += info["costs"].sum(axis=1)
-        reward += env.paper_reward(info)
-    return cost, reward / env.k
-
-
-@torch.no_grad()
-def standardise(networks: Networks, envs: Sequence[BatchedMacro], seed: int) -> None:
-    """Let the networks know the mean and spread of states, from one episode of the untrained
-    policy in the first batches."""
-    rng, states = np.random.default_rng([seed, 4]), []
-    for env in envs[:SIGHTED]:
-        start = rng.integers(0, env.slots - env.episode_slots + 1, env.count)
-        state, over = torch.from_numpy(env.reset(start)), False
-        while not over:
-            states.append(state)
-            features, _, over, _ = env.step(networks.policy.act(state).numpy())
-            state = torch.from_numpy(features)
-    seen = torch.cat(states)
-    for network in (networks.policy, networks.value):
-        network.standard.learn(seen)
-
-
-def pretrain_forecaster(
-    networks: Networks, instances: Sequence[Instance], seed: int, passes: int = 60
-) -> float:
-    """The paper's forecaster by MSE and an L2 penalty of 1e-4, on the runs of A_t = P_t.
-
-    Its mean squared error on the training data, in squares of ``scale``.
-    """
-    env = BatchedMacro(instances[:PRETRAIN], Task(micro={"load_weight": 0.0}), seed)
-    length = min(env.episode_slots, 240)
-    env.reset()
-    rows = [_sight(env)]
-    for _ in range(length - 1):
-        env.step(env.target)
-        rows.append(_sight(env))
-    sights = np.stack(rows)  # (T, N, 3, R)
-    if len(sights) <= HISTORY:
-        return float("nan")
-    windows = [sights[t - HISTORY : t] for t in range(HISTORY, len(sights))]
-    history = torch.from_numpy(
-        np.stack(windows).swapaxes(1, 2).reshape(-1, HISTORY, 3, env.regions)
-    )
-    wanted = torch.from_numpy(sights[HISTORY:, :, 2].reshape(-1, env.regions))
-    net, rng = networks.forecast, np.random.default_rng([seed, 3])
-    adam = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=1e-4)
-    error = torch.zeros(())
-    for _ in range(passes):
-        for part in np.array_split(rng.permutation(len(wanted)), max(1, len(wanted) // 256)):
-            error = ((net(history[part]) - wanted[part]) ** 2).mean()
-            adam.zero_grad()
-            error.backward()
-            adam.step()
-    return float(error.detach())
-
-
-def _sight(env: BatchedMacro) -> np.ndarray:
-    """(N, 3, R) utilisation and queue before the slot, and its arrivals; in units of scale."""
-    regions = env.regions
-    state = env.features()
-    history = state[:, 2 * regions : 3 * regions]
-    return np.stack([state[:, :regions], state[:, regions : 2 * regions], history], axis=1)
-
-
-def _save_best(networks: Networks, stem: Path, best: float, base: float, update: int) -> None:
-    networks.card["result"] = {"score": best, "untrained": base, "update": update}
-    save_networks(networks, stem)
+def _unwatched(row: dict[str, float]) -> None:
+    """Takes a row of the curve and does nothing with it."""
 
 
 @contextlib.contextmanager
 def _tensorboard(stem: Path, wanted: bool) -> Iterator[Watch]:
-    """What takes a row of the curve."""
+    """Yields a function that writes a row of the curve for TensorBoard, if that is wanted."""
     if not wanted:
-        yield lambda row: None
+        yield _unwatched
         return
     with _writer()(f"{stem}.tensorboard") as writer:
 
@@ -370,42 +257,3 @@ def _write_curve(stem: Path, curve: list[dict[str, float]]) -> None:
     lines = [",".join(names)]
     lines += [",".join(repr(row[n]) if n in row else "" for n in names) for row in curve]
     write_bytes(stem.with_name(stem.name + ".csv"), ("\n".join(lines) + "\n").encode())
-
-
-def _checkpoint(
-    stem: Path, trainer: Trainer, best: float, base: float, curve: list[dict[str, float]]
-) -> None:
-    tensors, plain = trainer.state()
-    own = trainer.networks.forecast.state_dict()
-    tensors |= {f"forecast.{name}": tensor.clone() for name, tensor in own.items()}
-    plain |= {"best": best, "base": base, "curve": curve, "made": _made(trainer)}
-    text = json.dumps(plain).encode()
-    tensors["plain"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)  # one file, one rename
-    write_bytes(_checkpoint_file(stem), save(tensors))
-
-
-def _resume(stem: Path, trainer: Trainer) -> tuple[float, float, list[dict[str, float]]]:
-    path = _checkpoint_file(stem)
-    try:
-        tensors = load(path.read_bytes())
-        plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
-    except Exception:  # of whatever kind, depending on how the file is damaged
-        raise InvalidInput("is not a checkpoint of train", file=str(path)) from None
-    if plain["made"] != _made(trainer):
-        raise InvalidInput("is a checkpoint of another training", file=str(path))
-    cut = len("forecast.")
-    own = {k[cut:]: v for k, v in tensors.items() if k.startswith("forecast.")}
-    trainer.networks.forecast.load_state_dict(own)
-    trainer.restore(tensors, plain)
-    return plain["best"], plain["base"], plain["curve"]
-
-
-def _made(trainer: Trainer) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued; updates may be more."""
-    card = json.loads(json.dumps(trainer.networks.card))
-    card["training"]["options"].pop("updates")
-    card["training"].pop("command", None)
-    card.pop("result", None)
-    return card

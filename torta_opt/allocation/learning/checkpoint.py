@@ -1,0 +1,78 @@
+"""The file from which training goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from torta_opt.allocation.learning.ppo import Trainer
+from torta_opt.io import InvalidInput
+from torta_opt.io.writing import write_bytes
+
+
+def has_checkpoint(output: str | os.PathLike[str]) -> bool:
+    """Whether training can go on; False if it wrote nothing yet.
+
+    Weights without a checkpoint are a finished network, which starting anew would destroy: raises
+    InvalidInput.
+    """
+    stem = Path(os.fspath(output).removesuffix(".safetensors"))
+    checkpoint = checkpoint_file(stem)
+    if checkpoint.exists():
+        return True
+    weights = stem.with_name(stem.name + ".safetensors")
+    if weights.exists():
+        raise InvalidInput(
+            f"cannot be read: it does not exist, but {weights.name} does; without --resume, it is "
+            "replaced",
+            file=str(checkpoint),
+        )
+    return False
+
+
+def checkpoint_file(stem: Path) -> Path:
+    return stem.with_name(stem.name + ".checkpoint.safetensors")
+
+
+def write_checkpoint(
+    stem: Path, trainer: Trainer, best: float, base: float, curve: list[dict[str, float]]
+) -> None:
+    tensors, plain = trainer.state()
+    own = trainer.networks.forecast.state_dict()
+    tensors |= {f"forecast.{name}": tensor.clone() for name, tensor in own.items()}
+    plain |= {"best": best, "base": base, "curve": curve, "made": _made(trainer)}
+    text = json.dumps(plain).encode()
+    tensors["plain"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)  # one file, one rename
+    write_bytes(checkpoint_file(stem), save(tensors))
+
+
+def read_checkpoint(stem: Path, trainer: Trainer) -> tuple[float, float, list[dict[str, float]]]:
+    path = checkpoint_file(stem)
+    try:
+        tensors = load(path.read_bytes())
+        plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
+    except Exception:  # of whatever kind, depending on how the file is damaged
+        raise InvalidInput("is not a checkpoint of train", file=str(path)) from None
+    if plain["made"] != _made(trainer):
+        raise InvalidInput("is a checkpoint of another training", file=str(path))
+    cut = len("forecast.")
+    own = {k[cut:]: v for k, v in tensors.items() if k.startswith("forecast.")}
+    trainer.networks.forecast.load_state_dict(own)
+    trainer.restore(tensors, plain)
+    return plain["best"], plain["base"], plain["curve"]
+
+
+def _made(trainer: Trainer) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be continued; updates may be more."""
+    card = json.loads(json.dumps(trainer.networks.card))
+    card["training"]["options"].pop("updates")
+    card["training"].pop("command", None)
+    card.pop("result", None)
+    return card
