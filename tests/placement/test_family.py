@@ -11,20 +11,19 @@ from pathlib import Path
 import pytest
 
 from torta_opt import api, gaps
+from torta_opt.api import open_instance, save_instance, save_schedule
 from torta_opt.cli import app as cli
 from torta_opt.io import TortaOptError
 from torta_opt.placement.family import FAMILY
 from torta_opt.placement.instance.document import (
     instance_from_document,
     instance_to_document,
-    load_placement,
     placement_sha256,
-    save_placement,
 )
 from torta_opt.placement.instance.presets import PRESETS, clustered, mix, placement_preset, tiny
 from torta_opt.placement.methods import METHODS
 from torta_opt.placement.schedule.data import Placement, PlacementSchedule, Route
-from torta_opt.placement.schedule.document import save_placement_schedule, schedule_to_document
+from torta_opt.placement.schedule.document import schedule_to_document
 from torta_opt.solvers import Limits
 
 
@@ -43,7 +42,7 @@ def torta(capsys):
 @pytest.fixture
 def file(tmp_path) -> Path:
     path = tmp_path / "clustered.json"
-    save_placement(clustered(), path)
+    save_instance(clustered(), path)
     return path
 
 
@@ -104,7 +103,7 @@ def test_gap_of_named_methods_and_of_a_schedule_of_ones_own(torta, file, tmp_pat
 
 def test_methods_that_find_nothing_are_left_out_and_named(torta, tmp_path):
     path = tmp_path / "tiny.json"
-    save_placement(tiny(0), path)
+    save_instance(tiny(0), path)
     report = _document(torta("gap", path, "--json"))
     assert "petals" in report["left_out"]
     assert "petals" not in [result["policy"] for result in report["results"]]
@@ -121,7 +120,7 @@ def test_bound_file_there_and_back(torta, file, tmp_path):
     assert torta("verify", file, path)[0] == 5
     path.write_text(json.dumps({**document, "source": "magic"}))
     _refused(torta("verify", file, path), 2, "cannot be checked")
-    save_placement(clustered(1), file)
+    save_instance(clustered(1), file)
     path.write_text(json.dumps(document))
     _refused(torta("verify", file, path), 2, "the bound was made for another one")
 
@@ -129,7 +128,7 @@ def test_bound_file_there_and_back(torta, file, tmp_path):
 @pytest.fixture
 def binding(tmp_path) -> Path:
     path = tmp_path / "mix.json"
-    save_placement(mix(1), path)
+    save_instance(mix(1), path)
     return path
 
 
@@ -169,7 +168,7 @@ def test_the_next_number_above_what_is_proved_is_a_claim_too_high(torta, tmp_pat
     if loose:
         servers = replace(instance.servers, memory_bytes=instance.servers.memory_bytes * 100)
         instance = replace(instance, servers=servers)
-    save_placement(instance, file)
+    save_instance(instance, file)
     torta("bound", file, "--method", method, "--time-limit", 3, "-o", path)
     document = json.loads(path.read_text())
     for value, code in (
@@ -239,7 +238,7 @@ def test_a_broken_schedule_says_what_is_broken(torta, file, tmp_path):
     count = len(instance.servers)
     hosting = Placement([0] * count, [0] * 8 + [71])
     broken = PlacementSchedule("own", hosting, (Route(0, (8,)),))
-    save_placement_schedule(broken, instance, tmp_path / "s.json")
+    save_schedule(broken, instance, tmp_path / "s.json")
     code, out, err = torta("verify", file, tmp_path / "s.json", "--json")
     document = json.loads(out)
     assert code == 5
@@ -260,7 +259,7 @@ def test_describe(torta, file):
 
 def test_describe_warns_of_what_cannot_be_served(torta, tmp_path):
     path = tmp_path / "many.json"
-    save_placement(clustered(requests=5000), path)
+    save_instance(clustered(requests=5000), path)
     code, out, err = torta("describe", path)
     assert code == 0
     assert "infeasible" in out
@@ -278,14 +277,14 @@ def test_methods_lists_what_there_is(torta):
 def test_generate(torta, tmp_path, name):
     path = tmp_path / "i.json.gz"
     document = _document(torta("generate", f"placement/{name}", "-o", path, "--seed", 2, "--json"))
-    assert document["instance"] == load_placement(path).name
-    assert placement_sha256(load_placement(path)) == placement_sha256(placement_preset(name, 2))
+    assert document["instance"] == open_instance(path).name
+    assert placement_sha256(open_instance(path)) == placement_sha256(placement_preset(name, 2))
 
 
 def test_generate_with_parameters(torta, tmp_path):
     path = tmp_path / "i.json"
     torta("generate", "placement/abovenet", "--set", "servers=12", "--set", "clients=2", "-o", path)
-    assert len(load_placement(path).servers) == 12
+    assert len(open_instance(path).servers) == 12
     answer = torta("generate", "placement/abovenet", "--set", "nodes=1", "-o", path)
     _refused(answer, 2, "nodes: is not a parameter; known: servers")
     _refused(torta("generate", "placement/none", "-o", path), 2, "not one of clustered")
@@ -298,7 +297,7 @@ def test_generate_on_a_network(torta, tmp_path):
     graph.write_text(f"NODES 6\nlabel x y\n{nodes}\nEDGES 5\nlabel src dest w bw delay\n{edges}")
     make = ("generate", "placement/network", "-o", path)
     assert torta(*make, "--set", f"network={graph}", "--set", "servers=4")[0] == 0
-    assert len(load_placement(path).servers) == 4
+    assert len(open_instance(path).servers) == 4
     _refused(torta(*make), 2, "network=FILE")
     graph.write_text(graph.read_text().replace("1000", "-1000"))
     _refused(torta(*make, "--set", f"network={graph}"), 2, "negative")
@@ -466,7 +465,7 @@ def test_the_door_in_python(tmp_path, file):
 def test_kept_instances_are_what_generate_writes(name):
     folder = Path(__file__).parents[2] / "instances" / "placement"
     (path,) = folder.glob(f"{name}.json*")
-    assert placement_sha256(load_placement(path)) == placement_sha256(placement_preset(name))
+    assert placement_sha256(open_instance(path)) == placement_sha256(placement_preset(name))
 
 
 def test_optimal_within_no_time_is_a_limit(binding):

@@ -11,15 +11,14 @@ from hypothesis import given
 from support.placement_reference import Reference
 from support.small_placement import build, instances
 
+from torta_opt.api import open_instance, save_instance
 from torta_opt.io import InvalidInput
 from torta_opt.placement.instance.document import (
     by_way_of_clients,
     instance_from_document,
     instance_to_document,
     json_schema,
-    load_placement,
     placement_sha256,
-    save_placement,
 )
 from torta_opt.placement.instance.presets import PRESETS, placement_preset, tiny
 
@@ -33,10 +32,10 @@ def test_there_and_back(instance):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_survive_the_file(name, tmp_path):
     instance = placement_preset(name)
-    save_placement(instance, tmp_path / "a.json.gz")
-    again = load_placement(tmp_path / "a.json.gz")
+    save_instance(instance, tmp_path / "a.json.gz")
+    again = open_instance(tmp_path / "a.json.gz")
     assert placement_sha256(again) == placement_sha256(instance)
-    save_placement(again, tmp_path / "b.json.gz")
+    save_instance(again, tmp_path / "b.json.gz")
     assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
 
 
@@ -99,14 +98,14 @@ def _changed(change):
         (lambda d: d["servers"].clear(), "server"),
         (lambda d: d["servers"][1].update(name="s0"), "different names"),
         (lambda d: d.update(version=2), "version"),
-        (lambda d: d.update(format="torta-opt/allocation"), "format"),
+        (lambda d: d.update(format="torta-opt/parcels"), "format"),
     ],
 )
 def test_what_a_file_gets_wrong_is_said_in_one_line(change, text, tmp_path):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps(_changed(change)))
     with pytest.raises(InvalidInput) as error:
-        load_placement(path)
+        open_instance(path)
     assert "broken.json" in str(error.value)
     assert text in str(error.value)
     assert "\n" not in str(error.value)
@@ -118,7 +117,7 @@ def test_nan_and_truncated_files(tmp_path):
     for content in (text.replace("10.0", "NaN"), text[: len(text) // 2], "", "[]"):
         path.write_text(content)
         with pytest.raises(InvalidInput, match=r"broken\.json"):
-            load_placement(path)
+            open_instance(path)
 
 
 def test_the_schema_is_that_of_the_file():

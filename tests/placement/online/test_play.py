@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from torta_opt.api import save_instance, save_schedule
 from torta_opt.cli import app as cli
-from torta_opt.placement.instance.document import save_placement
 from torta_opt.placement.instance.presets import clustered, placement_preset, tiny
 from torta_opt.placement.methods import METHODS as OFFLINE
 from torta_opt.placement.methods import solve_offline
@@ -18,7 +18,6 @@ from torta_opt.placement.online.events import simulate
 from torta_opt.placement.online.in_turn import poisson_arrivals
 from torta_opt.placement.online.play import METHODS, play
 from torta_opt.placement.schedule.data import Placement, PlacementSchedule
-from torta_opt.placement.schedule.document import save_placement_schedule
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def torta(capsys):
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "clustered.json"
-    save_placement(clustered(), path)
+    save_instance(clustered(), path)
     return path
 
 
@@ -151,13 +150,13 @@ def test_requests_that_give_up_have_empty_fields(torta, file, tmp_path):
 def test_a_schedule_lends_its_placement(torta, file, tmp_path):
     instance = clustered()
     path = tmp_path / "s.json"
-    save_placement_schedule(solve_offline(instance, "petals"), instance, path)
+    save_schedule(solve_offline(instance, "petals"), instance, path)
     own = _document(torta("simulate", file, "--schedule", path, "--requests", 5, "--json"))
     assert own["method"] == "petals"
     assert own["planned_requests"] is None
     whole = np.array([8] + [0] * 8)
     broken = PlacementSchedule("own", Placement([0] * 9, whole), ())
-    save_placement_schedule(broken, instance, path)
+    save_schedule(broken, instance, path)
     _refused(torta("simulate", file, "--schedule", path), 5, "own: ")
 
 
@@ -194,7 +193,7 @@ def test_bad_traces_and_instances_are_one_line(torta, file, tmp_path):
     allocation = tmp_path / "a.json"
     torta("generate", "small/drain", "-o", allocation)
     _refused(torta("simulate", allocation), 2, "of allocation, must be one of placement")
-    save_placement(tiny(0, servers=1, blocks=90), file)
+    save_instance(tiny(0, servers=1, blocks=90), file)
     _refused(torta("simulate", file), 3, "stay uncovered")
 
 

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_placement import build, hosting
 
+from torta_opt.api import load_schedule, save_schedule
 from torta_opt.io import InvalidInput
 from torta_opt.placement.schedule.data import PlacementSchedule, Route
 from torta_opt.placement.schedule.document import (
     json_schema,
-    load_placement_schedule,
-    save_placement_schedule,
     schedule_from_document,
     schedule_to_document,
 )
@@ -27,8 +26,8 @@ SCHEDULE = PlacementSchedule(
 
 
 def test_there_and_back(tmp_path):
-    save_placement_schedule(SCHEDULE, INSTANCE, tmp_path / "s.json.gz")
-    again = load_placement_schedule(tmp_path / "s.json.gz", INSTANCE)
+    save_schedule(SCHEDULE, INSTANCE, tmp_path / "s.json.gz")
+    again = load_schedule(tmp_path / "s.json.gz", INSTANCE)
     assert schedule_to_document(again, INSTANCE) == schedule_to_document(SCHEDULE, INSTANCE)
     assert again.routes == SCHEDULE.routes
     assert again.seed == 7
@@ -70,10 +69,10 @@ def test_what_is_wrong_is_named(change, text):
 
 def test_a_truncated_file_is_named(tmp_path):
     path = tmp_path / "s.json"
-    save_placement_schedule(SCHEDULE, INSTANCE, path)
+    save_schedule(SCHEDULE, INSTANCE, path)
     path.write_text(path.read_text()[:40])
     with pytest.raises(InvalidInput, match=r"s\.json"):
-        load_placement_schedule(path, INSTANCE)
+        load_schedule(path, INSTANCE)
 
 
 def test_the_schema_names_the_format():

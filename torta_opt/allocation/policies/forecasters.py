@@ -21,7 +21,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from torta_opt.allocation.policies.forecasting import Smoothing
 from torta_opt.allocation.schedule.data import MAX_FORECAST
 from torta_opt.io import InvalidInput
 
@@ -30,6 +29,25 @@ class Forecaster(Protocol):
     """Gets the arrivals (R, C) of each slot and forecasts those of the next slot (R, C)."""
 
     def update(self, arrivals: np.ndarray) -> np.ndarray: ...
+
+
+class Smoothing:
+    """Exponential smoothing of arrivals by origin and class: F ← F + a·(D − F).
+
+    ``smoothing`` a = 1 expects the last slot again.
+    """
+
+    def __init__(self, smoothing: float):
+        self.smoothing = smoothing
+        self.expected: np.ndarray | None = None
+
+    def update(self, arrivals: np.ndarray) -> np.ndarray:
+        """Learn one slot's arrivals (R, C); what the next slot should bring."""
+        if self.expected is None:
+            self.expected = arrivals.astype(float)
+        else:
+            self.expected = self.expected + self.smoothing * (arrivals - self.expected)
+        return self.expected
 
 
 class Last:

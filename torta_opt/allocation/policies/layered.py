@@ -22,8 +22,7 @@ from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity, Tables, fill_in_order
-from torta_opt.allocation.policies.forecasters import Forecaster
-from torta_opt.allocation.policies.forecasting import Smoothing
+from torta_opt.allocation.policies.forecasters import Forecaster, Smoothing
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
 

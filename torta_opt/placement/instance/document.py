@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from torta_opt.io import InvalidInput, read_document, sha256_of, write_document
+from torta_opt.io import InvalidInput, sha256_of
 from torta_opt.io.schema import Bulk, Strict, parse
 from torta_opt.placement.instance.data import (
     Clients,
@@ -102,20 +101,6 @@ class PlacementDocument(Strict):
     clients: Bulk[ClientEntry]
     links: LinksEntry
     delays: DelaysEntry = Field(default_factory=DelaysEntry)
-
-
-def load_placement(path: str | os.PathLike[str]) -> PlacementInstance:
-    """Read and validate an instance file (.json or .json.gz). Raises InvalidInput."""
-    document = read_document(path, {FORMAT: VERSION})
-    try:
-        return instance_from_document(document)
-    except InvalidInput as error:
-        raise error.within(os.fspath(path)) from None
-
-
-def save_placement(instance: PlacementInstance, path: str | os.PathLike[str]) -> None:
-    """Write an instance file; the same instance gives the same bytes."""
-    write_document(path, instance_to_document(instance))
 
 
 def placement_sha256(instance: PlacementInstance) -> str:

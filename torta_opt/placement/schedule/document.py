@@ -6,14 +6,13 @@ Only servers are named along a route; how many blocks each processes follows fro
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from torta_opt.io import InvalidInput, read_document, write_document
+from torta_opt.io import InvalidInput
 from torta_opt.io.schema import Bulk, Strict, parse
 from torta_opt.placement.instance.data import PlacementInstance
 from torta_opt.placement.schedule.data import Placement, PlacementSchedule, Route
@@ -49,23 +48,6 @@ class ScheduleDocument(Strict):
     seed: int | None = None
     hosts: Bulk[HostEntry]
     routes: Bulk[RouteEntry]
-
-
-def load_placement_schedule(
-    path: str | os.PathLike[str], instance: PlacementInstance
-) -> PlacementSchedule:
-    """Read a schedule of ``instance``. Raises InvalidInput; rules are ``verify``'s."""
-    document = read_document(path, {FORMAT: VERSION})
-    try:
-        return schedule_from_document(document, instance)
-    except InvalidInput as error:
-        raise error.within(os.fspath(path)) from None
-
-
-def save_placement_schedule(
-    schedule: PlacementSchedule, instance: PlacementInstance, path: str | os.PathLike[str]
-) -> None:
-    write_document(path, schedule_to_document(schedule, instance))
 
 
 def json_schema() -> dict[str, Any]:
