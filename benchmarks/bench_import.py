@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 ROWS = 1_000_000
-CLIENTS = 200  # of the ServeGen workload, which has one row per client and window
+CLIENTS = 200  # clients of the ServeGen workload, which has one row per client and window
 SLOW_PEER_ROWS = 100_000  # pandas.read_json takes a minute for a million rows
 
 

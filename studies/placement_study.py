@@ -41,8 +41,8 @@ from torta_opt.solvers import Limits
 
 SERVERS = {"abovenet": 9, "bellcanada": 19}  # round(0.4 · nodes), as the authors' sweeps draw them
 NAMES = {"abovenet": "AboveNet", "bellcanada": "BellCanada"}
-EXACT = Limits(work=60, gap=1e-4)  # of each offline instance: boxes, so that the page repeats
-REQUESTS = 100  # of a run, as published
+EXACT = Limits(work=60, gap=1e-4)  # boxes, not seconds: the page repeats
+REQUESTS = 100  # requests of a run, as published
 
 # Mean seconds per token of the authors' simulator: (network, rate, tokens) → (PETALS, proposed).
 PUBLISHED = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torta_opt.family import SolverWatch, Watch
     from torta_opt.solvers import Limits
 
-Instance = Any  # of any family
+Instance = Any  # an instance of any family
 Schedule = Any
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from torta_opt.family import SolverWatch, Watch
     from torta_opt.solvers import Limits
 
-Instance = Any  # of any family
+Instance = Any  # an instance of any family
 Schedule = Any
 
 SENSITIVITY = ("x0.25", "x4")  # weights at which gaps are reported beside the instance's own

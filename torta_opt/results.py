@@ -22,9 +22,9 @@ from torta_opt.io.status import DONE, status_of
 if TYPE_CHECKING:
     import numpy as np
 
-ROUNDING = 1e-9  # of a cost: what float64 sums of a million terms can be off by, and more
+ROUNDING = 1e-9  # share of a cost; more than the rounding error of a float64 sum of a million terms
 
-Schedule = Any  # of a family's own class
+Schedule = Any  # each family has its own class
 
 
 def relative_gap(cost: float | None, bound: float | None) -> float | None:

@@ -32,7 +32,7 @@ def show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
 
 @contextlib.contextmanager
 def beside_the_file(document: Any) -> Iterator[None]:
-    """Where a file was written to standard output, nothing else may be: it goes to stderr."""
+    """If a file was written to standard output, print everything else to stderr."""
     output = document.get("output") if isinstance(document, dict) else None
     if isinstance(output, str) and descriptor_of(output) == 1:
         with contextlib.redirect_stdout(sys.stderr):

@@ -17,7 +17,7 @@ from torta_opt.results import Check, Evaluation, GapReport, Result
 if TYPE_CHECKING:
     from torta_opt.solvers import Progress
 
-CLOSE = 0.01  # of a cost: below this gap, no way to narrow the range is shown
+CLOSE = 0.01  # share of the cost: for smaller gaps, no way to narrow the range is shown
 _SPLIT_POLICIES = 4  # policies side by side in one cost table
 
 
@@ -50,7 +50,7 @@ def solve_table(result: Result, unit: str = "$") -> RenderableType:
 
 
 def progress_line(name: str, sample: Progress, time_limit: float | None) -> str:
-    """Where a run stands: cost of the best schedule, bound, gap, seconds gone and left."""
+    """Progress of a run: cost of the best schedule, bound, gap, seconds spent and left."""
     parts = [f"{name}: {sample.phase}" if sample.phase else name]
     if math.isfinite(sample.incumbent):
         parts.append(f"best {sample.incumbent:,.6g}")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from torta_opt.io.errors import InvalidInput
 
-MAX_FIELDS = 100  # of a document; formats have up to 20
+MAX_FIELDS = 100  # per document; formats have up to 20
 
 T = TypeVar("T")
 Name = Annotated[str, Field(min_length=1, max_length=200)]

@@ -102,7 +102,7 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
-        if isinstance(error, InvalidInput) and error.file:  # of a file that is gone by now
+        if isinstance(error, InvalidInput) and error.file:  # the temporary file is gone
             name = error.file.replace(str(temporary), str(target))
             raise error.within(name) from None
         raise

@@ -42,7 +42,7 @@ from torta_opt.placement.schedule.performance import prices
 from torta_opt.placement.schedule.verify import verify
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
 
-TREE_S = 60.0  # of the bound by the tree, unless a limit says otherwise
+TREE_S = 60.0  # time limit of the tree bound where the user sets none
 OPTIMAL = "optimal"
 
 

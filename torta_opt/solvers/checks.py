@@ -18,9 +18,9 @@ import numpy as np
 
 from torta_opt.solvers.problem import Problem
 
-FEASIBILITY = 1e-6  # of rows (see ``violation``), bounds and integrality
+FEASIBILITY = 1e-6  # tolerance for rows (see ``violation``), bounds and integrality
 ZERO = 1e-7  # share of a typical cost below which a reduced cost against no bound counts as 0
-ROUNDING = 1e-9  # of rays, whose largest entry is 1
+ROUNDING = 1e-9  # tolerance for rays, whose largest entry is 1
 
 
 def objective(problem: Problem, x: np.ndarray) -> float:

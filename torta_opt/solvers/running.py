@@ -47,7 +47,7 @@ class Run:
     incumbent     (n,) the last improving point of an integer program
     """
 
-    scale: float = 1.0  # of the objective inside HiGHS
+    scale: float = 1.0  # factor on the objective inside HiGHS
     ended: bool = False
     trace: list[Progress] = field(default_factory=list)
     incumbent: np.ndarray | None = None

@@ -33,7 +33,7 @@ RANGE = 600.0  # largest (max C − min C)/ε of a plain kernel
 SWEEPS = 20  # between two looks at the errors
 PATIENCE = 150  # sweeps: a problem that seems to need more gets Newton steps
 LONGEST_PAUSE = 640  # sweeps after Newton steps that did not help
-DAMPING = 1e-12  # of the singular Newton system, whose null space shifts f against g
+DAMPING = 1e-12  # for the singular Newton system: its null space shifts f against g
 STEP = 2.0  # largest change of a logarithm of a scaling in one Newton step
 
 

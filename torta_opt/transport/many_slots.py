@@ -41,8 +41,8 @@ from torta_opt.transport.switching import _CHAINS, _last, _next, _Shares, switch
 
 SWITCHING = ("frobenius", "l1", "kl")
 STEPS = 200  # Newton steps
-CG_STEPS = 400  # of conjugate gradients in one Newton step
-CG_TOLERANCE = 0.1  # of the Newton system, relative
+CG_STEPS = 400  # steps of conjugate gradients in one Newton step
+CG_TOLERANCE = 0.1  # relative residual of the Newton system
 HALVINGS = 30
 SOFTEST, SCALING = 0.08, 2.0  # first ε as a share of the spread of costs; from one to the next
 ROUGH = 1e-2  # error of marginals at which the next ε follows
@@ -362,7 +362,7 @@ def _chain_gain(newton: _Newton) -> float:
 
 
 def _take(dual: _Dual, newton: _Newton, df: np.ndarray, dg: np.ndarray, dw: np.ndarray) -> bool:
-    """Step along the direction as far as the dual rises enough; whether it did."""
+    """Step along the direction as long as the dual rises enough; True if it rose."""
     held_f, held_g = dual.p.sum(axis=1), dual.p.sum(axis=0)
     rise = _dot((df, dg), (dual.a - held_f, dual.b - held_g))
     rise += float((dw * newton.residual_w).sum())

@@ -29,12 +29,12 @@ from torta_opt.io.errors import Infeasible, InvalidInput
 from torta_opt.solvers.problem import SolverFailed
 
 MASSES = 1e-9  # relative difference of total supply and demand that counts as rounding
-TOLERANCE = 1e-9  # of marginals, relative to the mass, that entropic solvers are asked for
+TOLERANCE = 1e-9  # error of the marginals, relative to the mass, at which entropic solvers stop
 ROUNDING = 1e-13  # error of marginals, relative to the mass, that is left as it is
 REPAIR = 1e-6  # error of marginals, relative to the mass, up to which a plan is repaired
 EXACT_ITERATIONS = 10_000_000
 ITERATIONS = 200_000
-GRAINS = 2.0**48  # of mass in an exact problem: sums of grains have no rounding error
+GRAINS = 2.0**48  # units of mass in an exact problem: sums of them have no rounding error
 METHODS = ("log", "plain")
 COLUMNS = ("equal", "at_most")
 

@@ -11,10 +11,10 @@ import numpy as np
 BARRIER_SHRINK = 0.1
 
 
-BARRIER_TOLERANCE = 1e-8  # of marginals, with a barrier
+BARRIER_TOLERANCE = 1e-8  # error of the marginals, with a barrier
 
 
-BARRIER_GAP = 3e-8  # of an l1 problem: what the last barrier adds, relative to the objective
+BARRIER_GAP = 3e-8  # relative to the objective: what the last barrier adds to an l1 problem
 
 
 def switching_cost(plan: np.ndarray, supply: np.ndarray, weight: float, switching: str) -> float:

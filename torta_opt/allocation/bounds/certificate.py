@@ -47,7 +47,7 @@ AXES = {
     "spread": "tp",
     "hull": "th",
 }
-MOST_NUMBERS = 100_000_000  # of a family; what a file may make a reader allocate
+MOST_NUMBERS = 100_000_000  # per family of duals: limits the memory that a file can claim
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Whole = Annotated[int, Field(ge=0, le=1_000_000_000)]

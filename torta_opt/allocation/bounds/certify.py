@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torta_opt.allocation.formulations.merged import MergedProgram
     from torta_opt.allocation.formulations.program import AllocationProgram
 
-BITS = 34  # of every number: costs a hundred-millionth of the bound, saves a third of the file
+BITS = 34  # per number: costs a hundred-millionth of the bound, saves a third of the file
 
 
 def certificate_of(

@@ -31,7 +31,7 @@ from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp, solve_milp
 from torta_opt.solvers.loading import cost_scale
 
-TOLERANCE = 1e-7  # of the money that moves: a solver's answers satisfy rows to about as much
+TOLERANCE = 1e-7  # share of the money that moves: about how well a solver's answers satisfy rows
 DUAL_TOLERANCE = 1e-7  # a reduced cost this far below 0 counts as 0 inside HiGHS
 CUTOFF = 1e-6  # nodes no more than this below the best answer are dropped inside HiGHS
 

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from torta_opt.allocation.bounds.lp import ProgramBound
     from torta_opt.allocation.formulations.program import AllocationProgram
 
-LOSS = 3e-3  # of a bound: a certificate that loses more than this share is rejected
+LOSS = 3e-3  # share of a bound: a certificate that loses more is rejected
 AUTO_CELLS = 50_000  # columns of routing and processing: some 25 slots of 12 regions, 15 s of work
 WHOLE_CELLS = 10_000  # likewise; the root of branch and bound takes some 20 s of work
 TINY_CELLS = 500  # likewise; branch and bound ends within a second or so
-LOOSE = 0.1  # of a bound: what fractions of servers must be worth for branch and bound to pay
-WORTH = 1e-3  # of a bound: what branch and bound must add for ``auto`` to do without a certificate
+LOOSE = 0.1  # share of a bound that fractions of servers must be worth for branch and bound to pay
+WORTH = 1e-3  # share of a bound that branch and bound must add for ``auto`` to forgo a certificate
 
 
 Check = Callable[[Any, float], LiftCheck]

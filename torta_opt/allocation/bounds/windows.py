@@ -52,7 +52,7 @@ from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp
 
 WINDOW = 4  # slots: solving 8 at once takes 4 times as long
 PASSES = 6
-STALLED = 2e-5  # of the bound: what two passes must gain to go on
+STALLED = 2e-5  # share of the bound that two passes must gain for another one to run
 
 
 def windows_bound(

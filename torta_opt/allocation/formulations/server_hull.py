@@ -60,7 +60,7 @@ def shared_out(total: np.ndarray, facets: Facets, servers: int) -> np.ndarray:
 def _one_share(pair: np.ndarray, facets: Facets, left: int) -> np.ndarray:
     """An integer point p within the facets, with pair − p within ``left`` times the facets."""
     a = np.arange(pair[0] + 1)
-    most = np.minimum(_highest(a, facets, 1), pair[1])  # of p's second number
+    most = np.minimum(_highest(a, facets, 1), pair[1])  # bounds p's second number
     least = np.maximum(pair[1] - _highest(pair[0] - a, facets, left), 0)
     fits = np.flatnonzero((least <= most) & (most >= 0))
     if not len(fits):

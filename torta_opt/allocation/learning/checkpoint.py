@@ -1,4 +1,4 @@
-"""The file from which training goes on bit for bit."""
+"""The checkpoint: training that resumes from it gives the same bits as training without a stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torta_opt.io.writing import write_bytes
 def has_checkpoint(output: str | os.PathLike[str]) -> bool:
     """Whether training can go on; False if it wrote nothing yet.
 
-    Weights without a checkpoint are a finished network, which starting anew would destroy: raises
+    Weights without a checkpoint are a finished network, which a new start would overwrite: raises
     InvalidInput.
     """
     stem = Path(os.fspath(output).removesuffix(".safetensors"))
@@ -58,7 +58,7 @@ def read_checkpoint(stem: Path, trainer: Trainer) -> tuple[float, float, list[di
         plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
-    except Exception:  # of whatever kind, depending on how the file is damaged
+    except Exception:  # its kind depends on how the file is damaged
         raise InvalidInput("is not a checkpoint of train", file=str(path)) from None
     if plain["made"] != _made(trainer):
         raise InvalidInput("is a checkpoint of another training", file=str(path))

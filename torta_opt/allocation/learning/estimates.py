@@ -16,7 +16,7 @@ MOST_EXPONENT = 3.0  # multipliers grow to e³ times their start at most
 
 @dataclass
 class Estimates:
-    """What Alg. 2 keeps: K0 and L, measured once; ‖B‖ and s, measured as training goes on."""
+    """Estimates of Alg. 2: K0 and L, measured once; ‖B‖ and s, updated during training."""
 
     reactive_change: float
     lipschitz: float
@@ -39,7 +39,7 @@ class Estimates:
         return gamma, options.smoothness * math.exp(min(rough, MOST_EXPONENT)) * more
 
     def update(self, rollout: Rollout, before: int, after: int, every: int) -> None:
-        """Take over what a rollout shows; s is measured anew every ``every`` episodes.
+        """Update ‖B‖ from a rollout, and s every ``every`` episodes.
 
         ``before`` and ``after``: episodes that were run before it, and with it.
         """

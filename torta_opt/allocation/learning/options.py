@@ -31,7 +31,7 @@ class Options:
     alignment_growth, smoothness_growth    α_γ, α_δ
     epsilon_max, epsilon_unit, epsilon_target    ε_max, ε0, ε_target
     smooth_min, smooth_unit, smooth_target       s_min, s0, s_target
-    refresh_episodes   s is measured anew so often
+    refresh_episodes   episodes after which s is measured again
     """
 
     updates: int = 100

@@ -18,7 +18,7 @@ from torta_opt.allocation.schedule.step import initial_state
 
 @dataclass(frozen=True, eq=False)
 class Outside:
-    """Of one instance; ``stacked``, of N, with N as the first axis of each array.
+    """Forecasts and transport of one instance; of N with N as first axis if made by ``stacked``.
 
     expected       (T, R, C) forecasts of the slots to come
     target         (T, R, R) P_t, row-stochastic
@@ -71,7 +71,7 @@ def _targets(
     instance: Instance, macro: TransportTarget, forecasts: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, R, R) row-stochastic targets and the transport costs they come from."""
-    state = initial_state(instance)  # whatever it is: the transport looks at the outside only
+    state = initial_state(instance)  # any state will do: the transport depends on the outside only
     targets, usd = [], []
     for t, expected in enumerate(forecasts):
         seen = Observation(

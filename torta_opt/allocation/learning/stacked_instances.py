@@ -57,7 +57,7 @@ class Stack:
 
     @property
     def regions(self) -> int:
-        """Of one instance."""
+        """Number of regions of one instance."""
         return len(self.instances[0].system.regions)
 
     @cached_property

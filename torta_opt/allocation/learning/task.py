@@ -1,4 +1,4 @@
-"""What is to be learned: the reward, the episodes and the micro layer under the actions."""
+"""The learning task: reward, episodes and the micro layer that carries out the actions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ REWARDS = ("cost", "paper")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned.
+    """The learning task.
 
     reward          ``cost`` or ``paper``
     smooth_weight   λ1 of (3)
     queue_weight    λ2 of (3)
     episode_slots   slots of an episode; None: the whole horizon
-    settle_slots    an episode that begins later than slot 0 is preceded by so many slots under
+    settle_slots    an episode that begins later than slot 0 is preceded by this many slots under
                     A_t = P_t, so that it does not begin with a cold fleet
     forecaster      a name of ``policies.forecasters``; the micro layer plans by it
     micro           parameters of ``torta_ot`` for the micro layer

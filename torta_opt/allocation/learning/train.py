@@ -2,7 +2,7 @@
 
     NAME.safetensors, NAME.json    the best policy so far, and its card
     NAME.csv                       one row per update
-    NAME.checkpoint.safetensors    from which ``resume`` goes on bit for bit
+    NAME.checkpoint.safetensors    from which ``resume`` continues bit for bit
     NAME.tensorboard/              the same curve for TensorBoard, on request
 
 Best is the lowest cost (or highest paper reward) over the validation instances, run without
@@ -82,12 +82,11 @@ def train(
 ) -> Trained:
     """Train on ``instances``, judge every ``every`` updates on ``validation`` (else on the same).
 
-    held_out    the best is judged on these once training is done, in its card (``report``)
+    held_out    the best network is judged on these in the end; its card has the result (``report``)
     head        ``beta`` or ``softmax``
-    smoothing   λ of what the untrained network does, (P_t + λ·A_{t−1})/(1 + λ); 0 is A^OT
+    smoothing   λ of the untrained network, A_t = (P_t + λ·A_{t−1})/(1 + λ); 0 is A^OT
     device      of the networks while they learn: ``auto`` takes a GPU where there is one
-
-    resume      go on from the checkpoint; from the start, where nothing was written yet
+    resume      continue from the checkpoint; if there is none yet, start
 
     Ctrl-C ends after the last whole update, with the best so far and a checkpoint written. The
     checkpoint comes before the first weights, so training that was killed at any moment resumes.

@@ -37,7 +37,7 @@ from torta_opt.allocation.policies.dispatch import (
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.data import NO_MODEL, Command
 
-ROUNDS = 12  # of ever more demand, until rule "all" has every server on
+ROUNDS = 12  # doublings of demand, after which rule "all" has every server on
 
 
 class FleetPlan:

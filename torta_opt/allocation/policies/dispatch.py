@@ -23,7 +23,7 @@ import numpy as np
 from torta_opt.allocation.instance.data import System
 
 NEVER_MS = 2**62  # server time of what a server cannot serve: no time is enough for one request
-HALVINGS = 40  # of the range of levels: what is left of it is a rounding error
+HALVINGS = 40  # of the range of levels halved so often, a rounding error is left
 
 
 @dataclass(frozen=True, eq=False)

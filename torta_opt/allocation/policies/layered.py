@@ -51,7 +51,7 @@ class LayeredPolicy(ABC):
         """(S,) requests of class c that servers take, at most ``wanted`` (R,) and their room."""
 
     def prepare(self, observation: Observation) -> None:  # noqa: B027  (most need nothing)
-        """Whatever a policy computes once per slot, after the forecast."""
+        """Compute what the policy needs once per slot; called after the forecast."""
 
     def decide(self, observation: Observation) -> Decision:
         self.observation = observation
@@ -109,7 +109,7 @@ class LayeredPolicy(ABC):
     def _next_slot(
         self, model: np.ndarray, loading_ms: np.ndarray, processing: np.ndarray
     ) -> SlotCapacity:
-        """What servers that are on will have to give in the next slot."""
+        """Capacity in the next slot of the servers that are on."""
         slot_ms = self.tables.system.slot_ms
         usable = np.where(model >= 0, slot_ms - np.minimum(loading_ms, slot_ms), 0)
         return SlotCapacity(self.tables, usable, model, processing)

@@ -77,7 +77,7 @@ def run(policy: Policy, instance: Instance, seed: int = 0, progress: Progress | 
 
 
 def _name(policy: Policy) -> str:
-    """What the policy calls itself, which schedules are labelled with."""
+    """Name of the policy, with which its schedules are labelled."""
     kind = type(policy).__name__
     with blamed_on(kind, "name"):
         name = policy.name
@@ -87,7 +87,7 @@ def _name(policy: Policy) -> str:
 
 
 class _Memory:
-    """What has come to light so far."""
+    """Arrivals and outages up to this slot."""
 
     def __init__(self, instance: Instance):
         self._instance = instance

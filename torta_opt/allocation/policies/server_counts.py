@@ -1,4 +1,4 @@
-"""Server levels: how many servers of each type in each region are on with each model.
+"""Server counts: how many servers of each type in each region are on with each model.
 
 The yardsticks from the literature on right-sizing decide numbers of servers, d ∈ region × type ×
 model; this module says what such a number costs, and turns numbers into commands of named servers.
@@ -92,7 +92,7 @@ class Kinds:
 
 @dataclass(frozen=True, eq=False)
 class Demand:
-    """What levels cost in one slot; all (P, M), see the module.
+    """What server counts cost in one slot; all arrays are (P, M); see the module.
 
     wanted        n, servers
     on_usd        on_d
@@ -133,7 +133,7 @@ class ServerCountPolicy(GreedyForecast):
         return toward(self.kinds, observation, levels, demand.wanted)
 
     def demand(self, observation: Observation) -> Demand:
-        """What is to be served, laid on the servers that are up."""
+        """The demand of the slot, laid on the servers that are up."""
         servers = self.tables.sizes[1]
         idle, one = np.ones(servers, np.int64), np.zeros(servers, np.int64)
         short = np.zeros((1, self.tables.sizes[2]), bool)

@@ -60,7 +60,7 @@ from torta_opt.io import InvalidInput
 SPLITS = ("apportion", "sample")
 TARGETS = ("equal", "capacity")
 REACHES = ("held", "able")
-ROUNDS = 10  # of scaling rows and columns: more change the cost by less than 0.5 %
+ROUNDS = 10  # scalings of rows and columns: more change the cost by less than 0.5 %
 TINY = 1e-12
 CHOICES = {"split": SPLITS, "target": TARGETS, "reach": REACHES}
 

@@ -50,9 +50,9 @@ NAMED_COLUMNS = 20_000
 # Columns up to which the allocation program is solved whole: some 60 slots of 12 regions.
 WHOLE_COLUMNS = 150_000
 METHOD = "optimal"
-POLICIES = 0.1  # of the time, for policies after the first
-BALANCING = 0.4  # of the time that is left
-COUNTED = 0.5  # of the time that is left, for whole servers where the exact program comes after
+POLICIES = 0.1  # share of the time for policies after the first
+BALANCING = 0.4  # share of the time left for rebalancing
+COUNTED = 0.5  # share of the time left for whole servers, if the exact program comes after them
 EXACT_COST = 1024.0  # size of a typical cost while the exact program is solved
 
 
@@ -143,7 +143,7 @@ class _Steps:
             best.offer(schedule and dataclasses.replace(schedule, method=METHOD))
 
     def balance(self) -> None:
-        """The best schedule with its work shared among regions anew."""
+        """Divide the work of the best schedule among regions anew."""
         best = self.best
         if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
             return
@@ -210,7 +210,7 @@ class _Steps:
         if program is None:
             return
         best.phase = "exact program"
-        best.limited = False  # whatever was cut short before is not needed any more
+        best.limited = False  # the exact program needs nothing of what was cut short before
         found = self._branched(program, best.limits.seconds, EXACT_COST)
         if found is None or found.x is None:
             return

@@ -1,4 +1,4 @@
-"""The work of a schedule shared among regions anew: fewer requests re-routed, shorter ways.
+"""Divide the work of a schedule among regions anew: fewer requests re-routed, shorter routes.
 
 A *group* is the servers of one type that hold the same model with the same usable time in a slot,
 wherever they are. What a group processes of each class is kept, so waiting and expiry are too;
@@ -50,13 +50,13 @@ from torta_opt.allocation.search.server_cells import (
 from torta_opt.allocation.search.slot_programs import nearest_program, relaxed_program
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
-RELAXING, ROUNDING = 0.3, 0.7  # of the time, when they end; the rest is for routing
-NODES = 50  # of branch and bound, for a slot
+RELAXING, ROUNDING = 0.3, 0.7  # shares of the time after which they end; the rest is for routing
+NODES = 50  # nodes of branch and bound for one slot
 NEAR = 0.2  # relative gap at which it stops
 
 
 def rebalanced(instance: Instance, schedule: Schedule, limits: Limits | None = None) -> Schedule:
-    """A schedule with the same servers and the same work, shared among regions anew.
+    """A schedule with the same servers and the same work, divided among regions anew.
 
     It is legal if ``schedule`` is, but not always cheaper: where time is short and only some slots
     change, or where requests waited before slot 0 or may not leave their region, and then wait

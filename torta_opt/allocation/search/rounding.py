@@ -25,7 +25,7 @@ from torta_opt.solvers import Limits, Problem, solve_lp
 # What a server beyond the fractional number is worth, as a share of its price: cautious first.
 DISCOUNTS = (0.9, 0.95, 0.98)
 PREMIUM = 1.2  # what servers within that number are worth: losing one costs more than its price
-WASTE = 0.1  # of the shortest request of a model: what a full server leaves unused on average
+WASTE = 0.1  # unused time of a full server on average, in shortest requests of its model
 
 
 def round_relaxation(
@@ -66,7 +66,7 @@ def round_servers(
     ready = np.arange(*_span(program.columns["ready"]))
     wanted, gain = _wanted(program, x), (PREMIUM - discount) * price[ready]
     full = np.floor(wanted + 1e-6)
-    part = np.clip(wanted - full, 0.0, 1.0)  # of one more server, of which part has the gain
+    part = np.clip(wanted - full, 0.0, 1.0)  # share of one more server that the work uses
     count = len(ready)
     meet = sparse.csr_array(
         (np.ones(count), (np.arange(count), np.searchsorted(columns, ready))),

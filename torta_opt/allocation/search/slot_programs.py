@@ -1,4 +1,4 @@
-"""The two programs of one slot whose work is shared among regions anew; see ``rebalance``."""
+"""The two programs by which ``rebalance`` divides the work of one slot among regions."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ from torta_opt.allocation.single_slot.grouped import build_grouped_program, grou
 from torta_opt.solvers import Limits, Result, Status, solve_lp, solve_milp
 
 FIRST = 8  # servers of each task in the first relaxation
-STEPS = 60  # of the rough prices
-NODES = 200  # of each attempt to place them
+STEPS = 60  # steps towards rough prices
+NODES = 200  # nodes of each attempt to place them
 MOVABLE = 60  # whole tasks placed anew along with the split ones
 CLOSE = 5e-5  # relative gap of tasks that all differ
 PROVEN = 1e-9  # relative gap at which an optimum of these costs counts as proven
@@ -173,8 +173,8 @@ def _only(tasks: Tasks, offered: np.ndarray) -> Tasks:
 
 
 def _prices(tasks: Tasks, found: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Of servers and regions, from the duals of rows ≤."""
-    assert found.row_dual is not None  # of a linear program that is solved
+    """Prices of servers and regions, from the duals of rows ≤."""
+    assert found.row_dual is not None  # a solved linear program has duals
     dual = found.row_dual[len(tasks.cost) :]
     price = np.maximum(-dual, 0.0)
     return price[: len(tasks.region)], price[len(tasks.region) :]
@@ -228,7 +228,7 @@ def _placed(
     share = np.abs(tasks.cost[np.arange(len(servers)), servers]).sum() / max(
         float(np.abs(few.cost).min(axis=1).sum()), 1e-300
     )
-    gap = min(0.1, limits.gap * float(share) / 2)  # of the whole cost, not of these tasks' alone
+    gap = min(0.1, limits.gap * float(share) / 2)  # share of the cost of all tasks
     work = NODES if limits.work is None else limits.work
     found = solve_milp(replace(problem, row_upper=room), replace(limits, gap=gap, work=work))
     if found.x is None:

@@ -24,7 +24,7 @@ from torta_opt.placement.instance.rules import check_feasible
 from torta_opt.placement.schedule.performance import Prices, prices
 
 STEPS = 60
-ROUNDING = 1e-11  # of the sum of the sizes of all terms
+ROUNDING = 1e-11  # share of the sum of the absolute values of all terms
 
 
 def lower_bound(instance: PlacementInstance, objective: str = "response") -> float:
@@ -108,7 +108,7 @@ def least_with_blocks(
         most = int(limit[j])
         base = cost - block[j] * at
         padded = np.concatenate([np.full(most, np.inf), base[:-1]])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, most)  # of F(b−u) … F(b−1)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, most)  # F(b−u) … F(b−1)
         nearest = windows.argmin(axis=1)
         used = windows[at, nearest] + block[j] * at + visit[j]
         better = used < cost

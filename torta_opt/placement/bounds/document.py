@@ -23,7 +23,7 @@ from torta_opt.results import BoundResult
 
 FORMAT = "torta-opt/placement-bound"
 VERSION = 1
-LOSS = 1e-9  # of a bound: a proof that derives less than that of it is none
+LOSS = 1e-9  # share of a bound: a proof that loses more is rejected
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Price = Annotated[float, Field(allow_inf_nan=False)]

@@ -48,8 +48,8 @@ class Hint:
     is_whole: bool = False
 
 
-ROUNDING = 1e-11  # of the sum of the sizes of all terms
-MOST_PRICE_MS = 1e15  # of a proof; sums of larger ones may overflow, and infinity proves anything
+ROUNDING = 1e-11  # share of the sum of the absolute values of all terms
+MOST_PRICE_MS = 1e15  # in a proof: sums of larger ones may overflow, and infinity proves anything
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ import scipy.sparse as sparse
 from torta_opt.placement.bounds.proof import Box, Hint, Leaf, Pricing, Proof, Split, leaf_of
 from torta_opt.solvers import Problem, Status, solve_lp
 
-MOST_ROUNDS = 60  # of column generation in a box
+MOST_ROUNDS = 60  # rounds of column generation in a box
 CLOSE = 1e-7  # relative distance of a box's linear program and bound at which it is solved
 WHOLE = 1e-5  # distance from an integer that is none
 

@@ -36,7 +36,7 @@ from torta_opt.solvers import Limits, Status, solve_milp
 
 VisitSet = tuple[int, frozenset[int]]  # client, servers
 MOST_SETS = 150  # in a program
-VARIETY = 3e-4  # of the cost, charged for each set used: few groups are easier to arrange
+VARIETY = 3e-4  # share of the cost, charged for each set used: few groups are easier to arrange
 MOST_LAID = 20_000  # servers laid down in one search
 
 

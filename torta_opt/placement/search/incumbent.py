@@ -17,8 +17,8 @@ from torta_opt.placement.schedule.verify import verify
 from torta_opt.results import Found
 from torta_opt.solvers import Limits, Progress, Status
 
-PROBE_LIMITS = Limits(seconds=1.0, gap=1e-3)  # of the program that picks sets of servers
-ROUNDING = 1e-9  # of a bound: a solver's last digits
+PROBE_LIMITS = Limits(seconds=1.0, gap=1e-3)  # for the program that picks sets of servers
+ROUNDING = 1e-9  # share of a bound: a solver's last digits
 
 
 class Incumbent:
@@ -131,7 +131,7 @@ class Incumbent:
         self.raise_bound(bound - ROUNDING * abs(bound), source)
 
     def small_limits(self, gap: float) -> Limits:
-        """Of small programs; a limit of work stands in for one of time where there is one."""
+        """Limits of small programs: a limit of work, where there is one, replaces that of time."""
         seconds = min(PROBE_LIMITS.seconds, self.left) if self.limits.work is None else self.left
         return replace(self.limits, gap=gap, seconds=seconds)
 

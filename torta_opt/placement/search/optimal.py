@@ -49,11 +49,11 @@ from torta_opt.placement.search.start import by_other_methods, known_schedules
 from torta_opt.results import Found
 from torta_opt.solvers import Limits, Progress, Status, solve_milp
 
-SHARE = 0.6  # of the time, at most, for the tree
-FIRST_BOXES = 60  # of the tree before the first schedules are made of it
-ROUTES_GAP = 1e-4  # of the program of routes under a placement
-MOST_SCORES = 600  # placements that one search by small moves looks at
-MOST_HINTS = 8  # that schedules are made of before the tree grows on
+SHARE = 0.6  # largest share of the time that the tree gets
+FIRST_BOXES = 60  # boxes of the tree before the first schedules are made from it
+ROUTES_GAP = 1e-4  # gap at which the program of routes under a placement stops
+MOST_SCORES = 600  # placements that one local search looks at
+MOST_HINTS = 8  # hints that become schedules before the tree grows further
 
 
 def solve_exact(
@@ -112,6 +112,7 @@ class _Steps:
         self._take_tree(tree)
 
     def _grow(self, tree: Tree, is_over: Callable[[], bool]) -> None:
+        """Grow the tree and offer schedules in turn, until both are used up or ``is_over``."""
         best = self.best
         order = np.argsort(best.paid.block, kind="stable").tolist()
         self._route(layers(best.instance, order, best.instance.use_limit))
@@ -135,9 +136,9 @@ class _Steps:
             best.proof = proof_of(tree)
 
     def _assemble(self, tree: Tree, tried: set[bytes], is_over: Callable[[], bool]) -> bool:
-        """Offer what new hints give, for as long as the tree took; whether there were any.
+        """Offer schedules made from new hints, as long as the tree took; True if there were any.
 
-        A limit of work stands in for the time where the user has set one.
+        A limit of work, where the user has set one, replaces this limit of time.
         """
         best = self.best
         latest = {hint.hosted.tobytes(): hint for hint in tree.hints if hint.bound < best.cost}
@@ -158,7 +159,7 @@ class _Steps:
         return bool(fresh)
 
     def _from_hint(self, hint: Hint, tree: Tree, stop: Callable[[], bool]) -> None:
-        """Sets of servers put together, then small moves from the chain that most requests take."""
+        """Combine sets of servers, then search locally from the chain that most requests take."""
         best = self.best
         found = schedules(
             best.instance,
@@ -177,7 +178,7 @@ class _Steps:
             self._improve(laid_out(best.instance, chain, hint.hosted), stop)
 
     def _improve(self, placement: Placement, stop: Callable[[], bool]) -> None:
-        """Offer what small moves lead to from here."""
+        """Offer the schedule that a local search from ``placement`` ends with."""
         self._route(self._improver.improve(placement, MOST_SCORES, stop))
 
     def _route(self, placement: Placement) -> None:
@@ -188,6 +189,7 @@ class _Steps:
             best.offer(schedule)
 
     def with_positions(self) -> None:
+        """Branch and bound on the program with positions."""
         best = self.best
         best.phase = "positions"
         program = position_program(best.instance, best.paid)
@@ -208,7 +210,7 @@ class _Steps:
 
 @contextlib.contextmanager
 def _noticing_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Whether there was a Ctrl-C: a small program that ends at once may keep it to itself."""
+    """Yields a function: was Ctrl-C pressed? A solver run that ends at once may not report it."""
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: bool(seen)

@@ -12,7 +12,7 @@ from torta_opt.io import InvalidInput
 Progress = Callable[[int, int], None]  # (bytes or windows done, all of them)
 
 MAX_TOKENS = 10_000_000  # above the longest context window on offer
-NAMED_BAD_ROWS = 5  # of the bad rows, this many are named
+NAMED_BAD_ROWS = 5  # how many bad rows a message names
 NAMED_UNUSED = 40  # and of the columns that are not used, this many
 
 

@@ -38,7 +38,7 @@ from torta_opt.io.structure import Structure
 
 MAX_DATASET_BYTES = 256 << 20
 MAX_CV = 1000.0
-WINDOW_S = 600.0  # of the rates, where a file has only one window
+WINDOW_S = 600.0  # window of the rates in a file with only one
 EVERYONE = "all clients"
 _TABLE = re.compile(r"(.+)_(client_windows|total_rate|token_stats).*\.csv(\.gz)?")
 

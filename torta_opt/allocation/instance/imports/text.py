@@ -14,7 +14,7 @@ from torta_opt.io.unpacking import plain_reading_errors, unpacked
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 4 << 20
-FREE_BYTES = 8 << 20  # of a packed file, however far it expands
+FREE_BYTES = 8 << 20  # unpacked bytes that any packed file may have
 _BOM = b"\xef\xbb\xbf"
 
 

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 HEADS = ("beta", "softmax")
 FLOOR, FLOORS_OF_A_ROW = 0.03, 0.12  # f is the first, or the second over R where that is less
 CONCENTRATION = 500.0  # at the start of training, unless told otherwise
-SPREAD = 0.3  # of normal logits that goes with it
+SPREAD = 0.3  # standard deviation of normal logits at that concentration
 LEAST_SMOOTHING = 1e-3
 LEAST_UNIT = 0.05  # features that hardly vary are not blown up to more than 20 times
 MOST = 5.0  # standardised features are cut off here
@@ -126,7 +126,7 @@ class PolicyNetwork(nn.Module):
         return torch.cat([columns, torch.stack(parts, dim=1)], dim=1).transpose(1, 2)
 
     def distribution(self, state: Tensor) -> torch.distributions.Distribution:
-        """Of the latent (N, R²)."""
+        """Distribution of the latent variable (N, R²)."""
         regions, floor = self.regions, self.floor
         seen = self.standard(state)
         places, follow = self.region(self.by_region(seen)).unbind(dim=2)
