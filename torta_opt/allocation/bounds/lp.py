@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 
 from torta_opt.allocation.bounds.dual import dual_bound
-from torta_opt.allocation.bounds.of_program import result_of
+from torta_opt.allocation.bounds.of_program import ProgramBound, result_of
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
@@ -24,36 +22,6 @@ from torta_opt.family import Request
 from torta_opt.io.errors import Infeasible, LimitReached
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Result, Status, solve_lp
-
-P = TypeVar("P")  # what was solved: an allocation program, a merged one, a problem
-
-
-@dataclass(frozen=True, eq=False)
-class ProgramBound(Generic[P]):
-    """A lower bound that a program proves, in dollars.
-
-    value        no legal schedule costs less
-    source       the method
-    program      what was solved
-    dual         (rows,) the duals that prove the value, None where branch and bound did
-    x            (columns,) an answer of the program, None if none was found
-    claim        the bound as the solver states it
-    seconds      wall-clock time, building included
-    interrupted  Ctrl-C ended the run
-    limited      a limit ended it before it had solved what it was to solve
-    relaxed      what the linear relaxation proves, where branch and bound proved more
-    """
-
-    value: float
-    source: str
-    program: P
-    dual: np.ndarray | None
-    x: np.ndarray | None
-    claim: float
-    seconds: float
-    interrupted: bool = False
-    limited: bool = False
-    relaxed: ProgramBound[P] | None = None
 
 
 def lp_bound(

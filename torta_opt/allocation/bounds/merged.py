@@ -15,7 +15,8 @@ from functools import partial
 
 from torta_opt.allocation.bounds.certify import merged_certificate
 from torta_opt.allocation.bounds.floor import floor
-from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
+from torta_opt.allocation.bounds.lp import relaxed_bound
+from torta_opt.allocation.bounds.of_program import ProgramBound
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.merged import (
     MergedProgram,

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
-from torta_opt.allocation.bounds.of_program import result_of
+from torta_opt.allocation.bounds.lp import relaxed_bound
+from torta_opt.allocation.bounds.of_program import ProgramBound, result_of
 from torta_opt.allocation.formulations.exact import point
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program

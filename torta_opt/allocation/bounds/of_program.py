@@ -1,19 +1,49 @@
-"""What a program proves, as the result of a bound method."""
+"""The bound that a program proves, and the result of a bound method made from it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
+
+import numpy as np
 
 from torta_opt.allocation.bounds.certify import certificate_of
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.formulations.lift import check_lift
+from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.results import BoundResult
 
-if TYPE_CHECKING:
-    from torta_opt.allocation.bounds.lp import ProgramBound
-    from torta_opt.allocation.formulations.program import AllocationProgram
+P = TypeVar("P")  # what was solved: an allocation program, a merged one, a problem
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramBound(Generic[P]):
+    """A lower bound that a program proves, in dollars.
+
+    value        no legal schedule costs less
+    source       the method
+    program      what was solved
+    dual         (rows,) the duals that prove the value, None where branch and bound did
+    x            (columns,) an answer of the program, None if none was found
+    claim        the bound as the solver states it
+    seconds      wall-clock time, building included
+    interrupted  Ctrl-C ended the run
+    limited      a limit ended it before it had solved what it was to solve
+    relaxed      what the linear relaxation proves, where branch and bound proved more
+    """
+
+    value: float
+    source: str
+    program: P
+    dual: np.ndarray | None
+    x: np.ndarray | None
+    claim: float
+    seconds: float
+    interrupted: bool = False
+    limited: bool = False
+    relaxed: ProgramBound[P] | None = None
 
 
 def result_of(instance: Instance, found: ProgramBound[AllocationProgram]) -> BoundResult:

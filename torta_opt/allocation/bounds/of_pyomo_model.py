@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from torta_opt.allocation.bounds.dual import dual_bound
-from torta_opt.allocation.bounds.lp import ProgramBound
 from torta_opt.allocation.bounds.milp import less_tolerance
+from torta_opt.allocation.bounds.of_program import ProgramBound
 from torta_opt.io.errors import Infeasible, InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Progress, Result, Status, solve_lp, solve_milp
 

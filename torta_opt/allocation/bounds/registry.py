@@ -27,7 +27,7 @@ from torta_opt.results import BoundResult, LiftCheck
 
 if TYPE_CHECKING:
     from torta_opt.allocation.bounds.certificate import Certificate
-    from torta_opt.allocation.bounds.lp import ProgramBound
+    from torta_opt.allocation.bounds.of_program import ProgramBound
     from torta_opt.allocation.formulations.program import AllocationProgram
 
 LOSS = 3e-3  # share of a bound: a certificate that loses more is rejected

@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.bounds.lp import ProgramBound, prove
+from torta_opt.allocation.bounds.lp import prove
 from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.bounds.merged_duals import unmerged
-from torta_opt.allocation.bounds.of_program import result_of
+from torta_opt.allocation.bounds.of_program import ProgramBound, result_of
 from torta_opt.allocation.bounds.shortest_path_duals import with_shortest_path_duals
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.bounds.floor import floor
-from torta_opt.allocation.bounds.lp import ProgramBound
 from torta_opt.allocation.bounds.merged import MergedBound
+from torta_opt.allocation.bounds.of_program import ProgramBound
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.user_constraint import UserConstraint, broken
 from torta_opt.allocation.instance.data import Instance

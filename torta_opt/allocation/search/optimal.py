@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.bounds.lp import ProgramBound, relaxed_bound
+from torta_opt.allocation.bounds.lp import relaxed_bound
 from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.bounds.milp import branch_bound, money
+from torta_opt.allocation.bounds.of_program import ProgramBound
 from torta_opt.allocation.bounds.windows import windows_bound
 from torta_opt.allocation.formulations.exact import build_exact_program, schedule_of
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
