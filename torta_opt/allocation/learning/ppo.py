@@ -13,14 +13,14 @@ The paper gives ε_target = 0.15, s_target = 2.5, Adam at 3e-4 times 0.995 every
 mean the same on every topology. s in the loss is differentiated through the policy's mode. Rewards
 are multiplied by 1 − discount, so that returns are of the size of a slot's reward.
 
-What a slot costs depends far more on what arrives, and on the fleet, than on A_t. So ``copies``
-environments of a rollout run the same instance from the same slot and differ in their exploration
-only; their mean is taken off their advantages. It depends on the outside alone as far as the common
-part goes, which is what makes it a fair baseline (Mao et al. 2019, "Variance reduction for
-reinforcement learning in input-driven environments"). And exploration may last: with
-``persistence`` a slot's noise is like that of the slot before, so that what a lasting change of
-routing does to servers, which take slots to follow, can be told from chance; every slot's A_t still
-has the policy's own law.
+The cost of a slot depends far more on arrivals and on the fleet than on A_t. So ``copies``
+environments of a rollout run the same instance from the same slot and differ only in their
+exploration; their mean is subtracted from their advantages. What the copies share comes from
+arrivals and outages, not from actions, so the mean is a fair baseline (Mao et al. 2019, "Variance
+reduction for reinforcement learning in input-driven environments"). With ``persistence``, the noise
+of a slot resembles that of the slot before: servers follow a change of routing several slots later,
+and only a change that lasts shows its effect. The distribution of A_t in each slot stays that of
+the policy.
 """
 
 from __future__ import annotations
