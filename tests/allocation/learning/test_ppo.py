@@ -11,12 +11,10 @@ from support.matrix_target import MatrixTarget
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.learning.environment import BatchedMacro
-from torta_opt.allocation.learning.estimates import Estimates
 from torta_opt.allocation.learning.options import Options
 from torta_opt.allocation.learning.ppo import Trainer
 from torta_opt.allocation.policies.macro_state import feature_count
 from torta_opt.allocation.policies.neural.files import new_networks
-from torta_opt.io import InvalidInput
 
 MIDDLE = np.array([[0.6, 0.3, 0.1], [0.3, 0.4, 0.3], [0.3, 0.3, 0.4]])
 SWING = np.array([[-0.3, 0.2, 0.1], [0.2, -0.3, 0.1], [0.2, 0.2, -0.4]])
@@ -88,56 +86,3 @@ def test_passes_end_where_the_policy_has_moved_enough(instance):
     far = trainer(instance, rollout_slots=8, drift_limit=0.0, epochs=4).update()
     near = trainer(instance, rollout_slots=8, drift_limit=1e9, epochs=4).update()
     assert (far["passes"], near["passes"]) == (1, 4)
-
-
-def test_advantages_by_a_loop(instance):
-    learner = trainer(instance, discount=0.9, trace=0.8)
-    rng = torch.Generator().manual_seed(0)
-    rewards = list(torch.rand(5, 2, generator=rng))
-    values = list(torch.rand(5, 2, generator=rng))
-    following = torch.rand(2, generator=rng)
-    found = learner.rollouts.advantages(rewards, values, following)
-    beyond = [*values, following]
-    for t in range(5):
-        expected = sum(
-            (0.9 * 0.8) ** (k - t) * (rewards[k] + 0.9 * beyond[k + 1] - beyond[k])
-            for k in range(t, 5)
-        )
-        assert torch.allclose(found[t], expected)
-
-
-def test_copies_are_compared_with_each_other(instance):
-    learner = trainer(instance, copies=2)
-    common = torch.tensor([[5.0, 5.0, -3.0, -3.0]])
-    own = torch.tensor([[1.0, -1.0, 2.0, -2.0]])
-    found = learner.rollouts.compared(common + own)
-    assert torch.allclose(found, own / own.std(), atol=1e-5)
-
-
-def test_copies_begin_in_the_same_slot(instance):
-    learner = trainer(instance, copies=2)
-    env = learner.rollouts.envs[0]
-    env.episode_slots = 2
-    starts = np.array([learner.rollouts.starts(env) for _ in range(20)])
-    assert (starts[:, 0] == starts[:, 1]).all()
-    assert (starts[:, 1] != starts[:, 2]).any()
-    assert starts.min() >= 0
-    assert starts.max() <= env.slots - 2
-
-
-def test_multipliers_of_algorithm_2(instance):
-    learner = trainer(instance, alignment=2.0, smoothness=3.0, alignment_growth=4.0)
-    learner.estimates = Estimates(1.0, 1e-6, distance=0.25, smoothness=2.0)
-    assert learner.estimates.holds()
-    gamma, delta = learner.estimates.multipliers(learner.options)
-    assert gamma == pytest.approx(2.0 * math.exp(4.0 * 0.1))
-    assert delta == pytest.approx(3.0 * math.exp(0.5))
-    learner.estimates.lipschitz = 1e6
-    assert learner.estimates.multipliers(learner.options)[0] == pytest.approx(1.5 * gamma)
-
-
-def test_options_are_checked():
-    with pytest.raises(InvalidInput, match="updates: must be a whole number"):
-        Options(updates=0)
-    with pytest.raises(InvalidInput, match="clip: must be a number of at least 0"):
-        Options(clip=-1)
