@@ -93,8 +93,7 @@ def train(
     """
     task, options = task or Task(), options or Options()
     stem = Path(os.fspath(output).removesuffix(".safetensors"))
-    short = task.episode_slots or options.rollout_slots
-    envs = batches(instances, dataclasses.replace(task, episode_slots=short), options, seed)
+    envs = batches(instances, task, options, seed)
     whole = dataclasses.replace(task, episode_slots=None)
     jury = BatchedMacro(validation or instances, whole, seed)
     first = instances[0].system
@@ -198,13 +197,17 @@ class _Training:
 def batches(
     instances: Sequence[Instance], task: Task, options: Options, seed: int
 ) -> list[BatchedMacro]:
-    """``instances`` in batches, each ``copies`` times; the last is filled up from the first."""
+    """``instances`` in batches, each ``copies`` times; the last is filled up from the first.
+
+    Episodes are as long as a rollout unless ``task`` says otherwise.
+    """
+    short = dataclasses.replace(task, episode_slots=task.episode_slots or options.rollout_slots)
     size = max(1, min(options.environments // options.copies, len(instances)))
     count = -(-len(instances) // size)
     around = [instances[n % len(instances)] for n in range(count * size)]
     return [
         BatchedMacro(
-            [each for each in around[n : n + size] for _ in range(options.copies)], task, seed
+            [each for each in around[n : n + size] for _ in range(options.copies)], short, seed
         )
         for n in range(0, count * size, size)
     ]

@@ -29,10 +29,7 @@ from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.recover import recover
-from torta_opt.allocation.formulations.user_constraint import (
-    UserConstraint,
-    with_user_constraints,
-)
+from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
@@ -93,7 +90,7 @@ def solve_optimal(
         best.interrupted = True
     found = best.result()
     if found.schedule is not None:
-        steps.check_against_bound(found.schedule)
+        check_against_bound(best, found.schedule)
     return found
 
 
@@ -177,7 +174,7 @@ class _Steps:
         if best.is_done:
             return
         best.phase = "relaxation"
-        program = self._program()
+        program = counted_program(best.instance, best.constraints)
         relaxed = solve_lp(program.problem(), limits=best.left, crossover=False)
         try:
             found = relaxed_bound(program, relaxed, 0.0)
@@ -199,7 +196,7 @@ class _Steps:
         best.phase = "whole servers"
         share = 1.0 if self.exact is None else COUNTED
         until = best.spent + share * best.left.seconds
-        found = self._branched(self._program(), until)
+        found = self._branched(counted_program(best.instance, best.constraints), until)
         if found is not None and found.x is not None:
             values, pools = found.program.values(found.x), found.program.pools
             best.offer(recover(best.instance, values, pools=pools, method=METHOD))
@@ -248,39 +245,49 @@ class _Steps:
         best.take(found)
         return found
 
-    def _program(self) -> AllocationProgram:
-        best = self.best
-        program = with_knapsack_rows(build_allocation_program(best.instance))
-        return with_user_constraints(program, best.constraints)
-
     @cached_property
     def exact(self) -> AllocationProgram | None:
-        """The exact program; None, and why, if it is too large."""
-        best = self.best
-        too_large = f"the exact program has more than the {NAMED_COLUMNS:,} columns it may have"
-        if best.instance.up.sum() > NAMED_COLUMNS:  # each server has a column in each such slot
-            best.rule = too_large
-            return None
-        program = build_exact_program(best.instance)
-        if program is None:
-            best.rule = "squares of changes of routing have too many values for the exact program"
-            return None
-        if len(program.cost) > NAMED_COLUMNS:
-            best.rule = too_large
-            return None
-        return with_user_constraints(with_knapsack_rows(program), best.constraints)
+        """The exact program; None if it is too large, and ``best.rule`` then says why."""
+        program, rule = exact_program(self.best.instance, self.best.constraints)
+        self.best.rule = rule or self.best.rule
+        return program
 
-    def check_against_bound(self, schedule: Schedule) -> None:
-        """VerificationFailed if the schedule refutes the bound or lies outside its program."""
-        best = self.best
-        costs = evaluate(best.instance, schedule).costs
-        raise_if_refuted(METHOD, best.instance.name, costs, best.bound, METHOD)
-        if best.constraints and not check_lift(self._program(), schedule, best.cost).ok:
-            names = ", ".join(constraint.name for constraint in best.constraints)
-            raise VerificationFailed(
-                f"{METHOD}: the rows of {names} cut off a schedule of {best.instance.name} that "
-                "satisfies the constraint: the bound is not valid"
-            )
+
+def counted_program(
+    instance: Instance, constraints: tuple[UserConstraint, ...]
+) -> AllocationProgram:
+    """The allocation program with knapsack rows and the user's constraints."""
+    program = with_knapsack_rows(build_allocation_program(instance))
+    return with_user_constraints(program, constraints)
+
+
+def exact_program(
+    instance: Instance, constraints: tuple[UserConstraint, ...]
+) -> tuple[AllocationProgram | None, str]:
+    """The exact program, or None and why there is none."""
+    too_large = f"the exact program has more than the {NAMED_COLUMNS:,} columns it may have"
+    if instance.up.sum() > NAMED_COLUMNS:  # each server has a column in each such slot
+        return None, too_large
+    program = build_exact_program(instance)
+    if program is None:
+        return None, "squares of changes of routing have too many values for the exact program"
+    if len(program.cost) > NAMED_COLUMNS:
+        return None, too_large
+    return with_user_constraints(with_knapsack_rows(program), constraints), ""
+
+
+def check_against_bound(best: Incumbent, schedule: Schedule) -> None:
+    """VerificationFailed if the schedule refutes the bound or lies outside its program."""
+    costs = evaluate(best.instance, schedule).costs
+    raise_if_refuted(METHOD, best.instance.name, costs, best.bound, METHOD)
+    if not best.constraints:
+        return
+    if not check_lift(counted_program(best.instance, best.constraints), schedule, best.cost).ok:
+        names = ", ".join(constraint.name for constraint in best.constraints)
+        raise VerificationFailed(
+            f"{METHOD}: the rows of {names} cut off a schedule of {best.instance.name} that "
+            "satisfies the constraint: the bound is not valid"
+        )
 
 
 def solve(instance: Instance, request: Request) -> Found:
