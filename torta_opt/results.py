@@ -33,7 +33,7 @@ Schedule = Any  # of a family's own class
 
 
 def relative_gap(cost: float | None, bound: float | None) -> float | None:
-    """(cost − bound)/|cost|; None if one of the two is missing, or the cost is 0."""
+    """``(cost − bound)/|cost|``; None if one of the two is missing, or the cost is 0."""
     if cost is None or bound is None or cost == 0:
         return None
     return (cost - bound) / abs(cost)
@@ -342,7 +342,7 @@ class Found:
 
     @property
     def gap(self) -> float | None:
-        """(cost − bound)/|cost|; None if there is no schedule, or its cost is 0."""
+        """``(cost − bound)/|cost|``; None if there is no schedule, or its cost is 0."""
         return None if self.schedule is None else relative_gap(self.cost, self.bound)
 
 
@@ -396,7 +396,7 @@ class Result:
 
     @property
     def gap(self) -> float | None:
-        """(cost − bound)/|cost|; None if the method proved no bound, or the cost is 0."""
+        """``(cost − bound)/|cost|``; None if the method proved no bound, or the cost is 0."""
         return relative_gap(self.cost, self.bound)
 
     def to_document(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,3 +210,9 @@ def a_row(name: str, cost: float | None) -> dict[str, Any]:
 
 def a_report(rows: list[dict[str, Any]], bound: float = 50.0, floor: float = 20.0) -> Any:
     return {"instance": "x", "floor": floor, "bound": {"value": bound}, "results": rows}
+
+
+def test_the_page_of_docs_lists_every_picture() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    for name, each in FIGURES.items():
+        assert f"| `{name}` | {each.summary} | {', '.join(each.needs)} |" in text
