@@ -12,13 +12,13 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=$${OPENBLA
   $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
+.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 gap: $(VENV)/run.stamp ## proven gaps on the paper's Abilene, from an empty machine
-	$(BIN)/torta-opt gap instances/paper/abilene.json.gz --certificate certificates/abilene.json.gz --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,clairvoyant
+	$(BIN)/torta-opt gap instances/paper/abilene.json.gz --certificate certificates/abilene.json.gz --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,clairvoyant --report report.html
 	$(BIN)/torta-opt bound instances/paper/abilene.json.gz --slots 0:48 --method windows --work-limit 1 --threads 2
 
 certificate: $(VENV)/run.stamp ## prove the bundled bound of Abilene anew: minutes
@@ -54,6 +54,10 @@ models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten min
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py
 
+docs: $(VENV)/docs.stamp ## the documentation site, into build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
 lint: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -78,4 +82,8 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@$(PIP) install -q -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/run.stamp
+	@$(PIP) install -q -c constraints.txt -e '.[docs]'
 	@touch $@

@@ -189,6 +189,7 @@ def referee(family: Family, instance: Instance, name: str, found: Found) -> Resu
         bound=found.bound,
         status=found.status,
         stopped=found.stopped,
+        trace=found.trace,
     )
 
 

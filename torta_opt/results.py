@@ -12,15 +12,20 @@ avoidable. Costs are in the unit of the family: dollars for allocation, seconds 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.io.errors import VerificationFailed
 from torta_opt.io.status import DONE, status_of
+from torta_opt.io.text import html_table, money, percent
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 ROUNDING = 1e-9  # share of a cost; more than the rounding error of a float64 sum of a million terms
 
@@ -28,7 +33,7 @@ Schedule = Any  # each family has its own class
 
 
 def relative_gap(cost: float | None, bound: float | None) -> float | None:
-    """(cost − bound)/|cost|; None if one of the two is missing, or the cost is 0."""
+    """``(cost − bound)/|cost|``; None if one of the two is missing, or the cost is 0."""
     if cost is None or bound is None or cost == 0:
         return None
     return (cost - bound) / abs(cost)
@@ -105,6 +110,27 @@ class Evaluation:
 
     def to_document(self) -> dict[str, Any]:
         return {"cost": self.cost, "costs": self.costs, "metrics": self.metrics}
+
+    def to_frame(self) -> pd.DataFrame:
+        """The parts of the cost: one row for each slot, or one row if the family has no slots.
+
+        The tables of ``Schedule.to_frame`` go on to regions and classes.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> instance = torta_opt.generate("small/loading")
+        >>> frame = torta_opt.solve(instance, "greedy_forecast").evaluation.to_frame()
+        >>> len(frame), round(float(frame["cost"].sum()), 3)
+        (5, 1.637)
+        """
+        import pandas as pd
+
+        if not self.costs_by_slot:
+            return pd.DataFrame([{**self.costs, "cost": self.cost}])
+        frame = pd.DataFrame(self.costs_by_slot)
+        frame.index.name = "slot"
+        return frame.assign(cost=frame.sum(axis=1))
 
 
 # --- bounds -------------------------------------------------------------------------------------
@@ -232,6 +258,12 @@ class BoundResult:
             "stronger": self.stronger or None,
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row: value, method, whether it is certified, seconds, and parts of the value."""
+        import pandas as pd
+
+        return pd.DataFrame([{**self.to_document(), **self.costs}])
+
 
 def raise_if_refuted(
     name: str, where: str, costs: Mapping[str, float], bound: float, source: str
@@ -310,7 +342,7 @@ class Found:
 
     @property
     def gap(self) -> float | None:
-        """(cost − bound)/|cost|; None if there is no schedule, or its cost is 0."""
+        """``(cost − bound)/|cost|``; None if there is no schedule, or its cost is 0."""
         return None if self.schedule is None else relative_gap(self.cost, self.bound)
 
 
@@ -335,6 +367,8 @@ class Result:
         on time or work or because no stronger method was left. ``interrupted``: Ctrl-C ended it.
     stopped : str
         One line on why a search for a given gap ended.
+    trace : tuple of Progress
+        How verified cost and bound changed during the run; empty for methods that keep no record.
 
     Examples
     --------
@@ -353,6 +387,7 @@ class Result:
     bound: float | None = None
     status: str = DONE
     stopped: str = ""
+    trace: tuple[Any, ...] = field(default=(), repr=False)
 
     @property
     def cost(self) -> float:
@@ -361,12 +396,13 @@ class Result:
 
     @property
     def gap(self) -> float | None:
-        """(cost − bound)/|cost|; None if the method proved no bound, or the cost is 0."""
+        """``(cost − bound)/|cost|``; None if the method proved no bound, or the cost is 0."""
         return relative_gap(self.cost, self.bound)
 
     def to_document(self) -> dict[str, Any]:
         proved = {} if self.bound is None else {"bound": self.bound, "gap": self.gap}
         why = {"stopped": self.stopped} if self.stopped else {}
+        record = {"trace": [_sample(each) for each in self.trace]} if self.trace else {}
         return {
             "method": self.schedule.method,
             "seed": self.schedule.seed,
@@ -375,7 +411,50 @@ class Result:
             "seconds": self.seconds,
             **proved,
             **self.evaluation.to_document(),
+            **record,
         }
+
+    def plot(self, kind: str = "run", ax: Axes | None = None, **data: Any) -> Axes:
+        """Draw a picture: ``run``, or one of the schedule with ``instance=`` given.
+
+        Parameters
+        ----------
+        kind
+            A picture that ``torta-opt plot --list`` names.
+        ax
+            Axes to draw on; a new figure if None.
+        data
+            What the picture needs beside the result, such as ``instance=``.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> instance = torta_opt.generate("small/loading")
+        >>> result = torta_opt.solve(instance, "greedy_forecast")
+        >>> result.plot("servers", instance=instance).get_ylabel()
+        'servers, of 2'
+        """
+        return _draw(kind, ax, {"result": self, "schedule": self.schedule}, data)
+
+
+def _sample(progress: Any) -> dict[str, float | None]:
+    """One sample of a run for JSON: what is not known yet is null."""
+    cost = progress.incumbent if math.isfinite(progress.incumbent) else None
+    bound = progress.bound if math.isfinite(progress.bound) else None
+    return {"seconds": progress.seconds, "cost": cost, "bound": bound}
+
+
+def _draw(kind: str, ax: Axes | None, own: dict[str, Any], data: dict[str, Any]) -> Axes:
+    """Draw with what the picture accepts of ``own``, and all of ``data``."""
+    figures = import_module("torta_opt.report.figures")  # a face: loaded only to draw
+    accepted = figures.figure_of(kind).accepts
+    axes: Axes = figures.draw(
+        kind,
+        ax,
+        **{name: own[name] for name in own if name in accepted and name not in data},
+        **data,
+    )
+    return axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -527,6 +606,67 @@ class GapReport:
         if self.left_out:
             document["left_out"] = self.left_out
         return document if self.status == DONE else {**document, "status": self.status}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each schedule: cost, gaps, components of the cost, metrics.
+
+        Columns of components begin with ``cost_``. A schedule that breaks a rule has no cost.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> report = torta_opt.gap(torta_opt.generate("small/loading"), "greedy_forecast")
+        >>> frame = report.to_frame().set_index("policy")
+        >>> round(float(frame.loc["greedy_forecast", "cost_expiry"]), 2)
+        1.5
+        """
+        import pandas as pd
+
+        alone = ("policy", "feasible", "cost", "gap", "gap_at_least", "avoidable_gap", "seconds")
+        rows = []
+        for each in self.results:
+            document = each.to_document()
+            parts = {f"cost_{name}": value for name, value in document["costs"].items()}
+            rows.append(
+                {**{name: document[name] for name in alone}, **parts, **document["metrics"]}
+            )
+        return pd.DataFrame(rows)
+
+    def plot(self, kind: str = "costs", ax: Axes | None = None, **data: Any) -> Axes:
+        """Draw a picture of the report: ``costs``, ``gap``, ``frontier`` or ``attribution``.
+
+        Parameters
+        ----------
+        kind
+            A picture that ``torta-opt plot --list`` names.
+        ax
+            Axes to draw on; a new figure if None.
+        data
+            What the picture needs beside the report.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> report = torta_opt.gap(torta_opt.generate("small/loading"), "greedy_forecast")
+        >>> report.plot("gap").get_xlabel()
+        'cost of the schedule, $'
+        """
+        return _draw(kind, ax, {"report": self}, data)
+
+    def _lines(self) -> dict[str, str]:
+        named = {f"bound ({self.bound.source})": money([self.bound.value])[0]}
+        for each in self.results:
+            cost = money([each.cost])[0] if each.feasible else "breaks a rule"
+            within = f", gap ≤ {percent(each.gap)}" if each.gap is not None else ""
+            named[each.policy] = cost + within
+        return named
+
+    def __repr__(self) -> str:
+        lines = "; ".join(f"{name}: {text}" for name, text in self._lines().items())
+        return f"<GapReport of {self.instance!r}: {lines}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.instance, self._lines())
 
 
 def cheapest_of(results: Sequence[GapResult]) -> GapResult | None:

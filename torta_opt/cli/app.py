@@ -26,6 +26,7 @@ from torta_opt.cli.compare import compare
 from torta_opt.cli.console import complain, print_json
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
+from torta_opt.cli.pictures import plot, report
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.train import train
 from torta_opt.io import LimitReached, TortaOptError
@@ -52,6 +53,8 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "gap": gap,
     "export": export,
     "verify": verify,
+    "plot": plot,
+    "report": report,
     "simulate": simulate,
     "train": train,
     "compare": compare,

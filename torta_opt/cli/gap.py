@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from torta_opt.cli.console import (
+    check_writable,
     print_json,
     print_table,
     say,
@@ -28,6 +29,7 @@ from torta_opt.cli.options import (
     policy_list,
     priced_by,
 )
+from torta_opt.cli.pictures import subject_of, write_page
 from torta_opt.io import Infeasible, InvalidInput
 from torta_opt.io.status import DONE
 
@@ -50,6 +52,9 @@ def gap(
     certificate: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="a bound file to compare with; it is checked first"),
+    ] = None,
+    page: Annotated[
+        str | None, typer.Option("--report", metavar="FILE", help="HTML page to write")
     ] = None,
     weights: Weights = None,
     sensitivity: Annotated[
@@ -75,9 +80,11 @@ def gap(
         raise InvalidInput(
             "can only be used with one instance and without --bound", field="--certificate"
         )
+    if page is not None:
+        check_writable(page, *instances, *(schedule or ()), certificate)
     names = None if policies is None else policy_list(policies)
     limits = limits_of(time_limit, work_limit, threads, seed)
-    reports = []
+    reports, subjects = [], []
     for path in instances:
         problem = cut_to(api.open_instance(path), slots)
         own = own_schedules(schedule or [], problem)
@@ -98,6 +105,8 @@ def gap(
                 proved=proved,
             )
         reports.append(report)
+        if page is not None:
+            subjects.append(subject_of(report, problem, own, [path, *(schedule or ())]))
         if not json_:
             _show_report(report, family_of(problem).unit_under(weights))
         for why in report.left_out.values():
@@ -105,6 +114,9 @@ def gap(
         if report.status != DONE:
             say("interrupted")
             break
+    if page is not None:
+        write_page(subjects, page)
+        say(f"report: {page}")
     documents = [report.to_document() for report in reports]
     if json_:
         print_json(documents[0] if len(instances) == 1 else documents)

@@ -49,6 +49,14 @@ def read_document(
         raise error.within(name) from None
 
 
+def read_object(path: str | os.PathLike[str]) -> Document:
+    """The JSON object in ``path``, whatever its format. Raises InvalidInput."""
+    try:
+        return _parse(_read_text(Path(path), MAX_BYTES, MOST))
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+
+
 def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) -> None:
     """Write ``document`` atomically; a name that ends in .gz is compressed."""
     write_bytes(path, document_bytes(document))

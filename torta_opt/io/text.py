@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
+from collections.abc import Mapping, Sequence
+from html import escape
 
 _MISSING = "-"
 
@@ -34,3 +30,12 @@ def number(value: float | int | None) -> str:
     if value is None:
         return _MISSING
     return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}"
+
+
+def html_table(title: str, entries: Mapping[str, str]) -> str:
+    """Two columns for a notebook; names and values are escaped."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(value)}</td></tr>"
+        for name, value in entries.items()
+    )
+    return f"<table><caption>{escape(title)}</caption>{rows}</table>"

@@ -134,7 +134,7 @@ class Limits:
     seconds
         Wall-clock time of one call [s].
     gap
-        (objective − bound)/|objective| at which an integer program counts as solved.
+        ``(objective − bound)/|objective|`` at which an integer program counts as solved.
     work
         Branch-and-bound nodes, or iterations of the method of a linear program. Unlike ``seconds``,
         this limit has the same effect on every machine. None: no limit.
@@ -253,7 +253,7 @@ class Result:
 
     @property
     def gap(self) -> float | None:
-        """(objective − bound)/|objective|; None if the objective is 0 or there is none."""
+        """``(objective − bound)/|objective|``; None if the objective is 0 or there is none."""
         if self.x is None or self.objective == 0:
             return None
         return (self.objective - self.bound) / abs(self.objective)

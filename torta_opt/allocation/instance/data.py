@@ -12,13 +12,19 @@ Arrays are read-only. Building any of these objects checks every rule of ``rules
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from torta_opt.allocation.instance import rules
 from torta_opt.io.errors import InvalidInput
+from torta_opt.io.text import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OFF = -1  # model of a server that is off
 INCOMPATIBLE = 0  # server_ms of a class that a type cannot serve
@@ -68,6 +74,9 @@ class Weights:
     def __post_init__(self) -> None:
         _freeze(self, expiry_usd=float)
         rules.check_weights(self)
+
+    def __repr__(self) -> str:
+        return f"<Weights: {self.time_usd_per_s:g} $/s, re-routing {self.reroute_usd:g} $>"
 
     def scaled(self, factor: float) -> Weights:
         """The weights with time, re-routing and expiry ``factor`` times as expensive."""
@@ -145,6 +154,10 @@ class System:
         )
         rules.check_system(self)
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.regions)} regions, {len(self.servers)} servers"
+        return f"<System: {sizes}, {len(self.models)} models, {len(self.classes)} classes>"
+
     @property
     def slot_s(self) -> float:
         return self.slot_ms / 1000
@@ -194,6 +207,10 @@ class Initial:
 
     def __post_init__(self) -> None:
         _freeze(self, model=int, loading_ms=int, backlog=int, processing=int, routing=int)
+
+    def __repr__(self) -> str:
+        on = int((self.model != OFF).sum())
+        return f"<Initial: {on} servers on, {int(self.backlog.sum())} requests waiting>"
 
     @classmethod
     def all_off(cls, servers: int, regions: int, classes: int) -> Initial:
@@ -285,6 +302,81 @@ class Instance:
     def with_weights(self, weights: Weights) -> Instance:
         """The same instance with other weights."""
         return dataclasses.replace(self, system=dataclasses.replace(self.system, weights=weights))
+
+    def to_frame(self, table: str = "arrivals") -> pd.DataFrame:
+        """One table of the instance as a data frame.
+
+        Parameters
+        ----------
+        table
+            ``settings``, ``regions``, ``models``, ``classes``, ``types``, ``loading``, ``service``,
+            ``servers``, ``latency``, ``prices``, ``arrivals``, ``rent``, ``transfer``, ``outages``,
+            ``backlog``, ``processing`` or ``routing``: the tables that ``torta-opt tables`` writes,
+            with the same columns and units.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such table.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> frame = torta_opt.generate("small/loading").to_frame("arrivals")
+        >>> int(frame["requests"].sum()), list(frame.columns)
+        (7, ['slot', 'region', 'class', 'requests'])
+        """
+        from torta_opt.allocation.instance import frames
+
+        return frames.to_frame(self, table)
+
+    @classmethod
+    def from_frames(cls, frames: Mapping[str, pd.DataFrame]) -> Instance:
+        """The instance that data frames describe: the reverse of ``to_frame``.
+
+        Parameters
+        ----------
+        frames
+            Data frames by table. ``rent``, ``transfer``, ``outages``, ``backlog``, ``processing``
+            and ``routing`` may be missing; further columns are left alone.
+
+        Raises
+        ------
+        InvalidInput
+            If a table or a column is missing, or a value breaks a rule; the message names frame,
+            row (counted from 1) and column.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> instance = torta_opt.generate("small/loading")
+        >>> tables = "settings regions models classes types loading service servers latency"
+        >>> names = [*tables.split(), "prices", "arrivals"]
+        >>> frames = {name: instance.to_frame(name) for name in names}
+        >>> frames["arrivals"]["requests"] *= 2
+        >>> torta_opt.Instance.from_frames(frames).requests
+        14
+        """
+        from torta_opt.allocation.instance.frames import from_frames
+
+        return from_frames(frames)
+
+    def _size(self) -> dict[str, str]:
+        system = self.system
+        return {
+            "slots": f"{self.slots} of {system.slot_s:g} s",
+            "regions": f"{len(system.regions)}",
+            "servers": f"{len(system.servers):,}",
+            "classes": f"{len(system.classes)}",
+            "requests": f"{self.requests:,}",
+        }
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {value}" for name, value in self._size().items())
+        return f"<Instance {self.name!r}: {sizes}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.name, self._size())
 
 
 def _freeze(owner: object, **kinds: type) -> None:

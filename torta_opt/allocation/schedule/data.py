@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from torta_opt.allocation.instance.rules import as_array
 from torta_opt.io.errors import InvalidInput
+from torta_opt.io.text import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from torta_opt.allocation.instance.data import Instance
 
 
 class Command(IntEnum):
@@ -91,3 +98,54 @@ class Schedule:
     @property
     def slots(self) -> int:
         return self.routing.shape[0]
+
+    def to_frame(self, instance: Instance, table: str = "costs") -> pd.DataFrame:
+        """What the schedule does on its instance, as a data frame with one row for each cell.
+
+        Parameters
+        ----------
+        instance
+            The instance that the schedule belongs to.
+        table
+            ``costs``: dollars by slot, component, region and class (region and class are empty for
+            a component that has none). ``queues``: requests routed to a region, served, waiting and
+            expired, by slot, region and class. ``servers``: servers ready and loading, by slot,
+            region, type and model. ``commands``: starts, stops and switches. ``routing``: requests
+            by slot, origin, region and class. ``processing``: requests by slot, server and class.
+            ``responses``: served requests by slot of departure, region and class, with network,
+            wait and service time in seconds and the target.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such table.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> instance = torta_opt.generate("small/loading")
+        >>> result = torta_opt.solve(instance, "greedy_forecast")
+        >>> frame = result.schedule.to_frame(instance, "costs")
+        >>> round(float(frame["usd"].sum()), 3) == round(result.cost, 3)
+        True
+        """
+        from torta_opt.allocation.schedule import frames
+
+        return frames.to_frame(instance, self, table)
+
+    def _size(self) -> dict[str, str]:
+        slots, servers = self.command.shape
+        return {
+            "method": self.method or "unknown",
+            "slots": f"{slots}",
+            "servers": f"{servers:,}",
+            "requests processed": f"{int(self.processing.sum()):,}",
+            "commands": f"{int((self.command != Command.NONE).sum()):,}",
+        }
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {value}" for name, value in self._size().items())
+        return f"<Schedule of {self.instance or 'an instance'}: {sizes}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Schedule of {self.instance or 'an instance'}", self._size())

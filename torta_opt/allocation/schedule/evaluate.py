@@ -106,14 +106,25 @@ def energy_by_pool(
 
 def rerouting(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """(T,) re-routed requests and ‖A_t − A_{t−1}‖_F², both against the slot before."""
+    fewer, change = _routing_changes(instance, schedule)
+    moved = (fewer * np.abs(change).sum(axis=2)).sum(axis=1) / 2
+    return moved, (change**2).sum(axis=(1, 2))
+
+
+def rerouting_by_origin(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """(T, R) the same by origin."""
+    fewer, change = _routing_changes(instance, schedule)
+    return fewer * np.abs(change).sum(axis=2) / 2, (change**2).sum(axis=2)
+
+
+def _routing_changes(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """(T, R) min(D_t[i], D_{t−1}[i]) and (T, R, R) A_t − A_{t−1}, 0 where either is missing."""
     flow = np.concatenate([instance.initial.routing[None], schedule.routing.sum(axis=3)])
     total = flow.sum(axis=2)
     both = (total[1:] > 0) & (total[:-1] > 0)
     share = flow / np.maximum(total, 1)[:, :, None]
     change = np.where(both[:, :, None], np.diff(share, axis=0), 0.0)
-    fewer = np.minimum(total[1:], total[:-1])
-    moved = (fewer * np.abs(change).sum(axis=2)).sum(axis=1) / 2
-    return moved, (change**2).sum(axis=(1, 2))
+    return np.minimum(total[1:], total[:-1]), change
 
 
 def loading_usd(system: System, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,18 @@ Percentile p is the least response that at least p % of the served requests do n
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Command, Schedule
-from torta_opt.allocation.schedule.timeline import QueueTimeline, ServerTimeline
+from torta_opt.allocation.schedule.timeline import (
+    QueueTimeline,
+    ServerTimeline,
+    hot_requests,
+    trace_queues,
+)
 
 Metrics = dict[str, float | int | None]
 
@@ -57,7 +63,9 @@ def _response(
         return metrics
     if not served:
         return metrics | {"slo_share": 0.0}
-    count, network, wait, inference, slo = _matched(instance, schedule, queues, hot)
+    runs = matched(instance, schedule, queues, hot)
+    count, network, wait, inference = runs.count, runs.network_s, runs.wait_s, runs.service_s
+    slo = instance.system.slo_s[runs.group]
     response = network + wait + inference
     order = np.argsort(response, kind="stable")
     reached = count[order].cumsum()
@@ -74,10 +82,34 @@ def _response(
     }
 
 
-def _matched(
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Runs of served requests that are alike, all (N,).
+
+    count                        requests of the run
+    slot, region, group          slot in which they are served, region that serves them, class
+    network_s, wait_s, service_s parts of the response of each [s]
+    """
+
+    count: np.ndarray
+    slot: np.ndarray
+    region: np.ndarray
+    group: np.ndarray
+    network_s: np.ndarray
+    wait_s: np.ndarray
+    service_s: np.ndarray
+
+
+def responses(instance: Instance, schedule: Schedule) -> Responses:
+    """The response of every served request of a schedule that ``verify`` accepts."""
+    hot = hot_requests(instance, schedule.processing)
+    return matched(instance, schedule, trace_queues(instance, schedule), hot)
+
+
+def matched(
     instance: Instance, schedule: Schedule, queues: QueueTimeline, hot: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Runs of served requests alike: count, network s, wait s, inference s, slo s."""
+) -> Responses:
+    """Arrivals matched with departures, first in first out."""
     system = instance.system
     arrived, arrival_count = _arrivals(instance, schedule)
     left, left_count = _departures(instance, schedule, queues, hot)
@@ -94,14 +126,8 @@ def _matched(
     cold_s, hot_s = np.nan_to_num(system.service_s), np.nan_to_num(system.hot_service_s)
     inference = np.where(is_hot, hot_s[kind, group], cold_s[kind, group])
     wait = (slot_out - slot_in) * system.slot_ms / 1000
-    keep = is_served
-    return (
-        count[keep],
-        latency[origin, region][keep],
-        wait[keep],
-        inference[keep],
-        system.slo_s[group][keep],
-    )
+    parts = (count, slot_out, region, group, latency[origin, region], wait, inference)
+    return Responses(*(part[is_served] for part in parts))
 
 
 def _arrivals(instance: Instance, schedule: Schedule) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

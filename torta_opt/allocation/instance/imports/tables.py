@@ -60,7 +60,7 @@ def save_tables(instance: Instance, folder: str | os.PathLike[str]) -> list[str]
     """
     target = Path(folder)
     with whole_folder(target) as place:
-        contents = {f"{t}.csv": _csv(TITLES[t], rows) for t, rows in _tables(instance)}
+        contents = {f"{t}.csv": _csv(TITLES[t], rows) for t, rows in tables_of(instance)}
         write_all((place / name, content) for name, content in contents.items())
     return [str(target / name) for name in contents]
 
@@ -81,7 +81,8 @@ def _csv(titles: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _tables(instance: Instance) -> Iterator[tuple[str, Iterable[Iterable[Any]]]]:
+def tables_of(instance: Instance) -> Iterator[tuple[str, Iterable[Iterable[Any]]]]:
+    """Every table of ``TITLES`` with its rows."""
     system = instance.system
     yield "settings", _settings(instance)
     yield "regions", ((name,) for name in system.regions)

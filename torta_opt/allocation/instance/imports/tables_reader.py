@@ -60,9 +60,14 @@ def read_tables(folder: Path) -> Instance:
         raise InvalidInput("is not a folder", file=str(folder))
     tables = {name: _table(folder, name) for name in TITLES}
     try:
-        return _Reader(tables).instance()
+        return instance_of(tables)
     except InvalidInput as error:
         raise (error if error.file else error.within(str(folder))) from None
+
+
+def instance_of(tables: dict[str, Table]) -> Instance:
+    """The instance in tables, one for each name of ``TITLES``."""
+    return _Reader(tables).instance()
 
 
 def _table(folder: Path, name: str) -> Table:

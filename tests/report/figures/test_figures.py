@@ -1,0 +1,218 @@
+"""Pictures show what the evaluator and the report say; every kind can be drawn and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import torta_opt
+from torta_opt.io import InvalidInput
+from torta_opt.report.figures import FIGURES, draw, style
+from torta_opt.report.figures.flows import positions_of
+from torta_opt.report.figures.frontier import undominated
+from torta_opt.report.figures.gap import percent_up
+
+
+@pytest.fixture(scope="module")
+def instance() -> Any:
+    return torta_opt.generate("small/loading")
+
+
+@pytest.fixture(scope="module")
+def report(instance: Any) -> Any:
+    return torta_opt.gap(instance, ["greedy_forecast", "round_robin", "clairvoyant"])
+
+
+@pytest.fixture(scope="module")
+def data(instance: Any, report: Any) -> dict[str, Any]:
+    schedules = {each.policy: each.schedule for each in report.results}
+    parts = {"servers": 0.3, "requests": 0.1, "learning": 0.0, "bound": 0.02}
+    document = report.to_document()
+    document["results"][0]["attribution"] = parts
+    return {
+        "instance": instance,
+        "schedule": schedules["greedy_forecast"],
+        "schedules": schedules,
+        "report": document,
+        "result": torta_opt.solve(instance, "optimal"),
+    }
+
+
+def drawn(kind: str, data: dict[str, Any], **more: Any) -> Any:
+    accepted = FIGURES[kind].accepts
+    return draw(kind, **{name: data[name] for name in data if name in accepted}, **more)
+
+
+@pytest.mark.parametrize("kind", [k for k, each in FIGURES.items() if each.family == "allocation"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_kind_is_drawn_with_a_title_and_written_the_same_twice(
+    kind: str, theme: str, data: dict[str, Any]
+) -> None:
+    with style.themed(theme):
+        ax = drawn(kind, data)
+        assert ax.get_title(loc="left")
+        one, two = style.encode(ax, ".svg"), style.encode(drawn(kind, data), ".svg")
+    assert one == two
+    assert one.lstrip().startswith(b"<?xml")
+
+
+def test_it_draws_on_axes_that_are_given(data: dict[str, Any]) -> None:
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    assert drawn("servers", data, ax=ax) is ax
+
+
+def test_bars_of_costs_end_at_the_cost(report: Any) -> None:
+    ax = draw("costs", report=report)
+    ends: dict[float, float] = {}
+    for bar in ax.patches:
+        row = round(bar.get_y(), 6)
+        ends[row] = max(ends.get(row, 0.0), bar.get_x() + bar.get_width())
+    costs = sorted(each.cost for each in report.results)
+    assert sorted(ends.values()) == pytest.approx(costs)
+    lines = sorted(line.get_xdata()[0] for line in ax.lines)
+    assert lines == pytest.approx(sorted([report.floor.value, report.bound.value]))
+
+
+def test_earnings_stand_left_of_zero() -> None:
+    row = {"policy": "earns", "feasible": True, "cost": -1.0, "gap": None, "metrics": {}}
+    row |= {"costs": {"energy": -3.0, "rent": 2.0}}
+    ax = draw("costs", report=a_report([row], bound=-1.5, floor=-2.0))
+    spans = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches)
+    assert spans == [(0.0, -3.0), (0.0, 2.0)]
+
+
+def test_parts_of_a_gap_end_at_floor_bound_and_cost(report: Any) -> None:
+    ax = draw("gap", report=report)
+    ends = {round(bar.get_x() + bar.get_width(), 9) for bar in ax.patches}
+    values = [report.floor.value, report.bound.value, *(each.cost for each in report.results)]
+    for value in values:
+        assert any(
+            end == pytest.approx(max(value, report.bound.value), rel=1e-6)
+            or end == pytest.approx(value, rel=1e-6)
+            for end in ends
+        )
+
+
+def test_gaps_are_rounded_up() -> None:
+    assert percent_up(0.5) == "50.0"
+    assert percent_up(0.20001) == "20.1"
+
+
+def test_schedules_that_break_a_rule_are_not_drawn() -> None:
+    rows = [a_row("fine", 100.0), {**a_row("broken", None), "feasible": False, "costs": {}}]
+    ax = draw("gap", report=a_report(rows))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["fine"]
+    with pytest.raises(InvalidInput, match="no schedule that keeps every rule"):
+        draw("gap", report=a_report(rows[1:]))
+
+
+def test_servers_are_those_of_the_schedule(data: dict[str, Any]) -> None:
+    instance, schedule = data["instance"], data["schedule"]
+    frame = schedule.to_frame(instance, "servers")
+    on = frame.groupby("slot")[["ready", "loading"]].sum().sum(axis=1)
+    ax = drawn("servers", data)
+    tops = [collection.get_paths()[0].vertices[:, 1].max() for collection in ax.collections]
+    assert max(tops) == pytest.approx(on.max())
+
+
+def test_the_last_step_of_a_response_is_every_request(data: dict[str, Any]) -> None:
+    ax = drawn("response", data)
+    steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
+    assert steps
+    assert all(line.get_ydata()[-1] == pytest.approx(100) for line in steps)
+
+
+def test_routing_shares_add_up_to_all(data: dict[str, Any]) -> None:
+    shares = np.asarray(drawn("routing", data).images[0].get_array())
+    sums = shares.sum(axis=1)
+    assert ((np.abs(sums - 100) < 1e-9) | (sums == 0)).all()
+
+
+def test_waterfall_ends_at_the_cost(data: dict[str, Any]) -> None:
+    document = data["report"]
+    row = document["results"][0]
+    row["cost"] = document["bound"]["value"] + sum(row["attribution"].values())
+    ax = draw("attribution", report=document)
+    steps = ax.patches[1:-1]
+    assert steps[-1].get_y() + steps[-1].get_height() == pytest.approx(row["cost"])
+    assert ax.patches[-1].get_height() == pytest.approx(row["cost"])
+
+
+def test_cumulative_costs_end_at_the_differences(data: dict[str, Any], report: Any) -> None:
+    ax = drawn("above_cheapest", data)
+    ends = sorted(float(line.get_ydata()[-1]) for line in ax.lines)
+    least = min(each.cost for each in report.results)
+    assert ends == pytest.approx(sorted(each.cost - least for each in report.results), abs=1e-9)
+
+
+def test_positions_have_the_distances_of_a_plane() -> None:
+    places = np.array([[0, 0], [3, 0], [0, 4], [5, 5]], float)
+    distance = np.linalg.norm(places[:, None] - places[None], axis=2)
+    found = positions_of(distance)
+    assert np.allclose(np.linalg.norm(found[:, None] - found[None], axis=2), distance)
+
+
+@pytest.mark.parametrize("regions", [1, 2])
+def test_one_and_two_regions_have_a_map(regions: int) -> None:
+    assert positions_of(np.zeros((regions, regions))).shape == (regions, 2)
+
+
+def test_of_equal_points_both_stand() -> None:
+    assert undominated([(1, 2), (1, 2), (2, 1), (2, 2)]) == {0, 1, 2}
+
+
+def test_dollar_signs_in_names_are_no_formulas() -> None:
+    rows = [a_row("a $x^{ policy $", 100.0)]
+    style.encode(draw("gap", report=a_report(rows)), ".svg")
+
+
+def test_placement_blocks_end_where_servers_end() -> None:
+    instance = torta_opt.generate("placement/tiny")
+    schedule = torta_opt.solve(instance).schedule
+    ax = draw("blocks", instance=instance, schedule=schedule)
+    hosts = schedule.placement.count > 0
+    ends = sorted(bar.get_x() + bar.get_width() for bar in ax.patches if bar.get_width())
+    assert ends == sorted(schedule.placement.end[hosts].tolist())
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("pie", {}, "is not a picture"),
+        ("servers", {}, "needs instance and schedule"),
+        ("gap", {"report": {}}, "is not a report"),
+        ("gap", {"report": {"results": [], "bound": {}}, "slot": 1}, "takes no slot"),
+        ("run", {"result": {"method": "skylb"}}, "proved no bound"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_plain_line(
+    kind: str, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        draw(kind, **given)
+
+
+def test_a_slot_that_is_not_there(data: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="99 must lie between 0 and 4"):
+        drawn("routing", data, slot=99)
+
+
+def a_row(name: str, cost: float | None) -> dict[str, Any]:
+    return {"policy": name, "feasible": True, "cost": cost, "gap": 0.5, "metrics": {}} | {
+        "costs": {"rent": cost}
+    }
+
+
+def a_report(rows: list[dict[str, Any]], bound: float = 50.0, floor: float = 20.0) -> Any:
+    return {"instance": "x", "floor": floor, "bound": {"value": bound}, "results": rows}
+
+
+def test_the_page_of_docs_lists_every_picture() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    for name, each in FIGURES.items():
+        assert f"| `{name}` | {each.summary} | {', '.join(each.needs)} |" in text

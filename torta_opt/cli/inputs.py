@@ -1,0 +1,88 @@
+"""Files of any kind on one command line: instances, schedules, bounds, and printed JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torta_opt.io import InvalidInput
+
+
+@dataclass(eq=False)
+class Inputs:
+    """What files hold, by kind.
+
+    instance     the instance, if one of the files is one
+    schedules    schedules of it by file name
+    bound        the bound of a bound file, derived again from its certificate
+    reports      documents that ``gap --json`` printed
+    results      documents that ``solve --json`` printed
+    """
+
+    instance: Any = None
+    schedules: dict[str, Any] = field(default_factory=dict)
+    bound: Any = None
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_inputs(files: Sequence[str], slots: str | None = None) -> Inputs:
+    """Read every file as what it is. Raises InvalidInput."""
+    from torta_opt import api
+    from torta_opt.cli.options import cut_to, own_schedules
+    from torta_opt.families import family_of, instance_formats
+
+    formats = {file: _format_of(file) for file in files}
+    inputs = Inputs()
+    instances = [file for file in files if formats[file] in instance_formats()]
+    if len(instances) > 1:
+        raise InvalidInput("is a second instance; give one", file=instances[1])
+    if instances:
+        inputs.instance = cut_to(api.open_instance(instances[0]), slots)
+    elif slots is not None:
+        raise InvalidInput("needs an instance", field="--slots")
+    rest = [file for file in files if file not in instances]
+    known = family_of(inputs.instance).formats if instances else {}
+    names = {known[kind].name: kind for kind in ("schedule", "bound") if kind in known}
+    schedules = []
+    for file in rest:
+        kind = names.get(formats[file])
+        if kind == "schedule":
+            schedules.append(file)
+        elif kind == "bound":
+            inputs.bound = api.load_bound(file, inputs.instance)
+        elif formats[file]:
+            need = "belongs to an instance of another family" if instances else "needs its instance"
+            raise InvalidInput(f"{need} ({formats[file]!r:.60})", file=file)
+        else:
+            _read_printed(file, inputs)
+    if schedules:
+        inputs.schedules = own_schedules(schedules, inputs.instance)
+    return inputs
+
+
+def _format_of(file: str) -> str:
+    """The field ``format``; empty for JSON that a command printed."""
+    from torta_opt.io.files import read_object
+
+    found = read_object(file).get("format", "")
+    if not isinstance(found, str):
+        raise InvalidInput("must be a text", field="format", file=file)
+    return found
+
+
+def _read_printed(file: str, inputs: Inputs) -> None:
+    from torta_opt.io.files import read_object
+    from torta_opt.report.documents import checked_report, checked_result
+
+    document = read_object(file)
+    try:
+        if "results" in document:
+            inputs.reports.append(checked_report(document))
+        elif "method" in document:
+            inputs.results.append(checked_result(document))
+        else:
+            raise InvalidInput("is neither a file of this package nor what gap or solve print")
+    except InvalidInput as error:
+        raise error.within(file) from None

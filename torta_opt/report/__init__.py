@@ -1,0 +1,1 @@
+"""For people: pictures, and the page that shows results in a browser."""
