@@ -10,8 +10,9 @@ import pytest
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.law import law_of
-from torta_opt.allocation.law.fit import Noise, fit, grouped
+from torta_opt.allocation.law.fit import fit, grouped
 from torta_opt.allocation.law.fitted import FittedLaw
+from torta_opt.allocation.law.noise import Noise
 from torta_opt.io import InvalidInput
 
 

@@ -12,19 +12,18 @@ The states follow from the counts, so nothing is hidden: who has seen the counts
 the next ones exactly, and its mean is λ. (A multivariate INGARCH(1,1) process; Ferland, Latour and
 Oraichi, J. Time Series Anal. 27(6), 2006, have the univariate one.)
 
-φ, α and w maximise the Poisson quasi-likelihood, which is consistent whatever the Γ are. The
-variances of the Γ then follow from products of residuals e = N − λ: for cells a ≠ b,
-E[e_a e_b] = λ_a λ_b·(Π(1 + v) − 1) over the Γ that a and b share. Estimates below 0 become 0.
+φ, α and w maximise the Poisson quasi-likelihood, which is consistent whatever the Γ are; their
+variances follow from what is left (``noise``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from torta_opt.allocation.law.noise import Noise, learned_noise
 from torta_opt.allocation.law.season import daily_season
 from torta_opt.io.errors import InvalidInput
 
@@ -32,25 +31,6 @@ LEAST_SLOTS = 24
 LEAST_REQUESTS = 100
 LONGEST_PART = 8  # what is slower than this part of the slots cannot be learned from them
 KINDS = ("all", "class", "region")
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """Variances of the Γ; 0 where there is none."""
-
-    all: float
-    by_class: np.ndarray
-    by_region: np.ndarray
-    cell: np.ndarray
-
-    def shared(self) -> np.ndarray:
-        """(R·C, R·C) E[Γ…Γ…] − 1 of two cells."""
-        regions, classes = self.by_region.size, self.by_class.size
-        region, cls = np.divmod(np.arange(regions * classes), classes)
-        same_class = np.where(cls[:, None] == cls, self.by_class[cls], 0.0)
-        same_region = np.where(region[:, None] == region, self.by_region[region][:, None], 0.0)
-        same_cell = np.diag(self.cell[cls])
-        return (1 + self.all) * (1 + same_class) * (1 + same_region) * (1 + same_cell) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +132,9 @@ def fit(arrivals: np.ndarray, slot_ms: int, learned: int | None = None) -> Fit:
         )
     base = _level(counts) * daily_season(counts.sum(axis=2), busy, slot_ms)[:, :, None]
     memory, gain, weight = _dynamics(counts, base[: len(counts)])
-    shape = counts.shape[1], counts.shape[2]
-    silent = Noise(0.0, np.zeros(shape[1]), np.zeros(shape[0]), np.zeros(shape[1]))
+    silent = Noise.none(counts.shape[1], counts.shape[2])
     found = Fit(base, memory, gain, weight, silent, len(counts))
-    noise = _noise(counts, found.all_means(counts))
+    noise = learned_noise(counts, found.all_means(counts))
     return Fit(base, memory, gain, weight, noise, len(counts))
 
 
@@ -193,55 +172,3 @@ def _dynamics(counts: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndar
     starts = [np.repeat([memory, -1.0, 0.0], kinds.size) for memory in (1.0, 4.0)]
     found = [minimize(loss, start, method="L-BFGS-B", options={"maxiter": 80}) for start in starts]
     return unpacked(min(found, key=lambda each: float(each.fun)).x)
-
-
-def _noise(counts: np.ndarray, means: np.ndarray) -> Noise:
-    """Variances of the Γ, from slots that all count alike, then by how much each slot tells."""
-    total = means.sum(axis=(1, 2))
-    first = _variances(counts, means, 1 / np.maximum(total, 1e-12))
-    return _variances(counts, means, 1 / np.sqrt(np.maximum(total + first.all * total**2, 1e-12)))
-
-
-def _variances(counts: np.ndarray, means: np.ndarray, weight: np.ndarray) -> Noise:
-    """By products of residuals of pairs of cells; the root of a slot's ``weight`` is (N,)."""
-    regions, classes = counts.shape[1:]
-    root = weight[:, None, None]
-    residual, product = _Pairs.of((counts - means) * root), _Pairs.of(means * root)
-    own = residual.own - (counts * root**2).sum(axis=0)
-    level = _ratio(
-        residual.unlike + (regions == 1) * residual.region[0] + (classes == 1) * residual.cls[0],
-        product.unlike + (regions == 1) * product.region[0] + (classes == 1) * product.cls[0],
-    )
-    by_class, by_region = np.zeros(classes), np.zeros(regions)
-    if regions > 1 and classes > 1:
-        by_class = np.maximum((1 + _ratio(residual.cls, product.cls)) / (1 + level) - 1, 0)
-        by_region = np.maximum((1 + _ratio(residual.region, product.region)) / (1 + level) - 1, 0)
-    explained = (1 + level) * (1 + by_class) * (1 + by_region)[:, None]
-    rest = (own - (explained - 1) * product.own).sum(axis=0)
-    cell = _ratio(rest, (explained * product.own).sum(axis=0))
-    return Noise(float(level), by_class, by_region, cell)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Sums over slots of x_a·x_b: own (R, C) a = b, cls (C,) the same class in two regions, region
-    (R,) two classes of one region, unlike the other pairs."""
-
-    own: np.ndarray
-    cls: np.ndarray
-    region: np.ndarray
-    unlike: float
-
-    @classmethod
-    def of(cls, x: np.ndarray) -> _Pairs:
-        own = (x**2).sum(axis=0)
-        alike = (x.sum(axis=1) ** 2).sum(axis=0) - own.sum(axis=0)
-        near = (x.sum(axis=2) ** 2).sum(axis=0) - own.sum(axis=1)
-        every = float((x.sum(axis=(1, 2)) ** 2).sum())
-        return cls(own, alike, near, every - float(own.sum() + alike.sum() + near.sum()))
-
-
-def _ratio(value: np.ndarray | float, by: np.ndarray | float) -> Any:
-    """value/by, at least 0; 0 where there is nothing to divide by."""
-    by = np.asarray(by, float)
-    return np.maximum(np.where(by > 0, value / np.where(by > 0, by, 1.0), 0.0), 0.0)

@@ -117,7 +117,7 @@ class FittedLaw(DemandLaw):
     ) -> np.ndarray:
         """(count, slots, R, C) counts of the next slots, as far as requests arrive."""
         slots = max(min(horizon, self.busy_slots - belief.slot), 0)
-        factor = self._factors(count, slots, rng)
+        factor = self.fit.noise.gammas(count, slots, rng)
         found = np.zeros((count, slots, *self.shape), np.int64)
         states = np.tile(belief.states, (count, 1))
         for h in range(slots):
@@ -125,23 +125,6 @@ class FittedLaw(DemandLaw):
             found[:, h] = rng.poisson(self.fit.means(states, t) * factor[:, h])
             states = self.fit.next_states(states, found[:, h], t)
         return found
-
-    def _factors(self, count: int, slots: int, rng: np.random.Generator) -> np.ndarray:
-        """(count, slots, R, C) products of the Γ."""
-        noise, (regions, classes) = self.fit.noise, self.shape
-        factor = np.ones((count, slots, regions, classes))
-        for variance in (
-            np.full((1, 1), noise.all),
-            noise.by_class[None, :],
-            noise.by_region[:, None],
-            np.tile(noise.cell, (regions, 1)),
-        ):
-            some = variance > 0
-            if some.any():
-                shape = 1 / np.where(some, variance, 1.0)
-                gamma = rng.gamma(shape, size=(count, slots, *shape.shape)) / shape
-                factor *= np.where(some, gamma, 1.0)
-        return factor
 
     # --- for people -----------------------------------------------------------------------------
 
