@@ -16,14 +16,15 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.law.base import DemandLaw, Path, after, chain_of, check_whole
-from torta_opt.allocation.law.fit import KINDS, Fit, fit
+from torta_opt.allocation.law.fit import Fit, fit
+from torta_opt.allocation.law.groups import KINDS
 from torta_opt.allocation.law.residuals import residual_rows
 from torta_opt.io.errors import InvalidInput
 
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """The states (1 + C + R,) before ``slot``, which the counts before it give."""
+    """The states (G,) of ``fit`` before ``slot``, which the counts before it give."""
 
     slot: int
     states: np.ndarray
@@ -86,7 +87,7 @@ class FittedLaw(DemandLaw):
     # --- forecasts ------------------------------------------------------------------------------
 
     def begin(self) -> Belief:
-        return Belief(0, np.ones(1 + sum(self.shape)))
+        return Belief(0, np.ones(self.fit.expected.shape[1]))
 
     def learn(self, belief: Belief, arrivals: np.ndarray) -> Belief:
         states, t = belief.states, belief.slot

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torta_opt.allocation.law.fit import grouped
+from torta_opt.allocation.law.groups import sums
 from torta_opt.allocation.law.noise import Noise, Pairs, variances
 from torta_opt.allocation.policies.forecasts.base import Forecast, check_request
 from torta_opt.allocation.policies.settings import check_number
@@ -187,11 +187,11 @@ class MeanReverting(PastForecaster):
         if self._mean is None:
             shape = arrivals.shape
             self._mean = arrivals + 0.0
-            self._recent = np.tile(grouped(arrivals), (len(SMOOTHINGS), 1))
+            self._recent = np.tile(sums(arrivals), (len(SMOOTHINGS), 1))
             self._kinds = np.repeat(np.arange(3), (1, shape[1], shape[0]))
         else:
             self._learn_slopes(arrivals)
-            self._recent += np.array(SMOOTHINGS)[:, None] * (grouped(arrivals) - self._recent)
+            self._recent += np.array(SMOOTHINGS)[:, None] * (sums(arrivals) - self._recent)
             step = 1 / min(self._slot + 1, self._memory)
             self._mean = self._mean + step * (arrivals - self._mean)
         self._deviations.append(self._deviation(self._recent))
@@ -207,14 +207,14 @@ class MeanReverting(PastForecaster):
     def _deviation(self, groups: np.ndarray) -> np.ndarray:
         """(…, 1 + C + R) u of group sums."""
         assert self._mean is not None
-        expected = grouped(self._mean)
+        expected = sums(self._mean)
         some = expected > 0
         ratio = np.where(some, groups / np.where(some, expected, 1.0), 1.0)
         return np.concatenate([ratio[..., :1] - 1, ratio[..., 1:] - ratio[..., :1]], axis=-1)
 
     def _learn_slopes(self, arrivals: np.ndarray) -> None:
         assert self._mean is not None
-        came, expected = self._deviation(grouped(arrivals)), grouped(self._mean)
+        came, expected = self._deviation(sums(arrivals)), sums(self._mean)
         weight = expected / max(float(expected[0]), 1e-12)
         of_kind = np.eye(3)[self._kinds]
         for k, distance in enumerate(DISTANCES):
