@@ -121,18 +121,20 @@ def _law_table(facts: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
         ]
         parts.append(rows_table(titles, body))
     if rows:
-        titles = ("forecaster", "slots ahead", "sum", "in 50 %", "in 90 %", "CRPS / requests")
-        body = [
-            (
-                row["forecaster"],
-                str(row["horizon"]),
-                row["of"],
-                *(f"{row[key]:.3f}" for key in ("coverage_50", "coverage_90", "crps")),
-            )
-            for row in rows
-        ]
-        parts.append(rows_table(titles, body))
+        parts.append(_score_table(rows))
     return Group(*parts)
+
+
+def _score_table(rows: list[dict[str, Any]]) -> Any:
+    from torta_opt.cli.tables import rows_table
+
+    titles = ("forecaster", "slots ahead", "sum", "in 50 %", "in 90 %", "CRPS / requests")
+    scores = ("coverage_50", "coverage_90", "crps")
+    body = [
+        (row["forecaster"], str(row["horizon"]), row["of"], *(f"{row[key]:.3f}" for key in scores))
+        for row in rows
+    ]
+    return rows_table(titles, body)
 
 
 def _flat(facts: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:

@@ -4,7 +4,7 @@ A forecaster is shown the slots one by one and says at any time what it expects 
 their mean, and paths drawn from what it thinks possible. Quantiles follow from the paths, also of
 sums over regions or classes, because a path has all cells of all slots at once.
 
-What a forecaster may know, the least first (``INFORMATION``):
+What a forecaster may know, the least first (``policies.base.INFORMATION``):
 
 past     the arrivals so far, and nothing of the law
 law      the arrivals so far, and the law that demand is drawn from, with surges as they begin
@@ -24,7 +24,6 @@ from torta_opt.allocation.law.base import MAX_HORIZON, MAX_PATHS, check_whole
 from torta_opt.io.errors import InvalidInput
 from torta_opt.io.seeds import check_seed
 
-INFORMATION = ("past", "law", "states", "future")
 GROUPS = ("cell", "region", "class", "all")
 
 

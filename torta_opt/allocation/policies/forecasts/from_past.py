@@ -241,3 +241,14 @@ class MeanReverting(PastForecaster):
         groups = np.arange(self._kinds.size)
         lately = self._deviations[-1][best[:, 0][:, self._kinds], groups]
         return slope[:, self._kinds] * lately
+
+
+class NextSlot:
+    """The mean of the next slot alone, for policies that plan no further."""
+
+    def __init__(self, source: PastForecaster):
+        self._source = source
+
+    def update(self, arrivals: np.ndarray) -> np.ndarray:
+        self._source.see(arrivals)
+        return self._source.means(1)[0]
