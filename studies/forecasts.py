@@ -25,6 +25,7 @@ from torta_opt.allocation.policies.forecasts.calibration import BY_DEFAULT, HORI
 
 PRESETS = ("paper/abilene", "paper/polska+surge")
 SEEDS = range(100, 110)
+TRACE = "trace"  # the unit of a trace
 SHOWN = ("coverage_50", "coverage_90", "crps")
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ def main() -> None:
     }
     for trace in asked.trace:
         kind, _, file = trace.partition(":")
-        units[(f"{kind} {Path(file).name}", "trace")] = lambda kind=kind, file=file: import_trace(
+        units[(f"{kind} {Path(file).name}", TRACE)] = lambda kind=kind, file=file: import_trace(
             kind, file
         )[0]
     rows = known(asked.output)
@@ -69,7 +70,8 @@ def known(table: Path | None) -> list[Row]:
 
 
 def scored(group: str, unit: str, instance: Instance) -> list[Row]:
-    rows = calibration(instance, BY_DEFAULT)
+    names = [name for name in BY_DEFAULT if unit != TRACE or name != "law_states"]  # none hidden
+    rows = calibration(instance, names)
     return [{"group": group, "unit": unit, **dataclasses.asdict(row)} for row in rows]
 
 
@@ -82,11 +84,12 @@ def page(rows: list[Row], group: str) -> Iterable[str]:
         yield "|---|---|---|---|---|"
         for name in BY_DEFAULT:
             for horizon in HORIZONS:
+                wanted = (name, horizon, of)
                 chosen = [
-                    row
-                    for row in rows
-                    if (row["forecaster"], row["horizon"], row["of"]) == (name, horizon, of)
+                    row for row in rows if (row["forecaster"], row["horizon"], row["of"]) == wanted
                 ]
+                if not chosen:
+                    continue
                 cells = [shown([row[key] for row in chosen]) for key in SHOWN]
                 yield f"| `{name}` | {horizon} | {' | '.join(cells)} |"
 

@@ -144,6 +144,7 @@ class FittedLaw(DemandLaw):
             "requests_per_slot": float(found.base.sum(axis=(1, 2)).mean()),
             "season": bool(np.ptp(found.base.sum(axis=(1, 2))) > 0),
             "groups": groups,
+            "pauses": noise.quiet,
             "noise_sd": {
                 "all": noise.all**0.5,
                 "class": float(np.sqrt(noise.by_class).mean()),

@@ -8,6 +8,10 @@ The variances follow from products of residuals e = N − λ. For cells a ≠ b,
 
 and for one cell likewise once its count is taken off e². Summed over the pairs of a kind, this
 gives one v after the other; estimates below 0 become 0.
+
+Real traffic pauses: Γ_all is 0 with probability p (``quiet``), the share of slots without any
+request beyond what the means explain. Where it is not 0 it is gamma with mean 1/(1 − p) and squared
+coefficient of variation (1 + v)(1 − p) − 1, so that mean and variance are 1 and v in all.
 """
 
 from __future__ import annotations
@@ -23,21 +27,24 @@ class Noise:
     """Variances of the Γ; 0 where there is none.
 
     all  one number; by_class (C,); by_region (R,); cell (C,) of the cells of each class
+    quiet  probability that Γ_all is 0, at most v/(1 + v)
     """
 
     all: float
     by_class: np.ndarray
     by_region: np.ndarray
     cell: np.ndarray
+    quiet: float = 0.0
 
     @classmethod
     def none(cls, regions: int, classes: int) -> Noise:
         return cls(0.0, np.zeros(classes), np.zeros(regions), np.zeros(classes))
 
     def parts(self) -> tuple[np.ndarray, ...]:
-        """Variances of the four Γ, in shapes that broadcast to (R, C)."""
+        """Variances of the four Γ where they are not 0, in shapes that broadcast to (R, C)."""
         cell = np.tile(self.cell, (self.by_region.size, 1))
-        return np.full((1, 1), self.all), self.by_class[None, :], self.by_region[:, None], cell
+        some = max((1 + self.all) * (1 - self.quiet) - 1, 0.0)
+        return np.full((1, 1), some), self.by_class[None, :], self.by_region[:, None], cell
 
     def shared(self) -> np.ndarray:
         """(R·C, R·C) E[Γ…Γ…] − 1 of two cells."""
@@ -48,9 +55,15 @@ class Noise:
         same_cell = np.diag(self.cell[cls])
         return (1 + self.all) * (1 + same_class) * (1 + same_region) * (1 + same_cell) - 1
 
+    def pauses(self, count: int, slots: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, slots, 1, 1) of mean 1: 0 in the slots in which nothing arrives."""
+        if self.quiet == 0:
+            return np.ones((count, slots, 1, 1))
+        return (rng.random((count, slots, 1, 1)) >= self.quiet) / (1 - self.quiet)
+
     def gammas(self, count: int, slots: int, rng: np.random.Generator) -> np.ndarray:
         """(count, slots, R, C) products of gamma Γ, drawn anew in each slot."""
-        factor = np.ones((count, slots, self.by_region.size, self.by_class.size))
+        factor = self.pauses(count, slots, rng) * np.ones((self.by_region.size, self.by_class.size))
         for variance in self.parts():
             some = variance > 0
             if some.any():
@@ -94,8 +107,11 @@ class Pairs:
         )
 
 
-def variances(residual: Pairs, product: Pairs, counts: np.ndarray) -> Noise:
-    """From pairs of residuals, pairs of means, and the summed counts (R, C), weighted alike."""
+def variances(residual: Pairs, product: Pairs, counts: np.ndarray, empty: float = 0.0) -> Noise:
+    """From pairs of residuals, pairs of means, and the summed counts (R, C), weighted alike.
+
+    ``empty`` is the share of slots without any request, beyond what the means explain.
+    """
     regions, classes = counts.shape
     own = residual.own - counts
     level = _ratio(
@@ -109,21 +125,31 @@ def variances(residual: Pairs, product: Pairs, counts: np.ndarray) -> Noise:
     explained = (1 + level) * (1 + by_class) * (1 + by_region)[:, None]
     rest = (own - (explained - 1) * product.own).sum(axis=0)
     cell = _ratio(rest, (explained * product.own).sum(axis=0))
-    return Noise(float(level), by_class, by_region, cell)
+    if regions == classes == 1:
+        level, cell = cell[0], cell * 0  # the cell is all there is
+    return Noise(float(level), by_class, by_region, cell, min(empty, float(level / (1 + level))))
 
 
 def learned_noise(counts: np.ndarray, means: np.ndarray) -> Noise:
     """From counts and their means (L, R, C): all slots alike, then by how much each one tells."""
     total = means.sum(axis=(1, 2))
     first = _weighted(counts, means, 1 / np.maximum(total, 1e-12))
-    return _weighted(counts, means, 1 / np.sqrt(np.maximum(total + first.all * total**2, 1e-12)))
+    weight = 1 / np.sqrt(np.maximum(total + first.all * total**2, 1e-12))
+    return _weighted(counts, means, weight)
+
+
+def empty_share(empty: float, expected: float) -> float:
+    """Share of slots that pause, from those without requests and those that would lack them."""
+    return max(empty - expected, 0.0) / max(1 - expected, 1e-12)
 
 
 def _weighted(counts: np.ndarray, means: np.ndarray, root: np.ndarray) -> Noise:
     """``root`` (L,) is the root of the weight of each slot."""
     root = root[:, None, None]
     residual, product = Pairs.of((counts - means) * root), Pairs.of(means * root)
-    return variances(residual, product, (counts * root**2).sum(axis=0))
+    total = means.sum(axis=(1, 2))
+    empty = empty_share(float((counts.sum(axis=(1, 2)) == 0).mean()), float(np.exp(-total).mean()))
+    return variances(residual, product, (counts * root**2).sum(axis=0), empty)
 
 
 def _ratio(value: np.ndarray | float, by: np.ndarray | float) -> Any:

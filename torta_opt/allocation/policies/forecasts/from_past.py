@@ -1,11 +1,12 @@
 """Forecasts from the past alone: they learn their spread from their own errors.
 
 A forecaster of this kind states a mean for every slot ahead. It remembers what it said 1, 2, 4, 8
-and 16 slots ago and learns from each slot how far off that was: variances of factors common to all
-cells, to a class, to a region, and of a cell (``law.noise``), for each of these distances. Paths
-are Poisson around the mean times log-normal factors of these variances (between the distances by
-interpolation in the logarithm of the distance, beyond 16 as at 16), correlated from slot to slot.
-Errors fade from memory, so that the spread follows the demand.
+and 16 slots ago and learns from each slot how far off that was, for each of these distances:
+variances of factors common to all cells, to a class, to a region, and of a cell, and how often
+nothing arrives at all (``law.noise``). Paths are Poisson around the mean times log-normal factors of
+these variances, correlated from slot to slot. Between the distances, variances are interpolated in
+the logarithm of the distance; beyond 16 they are those of 16. Errors fade from memory, so that the
+spread follows the demand.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.law.groups import sums
-from torta_opt.allocation.law.noise import Noise, Pairs, variances
+from torta_opt.allocation.law.noise import Noise, Pairs, empty_share, variances
 from torta_opt.allocation.policies.forecasts.base import Forecast, check_request
 from torta_opt.allocation.policies.settings import check_number
 from torta_opt.io.errors import InvalidInput
@@ -72,13 +73,14 @@ class PastForecaster(ABC):
     def _factors(self, shape: tuple[int, ...], count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, H, R, C) log-normal factors of mean 1."""
         known = [self._errors.get(d) or _Errors.begin(shape[1:]) for d in DISTANCES]
-        parts = zip(*(errors.noise().parts() for errors in known), strict=True)
+        noises = [errors.noise() for errors in known]
+        parts = zip(*(noise.parts() for noise in noises), strict=True)
         exponent = np.zeros((count, *shape))
         for variance_by_distance in parts:
             spread = _between(np.log1p(np.array(variance_by_distance)), shape[0])
             normal = _correlated((count, *spread.shape), rng)
             exponent += np.sqrt(spread) * normal - spread / 2
-        return np.exp(exponent)
+        return np.exp(exponent) * noises[0].pauses(count, shape[0], rng)
 
 
 def _between(values: np.ndarray, horizon: int) -> np.ndarray:
@@ -105,6 +107,9 @@ class _Errors:
     residual: Pairs
     product: Pairs
     counts: np.ndarray
+    slots: float
+    empty: float
+    expected_empty: float
 
     @classmethod
     def begin(cls, shape: tuple[int, ...]) -> _Errors:
@@ -112,7 +117,7 @@ class _Errors:
         even = np.full((1, *shape), 1 / np.prod(shape))
         product = Pairs.of(even * PRIOR_SLOTS**0.5)
         residual = Pairs.of(even * (PRIOR_SLOTS * PRIOR_VARIANCE) ** 0.5)
-        return cls(residual, product, np.zeros(shape))
+        return cls(residual, product, np.zeros(shape), PRIOR_SLOTS, 0.0, 0.0)
 
     def after(self, arrivals: np.ndarray, said: np.ndarray) -> _Errors:
         total = max(float(said.sum()), 1.0)
@@ -122,10 +127,14 @@ class _Errors:
             self.residual.added(residual, KEPT),
             self.product.added(product, KEPT),
             KEPT * self.counts + arrivals / total**2,
+            KEPT * self.slots + 1,
+            KEPT * self.empty + (not arrivals.any()),
+            KEPT * self.expected_empty + float(np.exp(-said.sum())),
         )
 
     def noise(self) -> Noise:
-        return variances(self.residual, self.product, self.counts)
+        empty = empty_share(self.empty / self.slots, self.expected_empty / self.slots)
+        return variances(self.residual, self.product, self.counts, empty)
 
 
 # --- means --------------------------------------------------------------------------------------
