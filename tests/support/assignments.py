@@ -50,7 +50,8 @@ def random_assignment(
         serve_usd=np.round(rng.uniform(0, 3, (slots, servers, groups)), 2),
         hot_usd=np.round(np.maximum(rng.normal(0.2, 0.5, (servers, groups)), 0), 2),
         hot_permille=int(rng.choice([0, 400, 500, 1000])),
-        last=rng.integers(0, 4, (servers, groups)),
+        quota=rng.integers(0, 3, (servers, groups)),
+        count=np.ones(servers, int),
         usable_ms=usable * loaded,
         option_usd=option_usd,
         wait_usd=float(np.round(rng.uniform(0, 1), 2)),
@@ -72,8 +73,8 @@ def brute_force(data: Assignment) -> float:
         usable = data.usable_ms[np.arange(servers), option]  # (S, H, M)
         price = sum(float(data.option_usd[s, k]) for s, k in enumerate(option))
         start = tuple(int(n) for n in data.waiting.sum(axis=1))
-        last = tuple(map(tuple, data.last.tolist()))
-        best = min(best, price + _least(data, usable, 0, start, (0,) * groups, last, {}))
+        quota = tuple(map(tuple, data.quota.tolist()))
+        best = min(best, price + _least(data, usable, 0, start, (0,) * groups, quota, {}))
     return best
 
 
@@ -83,26 +84,27 @@ def _least(
     t: int,
     queue: tuple[int, ...],
     gone: tuple[int, ...],
-    last: tuple[tuple[int, ...], ...],
+    quota: tuple[tuple[int, ...], ...],
     known: dict[Any, float],
 ) -> float:
     """Least cost from slot t on, where ``gone`` requests of each group have expired already."""
     slots, servers, groups = data.sizes
     if t == slots:
         return float(sum(data.left_usd[g] * queue[g] for g in range(groups)))
-    key = t, queue, gone, last
+    key = t, queue, gone, quota
     if key in known:
         return known[key]
     there = [queue[g] + int(data.arrivals[t, g]) for g in range(groups)]
     best = math.inf
     for plan in product(*(_loads(data, usable[s, t], s, there) for s in range(servers))):
+        warm = tuple(tuple(data.hot_permille * n // 1000 for n in row) for row in plan)
         served = [sum(row[g] for row in plan) for g in range(groups)]
         if any(served[g] > there[g] for g in range(groups)):
             continue
         usd = 0.0
         for s in range(servers):
             for g in range(groups):
-                hot = min(plan[s][g], data.hot_permille * last[s][g] // 1000)
+                hot = min(plan[s][g], quota[s][g])
                 usd += plan[s][g] * data.serve_usd[t, s, g] - hot * data.hot_usd[s, g]
         for away in product(*(range(there[g] - served[g] + 1) for g in range(groups))):
             left = tuple(there[g] - served[g] - away[g] for g in range(groups))
@@ -112,7 +114,7 @@ def _least(
                 continue
             lost = sum(data.expiry_usd[g] * away[g] for g in range(groups) if away[g])
             wait = data.wait_usd * sum(left)
-            best = min(best, usd + lost + wait + _least(data, usable, t + 1, left, total, plan, known))
+            best = min(best, usd + lost + wait + _least(data, usable, t + 1, left, total, warm, known))
     known[key] = best
     return best
 

@@ -8,18 +8,19 @@ from it with a fixed number of array operations, however many servers and groups
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations
 
 import numpy as np
 
-from torta_opt.allocation.formulations.knapsack import Facet, facets_of
+from torta_opt.allocation.formulations.knapsack import Facet
 from torta_opt.allocation.formulations.matrix import Entries
 from torta_opt.allocation.formulations.program import Family
+from torta_opt.allocation.formulations.server_hull import facets_of
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers.problem import Problem
 
-HULL_GROUPS = 3  # of one model: with more of them the pairs outnumber what they cut off
+HULL_GROUPS = 3  # of one model on a server: with more of them the pairs outnumber what they cut off
 COLUMNS = ("pick", "z", "hot", "q", "expired")
 ROWS = ("choose", "queue", "expire", "capacity", "fit", "hull", "hot_served", "reuse")
 
@@ -36,7 +37,8 @@ class Assignment:
     serve_usd      (H, S, G) $ of serving one request, cold
     hot_usd        (S, G) $ that a hot request saves, at least 0
     hot_permille   h: of z[t,s,g], min(z[t,s,g], ⌊h·z[t−1,s,g]/1000⌋) requests are hot
-    last           (S, G) z[−1], requests served in the slot before
+    quota          (S, G) requests of slot 0 that would be hot, ⌊h·z[−1]/1000⌋
+    count          (S,) servers that the row stands for; more than 1 where servers alike are counted
     usable_ms      (S, K, H, M) time that option k of a server leaves for requests of each model
     option_usd     (S, K) $ of an option: loading, less what the loaded server is worth at the end
                    of the window; infinite where a server has no such option
@@ -54,7 +56,8 @@ class Assignment:
     serve_usd: np.ndarray
     hot_usd: np.ndarray
     hot_permille: int
-    last: np.ndarray
+    quota: np.ndarray
+    count: np.ndarray
     usable_ms: np.ndarray
     option_usd: np.ndarray
     wait_usd: float
@@ -70,7 +73,8 @@ class Assignment:
             "deadline_slots": (groups,),
             "work_ms": (servers, groups),
             "hot_usd": (servers, groups),
-            "last": (servers, groups),
+            "quota": (servers, groups),
+            "count": (servers,),
             "usable_ms": (servers, self.option_usd.shape[-1], slots, self.usable_ms.shape[-1]),
             "expiry_usd": (groups,),
             "left_usd": (groups,),
@@ -121,11 +125,6 @@ class Assignment:
         last = ages + np.arange(slots)[:, None] - self.deadline_slots
         known = history[np.arange(groups), np.clip(last, 0, None)]
         return np.where(last >= 0, known, 0)
-
-    @cached_property
-    def quota(self) -> np.ndarray:
-        """(S, G) requests of slot 0 that would be hot, ⌊h·z[−1]/1000⌋."""
-        return np.where(self.hot_usd > 0, self.hot_permille * self.last // 1000, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +178,7 @@ def build_assignment_program(data: Assignment) -> AssignmentProgram:
     _lay_queues(data, entries, number)
     came = data.arrivals.copy()
     came[0] += data.waiting.sum(axis=1)
-    sides["choose"] = (1.0, np.ones(len(rows["choose"])))
+    sides["choose"] = (1.0, data.count)
     sides["queue"] = (0.0, came[rows["queue"].mask])
     sides["expire"] = (-np.inf, data.due[rows["expire"].mask])
     size = sum(map(len, rows.values()))
@@ -203,12 +202,12 @@ def build_assignment_program(data: Assignment) -> AssignmentProgram:
 
 def column_bounds(data: Assignment) -> dict[str, np.ndarray]:
     """Upper bounds by family, dense; −1 where there is no column."""
-    room = data.room.max(axis=2)
+    room = data.room.max(axis=2) * data.count[:, None]
     z = np.minimum(room, data.come[:, None, :])
     there = (z > 0) & np.isfinite(data.serve_usd)
     z = np.where(there, z, -1)
     hot = np.full(z.shape, -1.0)
-    hot[0] = np.minimum(z[0], data.quota)
+    hot[0] = np.minimum(z[0], np.where(data.hot_usd > 0, data.quota, 0))
     past = np.maximum(z[:-1], 0) * data.hot_permille / 1000
     past[: data.whole_slots - 1] = np.floor(past[: data.whole_slots - 1] + 1e-9)
     hot[1:] = np.where(data.hot_usd > 0, np.minimum(z[1:], past), 0)
@@ -216,7 +215,7 @@ def column_bounds(data: Assignment) -> dict[str, np.ndarray]:
     fresh = data.come - data.due
     expired = np.where(np.isfinite(data.expiry_usd), data.due, 0)
     return {
-        "pick": np.where(data.option, 1, -1),
+        "pick": np.where(data.option, data.count[:, None], -1),
         "z": z,
         "hot": hot,
         "q": np.where(data.come > 0, fresh, -1),
@@ -227,27 +226,28 @@ def column_bounds(data: Assignment) -> dict[str, np.ndarray]:
 def hull_facets(data: Assignment) -> dict[tuple[int, int], list[Facet]]:
     """Facets of whole requests by server and model, over all times that its options leave."""
     found: dict[tuple[int, int], list[Facet]] = {}
-    for m in range(data.models):
-        groups = np.flatnonzero(data.group_model == m)
-        if len(groups) > HULL_GROUPS:
-            continue
-        for s in range(data.sizes[1]):
-            levels = np.unique(data.usable_ms[s, data.option[s], :, m])
-            able = [int(g) for g in groups if data.work_ms[s, g] > 0]
+    for s, work in enumerate(data.work_ms):
+        for m in range(data.models):
+            able = np.flatnonzero((data.group_model == m) & (work > 0) & (data.come[-1] > 0)).tolist()
+            if not 1 < len(able) <= HULL_GROUPS:
+                continue
+            levels = tuple(np.unique(data.usable_ms[s, data.option[s], :, m]).tolist())
             facets = [
-                Facet(pair, work, alpha)
+                Facet(pair, times, alpha)
                 for pair in combinations(able, 2)
-                for work in [tuple(int(data.work_ms[s, g]) for g in pair)]
-                for alpha in _alphas(work, tuple(levels.tolist()))
+                for times in [tuple(work[list(pair)].tolist())]
+                for alpha in _alphas(times, levels)
             ]
             if facets:
                 found[s, m] = facets
     return found
 
 
+@lru_cache(maxsize=4096)
 def _alphas(work: tuple[int, ...], levels: tuple[int, ...]) -> list[tuple[int, int]]:
     pair = (work[0], work[1])
-    return sorted({alpha for level in levels if level > 0 for alpha in facets_of(pair, level)})
+    facets = {tuple(row[:2]) for level in levels if level > 0 for row in facets_of(pair, level).tolist()}
+    return sorted((a, b) for a, b in facets if a > 0 and b > 0)
 
 
 def _families(masks: dict[str, np.ndarray], first: int) -> dict[str, Family]:

@@ -8,7 +8,8 @@ Data
     D arrivals by slot; W, those that wait already, by age · ℓ[g] deadline in slots
     · u[s,g] server time of a request, U[t,s,k,m] time that an option leaves for a model, in ms
     · come[t,g] requests that came by the end of t; due[t,g] those of them whose deadline passed
-    · h hot share, z[−1,s,g] requests of the slot before
+    · h hot share, quota[s,g] = ⌊h·z[−1,s,g]⌋ of the slot before
+    · n[s] servers that s stands for: 1, or more where servers alike are counted
 
     An option is a way to spend the window: keep the model that is loaded, or start or switch to
     another at some slot. Only models that fit the server's memory make options. U is 0 while a
@@ -16,7 +17,7 @@ Data
     less what the loaded server is worth beyond the window.
 
 Variables                                                              all ≥ 0 and boxed
-    pick[s,k]       1 if server s takes option k                       integer
+    pick[s,k]       servers s that take option k                       integer
     z[t,s,g]        requests served                                    integer in the first slots
     hot[t,s,g]      of these, hot ones                                 integer where 0 < t is whole
     q[t,g]          requests that wait at the end of the slot, at most come[t,g] − due[t,g]
@@ -26,7 +27,7 @@ minimise  Σ option·pick + Σ serve·z − Σ saved·hot + Σ wait·q[t,g] + Σ
           + Σ π·expired                                                (objective)
 
 subject to
-    Σ_k pick[s,k] = 1                                                  (choose)
+    Σ_k pick[s,k] = n[s]                                               (choose)
     q[t,g] = q[t−1,g] + D[t,g] − Σ_s z[t,s,g] − expired[t,g]           (queue)
     Σ_{τ≤t} expired[τ,g] ≤ due[t,g]                                    (expire)
     Σ_{g: m(g)=m} u[s,g]·z[t,s,g] ≤ Σ_k U[t,s,k,m]·pick[s,k]           (capacity)
@@ -35,7 +36,7 @@ subject to
     hot[t,s,g] ≤ z[t,s,g]                                              (hot_served)
     hot[t,s,g] ≤ h·z[t−1,s,g]                         0 < t            (reuse)
 
-q[−1] is what waits; hot[0,s,g] is at most ⌊h·z[−1,s,g]⌋. (hull) holds the facets of the whole points
+q[−1] is what waits; hot[0,s,g] is at most quota[s,g]. (hull) holds the facets of the whole points
 of two groups in each time that an option may leave, as in ``knapsack``; it cuts off no whole point,
 and in slots that are not whole it stands for their wholeness. The program is exact for one slot;
 over several it lets early ones expire that first in, first out would serve: a relaxation, at the
@@ -99,7 +100,7 @@ def add_options(model: pyo.ConcreteModel, data: Assignment) -> None:
     """(choose) Every server spends the window in one way."""
 
     def choose(model: Any, s: int) -> Any:
-        return sum(model.pick[s, k] for k in _options(model, data, s)) == 1
+        return sum(model.pick[s, k] for k in _options(model, data, s)) == int(data.count[s])
 
     model.choose = pyo.Constraint(range(data.sizes[1]), rule=choose)
 
