@@ -1,7 +1,9 @@
 """Random tiny assignment tasks, and their optimum by trying everything.
 
 ``random_assignment(rng, …)``   a task with every rule in play
-``brute_force(data)``           (cost, z) of the cheapest of all whole plans, options included
+``brute_force(data)``           cost of the cheapest of all whole plans, options included
+``random_problem(seed)``        a tiny generalized assignment problem, which may be infeasible
+``best_of_all(problem)``        its optimum by trying every assignment
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from torta_opt.allocation.assignment.generalized import Generalized
 from torta_opt.allocation.formulations.assignment import Assignment
 
 
@@ -135,3 +138,22 @@ def _fits(data: Assignment, usable: np.ndarray, s: int, load: tuple[int, ...]) -
     for g, number in enumerate(load):
         busy[data.group_model[g]] += number * data.work_ms[s, g]
     return bool((busy <= usable).all())
+
+
+def random_problem(seed: int, maximise: bool = False) -> Generalized:
+    rng = np.random.default_rng(seed)
+    agents, jobs = int(rng.integers(1, 4)), int(rng.integers(1, 7))
+    need = rng.integers(0, 9, (agents, jobs))
+    capacity = np.maximum(0, need.mean(axis=1) * jobs / agents * rng.uniform(0.7, 1.4)).astype(int)
+    return Generalized("tiny", rng.integers(-5, 20, (agents, jobs)), need, capacity, maximise)
+
+
+def best_of_all(problem: Generalized) -> float:
+    """The optimum by trying every assignment; ∞ of the minimisation where there is none."""
+    agents, jobs = problem.cost.shape
+    sign, best = -1 if problem.maximise else 1, math.inf
+    for each in product(range(agents), repeat=jobs):
+        agent = np.array(each)
+        if problem.is_assignment(agent):
+            best = min(best, sign * problem.value(agent))
+    return sign * best

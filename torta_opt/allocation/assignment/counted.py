@@ -53,7 +53,7 @@ def counted(data: Assignment) -> tuple[Assignment, np.ndarray]:
     merged = part(data, first, np.arange(len(data.group_model)))
     quota = np.zeros_like(merged.quota)
     count = np.zeros_like(merged.count)
-    np.add.at(quota, kind, data.quota)
+    np.add.at(quota, kind, np.minimum(data.quota, data.room[0].max(axis=1)))
     np.add.at(count, kind, data.count)
     return dataclasses.replace(merged, quota=quota, count=count), kind
 

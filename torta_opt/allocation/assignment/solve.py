@@ -165,7 +165,11 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
     if z is None:
         return replace(nothing, bound=bound)
     z = z[np.ix_(chosen, block.groups)]
-    return Assigned(z, option, float((cost * x).sum()) + lost, bound)
+    found = Assigned(z, option, float((cost * x).sum()) + lost, bound)
+    if search.data.sizes[0] == 1 or found.within(search.left().gap):
+        return found
+    least = value_of(part(search.data, chosen, block.groups), z)  # ``lost`` is at most that
+    return replace(found, objective=min(found.objective, max(least, bound)))
 
 
 def _named(
