@@ -69,7 +69,9 @@ def random_task(
         hot_permille=system.hot_permille,
         quota=system.hot_permille * last // 1000,
         count=np.ones(servers, np.int64),
-        usable_ms=(usable[:, :, None] * (np.arange(len(system.models)) == model[:, None, None]))[:, None],
+        usable_ms=(usable[:, :, None] * (np.arange(len(system.models)) == model[:, None, None]))[
+            :, None
+        ],
         option_usd=np.zeros((servers, 1)),
         wait_usd=wait,
         expiry_usd=system.weights.expiry_usd,

@@ -42,9 +42,7 @@ def test_a_problem_without_an_assignment_is_infeasible(
     assert json.loads(capsys.readouterr().out)["problems"][0]["status"] == "infeasible"
 
 
-def test_a_wrong_file_is_one_plain_line(
-    problem: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_file_is_one_plain_line(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     problem.write_text("1 2 three")
     assert cli.run(["assign", str(problem)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -69,9 +69,11 @@ def brute_force(data: Assignment) -> float:
 
     Slot by slot, in plain loops; requests are whole in all slots.
     """
-    slots, servers, groups = data.sizes
+    _, servers, groups = data.sizes
     best = math.inf
-    ways = [[k for k in range(data.option_usd.shape[1]) if data.option[s, k]] for s in range(servers)]
+    ways = [
+        [k for k in range(data.option_usd.shape[1]) if data.option[s, k]] for s in range(servers)
+    ]
     for option in product(*ways):
         usable = data.usable_ms[np.arange(servers), option]  # (S, H, M)
         price = sum(float(data.option_usd[s, k]) for s, k in enumerate(option))
@@ -117,14 +119,14 @@ def _least(
                 continue
             lost = sum(data.expiry_usd[g] * away[g] for g in range(groups) if away[g])
             wait = data.wait_usd * sum(left)
-            best = min(best, usd + lost + wait + _least(data, usable, t + 1, left, total, warm, known))
+            best = min(
+                best, usd + lost + wait + _least(data, usable, t + 1, left, total, warm, known)
+            )
     known[key] = best
     return best
 
 
-def _loads(
-    data: Assignment, usable: np.ndarray, s: int, there: list[int]
-) -> list[tuple[int, ...]]:
+def _loads(data: Assignment, usable: np.ndarray, s: int, there: list[int]) -> list[tuple[int, ...]]:
     """All that one server can serve in one slot."""
     most = []
     for g, number in enumerate(there):

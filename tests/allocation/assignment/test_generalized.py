@@ -38,7 +38,11 @@ def text_of(*problems: list) -> str:
 
 def test_the_three_forms_hold_the_same(tmp_path: Path) -> None:
     document = {"cost": SMALL[1], "req": SMALL[2], "cap": SMALL[3]}
-    forms = {"a.txt": "1\n" + text_of(SMALL), "b.txt": text_of(SMALL), "c.json": json.dumps(document)}
+    forms = {
+        "a.txt": "1\n" + text_of(SMALL),
+        "b.txt": text_of(SMALL),
+        "c.json": json.dumps(document),
+    }
     for name, text in forms.items():
         (tmp_path / name).write_text(text)
         (found,) = read_generalized(tmp_path / name)

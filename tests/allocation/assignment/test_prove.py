@@ -31,7 +31,7 @@ def hard_problem(seed: int, slack: float = 0.8) -> Generalized:
 
 @pytest.mark.parametrize("maximise", [False, True])
 def test_the_optimum_is_that_of_trying_everything(maximise: bool) -> None:
-    for seed in range(60):
+    for seed in range(25):
         problem = random_problem(seed, maximise)
         found, best = prove(problem), best_of_all(problem)
         assert found.status == "done"
@@ -44,7 +44,7 @@ def test_the_optimum_is_that_of_trying_everything(maximise: bool) -> None:
 
 @pytest.mark.slow
 def test_the_optimum_is_that_of_trying_everything_on_many() -> None:
-    for seed in range(60, 1000):
+    for seed in range(25, 1000):
         problem = random_problem(seed, seed % 2 == 0)
         found, best = prove(problem), best_of_all(problem)
         assert found.is_infeasible if math.isinf(best) else found.value == found.bound == best
@@ -89,14 +89,15 @@ def test_better_prices_raise_the_bound() -> None:
 def test_repair_and_improvement_give_assignments() -> None:
     made = 0
     for seed in range(20):
-        problem = hard_problem(seed, slack=1.0)
+        problem = hard_problem(seed, slack=1.3)
         knapsacks = Knapsacks(problem.price, problem.need, problem.capacity)
         point = knapsacks.priced(np.full(JOBS, 80 * SCALE))
         agent = repaired(problem, point.chosen, problem.price * SCALE - point.price)
         if agent is None:
             continue
         better = improved(problem, agent)
-        assert problem.is_assignment(agent) and problem.is_assignment(better)
+        assert problem.is_assignment(agent)
+        assert problem.is_assignment(better)
         assert problem.value(better) <= problem.value(agent)
         made += 1
     assert made > 5
@@ -105,7 +106,8 @@ def test_repair_and_improvement_give_assignments() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_hard_problems_are_proven(seed: int) -> None:
     found = prove(hard_problem(seed))
-    assert found.status == "done" and found.value == found.bound
+    assert found.status == "done"
+    assert found.value == found.bound
 
 
 def test_a_limit_leaves_a_bound_that_holds() -> None:
@@ -134,7 +136,9 @@ def test_published_optima_of_the_or_library() -> None:
     for sense in ("max", "min"):
         for number, problem in enumerate(read_generalized(path, sense == "max")[:2], 1):
             found = prove(problem)
-            assert found.value == found.bound == known[f"orlib_gap/gap1.txt problem {number}", sense]
+            assert (
+                found.value == found.bound == known[f"orlib_gap/gap1.txt problem {number}", sense]
+            )
 
 
 @pytest.mark.slow

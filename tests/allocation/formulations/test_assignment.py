@@ -48,12 +48,16 @@ def rows_of(arrays: Arrays) -> dict[str, tuple[dict[str, float], float, float]]:
 
 
 def assert_same(data: Assignment) -> None:
-    matrix, model = arrays_of(build_assignment_program(data)), of_model(build_assignment_model(data))
+    matrix, model = (
+        arrays_of(build_assignment_program(data)),
+        of_model(build_assignment_model(data)),
+    )
     mine, theirs = rows_of(matrix), rows_of(model)
     assert set(theirs) <= set(mine)
     for name, (row, low, high) in mine.items():
         if name not in theirs:  # Pyomo leaves out rows without variables
-            assert not row and low <= 0 <= high
+            assert not row
+            assert low <= 0 <= high
             continue
         other, other_low, other_high = theirs[name]
         assert row == pytest.approx(other, rel=1e-12), name
@@ -64,7 +68,8 @@ def assert_same(data: Assignment) -> None:
         one, other = getattr(matrix, field), getattr(model, field)
         np.testing.assert_allclose(one[same].astype(float), other.astype(float), rtol=1e-12)
     unused = np.setdiff1d(np.arange(len(matrix.columns)), same)
-    assert not matrix.cost[unused].any() and not matrix.matrix[:, unused].nnz
+    assert not matrix.cost[unused].any()
+    assert not matrix.matrix[:, unused].nnz
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -88,13 +93,13 @@ def check_against_brute_force(seed: int, **sizes: int) -> None:
 
 
 def test_the_optimum_is_that_of_trying_everything() -> None:
-    for seed in range(120):
+    for seed in range(60):
         check_against_brute_force(seed)
 
 
 @pytest.mark.slow
 def test_the_optimum_is_that_of_trying_everything_on_thousands() -> None:
-    for seed in range(120, 3000):
+    for seed in range(60, 3000):
         check_against_brute_force(seed)
     for seed in range(100):
         check_against_brute_force(seed, slots=3, requests=2)
@@ -119,11 +124,7 @@ def test_hull_rows_cut_off_nothing_whole_and_tighten() -> None:
         data = random_assignment(np.random.default_rng(seed), slots=1, requests=3)
         arrays = arrays_of(build_assignment_program(data))
         loose = arrays.without_rows("hull")
-        try:
-            assert optimum(arrays) == pytest.approx(optimum(loose), abs=CLOSE)
-        except AssertionError as error:
-            assert "infeasible" in str(error)
-            continue
+        assert optimum(arrays) == pytest.approx(optimum(loose), abs=CLOSE)
         tighter += optimum(arrays, relaxed=True) > optimum(loose, relaxed=True) + 1e-6
     assert tighter
 

@@ -25,14 +25,14 @@ class Block:
 def blocks_of(program: AssignmentProgram) -> list[Block]:
     """Every server, group, column and row in one block; two blocks have no row in common."""
     _, servers, groups = program.data.sizes
-    t, s, g = np.nonzero(program.columns["z"].mask)
+    _, s, g = np.nonzero(program.columns["z"].mask)
     size = servers + groups
     pairs = sparse.coo_array((np.ones(len(s)), (s, servers + g)), shape=(size, size))
     number, label = connected_components(sparse.csr_array(pairs), directed=False)
     of_server, of_group = label[:servers], label[servers:]
     column = np.concatenate(
         [
-            (of_server if name == "pick" else of_group)[family.index[:, 0 if name == "pick" else -1]]
+            of_server[family.index[:, 0]] if name == "pick" else of_group[family.index[:, -1]]
             for name, family in program.columns.items()
         ]
     )

@@ -11,7 +11,8 @@ read in three forms:
     Yagiura       the same for one problem, without P
     JSON          {"cost": [m][n], "req": [m][n], "cap": [m]}
 
-Source of the first: J. E. Beasley, OR-Library, Journal of the Operational Research Society 41, 1990.
+Source of the first: J. E. Beasley, OR-Library: distributing test problems by electronic mail,
+Journal of the Operational Research Society 41, 1990.
 """
 
 from __future__ import annotations
@@ -123,7 +124,9 @@ def _of_json(text: str, path: str | os.PathLike[str], stem: str, maximise: bool)
         except KeyError:
             raise InvalidInput("is missing", file=str(path), field=field) from None
         except ValueError:
-            raise InvalidInput("has rows of different length", file=str(path), field=field) from None
+            raise InvalidInput(
+                "has rows of different length", file=str(path), field=field
+            ) from None
         if array.ndim != axes or array.dtype.kind not in "iu" or not _within(array):
             rule = f"must be whole numbers in {axes} dimension{'s' * (axes > 1)}"
             raise InvalidInput(rule, file=str(path), field=field)
@@ -157,7 +160,9 @@ def _of_numbers(
         return [_problem(numbers[2:], agents, jobs, stem, maximise)]
     problems, at = [], 1
     for n in range(1, int(numbers[0]) + 1):
-        agents, jobs = (int(size) for size in numbers[at : at + 2]) if at + 2 <= len(numbers) else (0, 0)
+        agents, jobs = (
+            (int(size) for size in numbers[at : at + 2]) if at + 2 <= len(numbers) else (0, 0)
+        )
         end = at + 2 + 2 * agents * jobs + agents
         if agents <= 0 or jobs <= 0 or end > len(numbers):
             raise InvalidInput(f"ends within problem {n}", file=str(path))
@@ -168,9 +173,7 @@ def _of_numbers(
     return problems
 
 
-def _problem(
-    numbers: np.ndarray, agents: int, jobs: int, name: str, maximise: bool
-) -> Generalized:
+def _problem(numbers: np.ndarray, agents: int, jobs: int, name: str, maximise: bool) -> Generalized:
     cost, need, capacity = np.split(numbers, [agents * jobs, 2 * agents * jobs])
     shape = agents, jobs
     return Generalized(name, cost.reshape(shape), need.reshape(shape), capacity, maximise)

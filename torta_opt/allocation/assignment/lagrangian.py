@@ -7,12 +7,13 @@ For whole prices λ of jobs (in thousandths)
 is at most the cost of every assignment: an assignment is a choice of every knapsack. Everything is
 whole numbers, so the bound is exact whatever the λ. With one pass forward and one back over the
 jobs, K_i is also known for every job forced in or out: any assignment with x[i,j] = 1 costs at
-least L + K_i − K_i(j in), any with x[i,j] = 0 at least L + K_i − K_i(j out). The maximum of L over λ
-is the bound of Dantzig-Wolfe decomposition by agents.
+least L + K_i − K_i(j in), any with x[i,j] = 0 at least L + K_i − K_i(j out). The maximum of L over
+λ is the bound of Dantzig-Wolfe decomposition by agents.
 
 Source: M. L. Fisher, R. Jaikumar, L. N. Van Wassenhove, A multiplier adjustment method for the
-generalized assignment problem, Management Science 32, 1986; fixing by both penalties as in M. Posta,
-J. A. Ferland, P. Michelon, Computational Optimization and Applications 52, 2012.
+generalized assignment problem, Management Science 32, 1986; fixing by both penalties as in
+M. Posta, J. A. Ferland, P. Michelon, An exact method with variable fixing for solving the
+generalized assignment problem, Computational Optimization and Applications 52, 2012.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class Knapsacks:
         top = best[every, self.capacity]
         with_it, without = np.zeros((2, agents, jobs), np.int64)
         for j in range(jobs):
-            for into, capacity in ((without, self.capacity), (with_it, self.capacity - self.need[:, j])):
+            for into, capacity in (
+                (without, self.capacity),
+                (with_it, self.capacity - self.need[:, j]),
+            ):
                 rest = capacity[:, None] - room
                 back = np.take_along_axis(after[j], np.maximum(rest, 0), axis=1)
                 total = np.where(rest >= 0, before[j] + back, LOW)

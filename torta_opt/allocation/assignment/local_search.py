@@ -54,7 +54,8 @@ def improved(problem: Generalized, agent: np.ndarray) -> np.ndarray:
         into = need[agent][:, jobs]  # [a, b]: need of job b at the agent of a
         cost = price[agent][:, jobs]
         space = room[agent] + own
-        fits = (into <= space[:, None]) & (into.T <= space[None, :])
+        fits = into <= space[:, None]
+        fits = fits & fits.T
         both = here[:, None] + here[None, :] - cost - cost.T
         both = np.where(fits & (agent[:, None] != agent[None, :]), both, -FAR)
         a, b = np.unravel_index(int(both.argmax()), both.shape)

@@ -89,7 +89,9 @@ def prove(problem: Generalized, limits: Limits | None = None) -> Proven:
 def _search(problem: Generalized, best: _Best, limits: Limits, ends: float) -> bool:
     """Fill in ``best``; False if there is no assignment."""
     fits = problem.need <= problem.capacity[:, None]
-    relaxed = solve_lp(_program(problem, fits), "simplex", _left(limits, ends)).raise_if_interrupted()
+    relaxed = solve_lp(
+        _program(problem, fits), "simplex", _left(limits, ends)
+    ).raise_if_interrupted()
     if relaxed.status is Status.INFEASIBLE:
         best.bound = math.inf
         return False
@@ -116,7 +118,7 @@ def _price(
     for _ in range(4):
         upper = best.cost * SCALE if math.isfinite(best.cost) else max(target, found.bound) * 1.01
         found, passed = best_prices(knapsacks, found.price, upper, STEPS // 4)
-        for point in passed[:: max(1, len(passed) // 12)] + [found]:
+        for point in [*passed[:: max(1, len(passed) // 12)], found]:
             agent = repaired(problem, point.chosen, problem.price * SCALE - point.price)
             if agent is not None:
                 best.offer(improved(problem, agent))

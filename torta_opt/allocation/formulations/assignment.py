@@ -228,7 +228,9 @@ def hull_facets(data: Assignment) -> dict[tuple[int, int], list[Facet]]:
     found: dict[tuple[int, int], list[Facet]] = {}
     for s, work in enumerate(data.work_ms):
         for m in range(data.models):
-            able = np.flatnonzero((data.group_model == m) & (work > 0) & (data.come[-1] > 0)).tolist()
+            able = np.flatnonzero(
+                (data.group_model == m) & (work > 0) & (data.come[-1] > 0)
+            ).tolist()
             if not 1 < len(able) <= HULL_GROUPS:
                 continue
             levels = tuple(np.unique(data.usable_ms[s, data.option[s], :, m]).tolist())
@@ -246,7 +248,9 @@ def hull_facets(data: Assignment) -> dict[tuple[int, int], list[Facet]]:
 @lru_cache(maxsize=4096)
 def _alphas(work: tuple[int, ...], levels: tuple[int, ...]) -> list[tuple[int, int]]:
     pair = (work[0], work[1])
-    facets = {tuple(row[:2]) for level in levels if level > 0 for row in facets_of(pair, level).tolist()}
+    facets = {
+        tuple(row[:2]) for level in levels if level > 0 for row in facets_of(pair, level).tolist()
+    }
     return sorted((a, b) for a, b in facets if a > 0 and b > 0)
 
 
@@ -261,7 +265,7 @@ def _families(masks: dict[str, np.ndarray], first: int) -> dict[str, Family]:
 def _row_masks(
     data: Assignment, columns: dict[str, Family], facets: dict[tuple[int, int], list[Facet]]
 ) -> dict[str, np.ndarray]:
-    slots, servers, groups = data.sizes
+    slots, servers, _ = data.sizes
     z, hot = columns["z"].mask, columns["hot"].mask
     capacity = np.zeros((slots, servers, data.models), bool)
     t, s, g = np.nonzero(z)
@@ -304,7 +308,9 @@ def _lay_servers(
             row = number["hull"][:, s, m, f]
             for g, alpha in zip(facet.classes, facet.alpha, strict=True):
                 entries.add(row, z[:, s, g], alpha)
-            beta = [[facet.beta(int(ms)) for ms in usable[:, s, k, m]] for k in range(pick.shape[1])]
+            beta = [
+                [facet.beta(int(ms)) for ms in usable[:, s, k, m]] for k in range(pick.shape[1])
+            ]
             entries.add(row, pick[s][:, None], -np.array(beta))
 
 
@@ -347,4 +353,3 @@ def _integrality(data: Assignment, columns: dict[str, Family]) -> np.ndarray:
     for name, family in columns.items():
         parts.append(np.broadcast_to(dense[name], family.mask.shape)[family.mask])
     return np.concatenate(parts)
-

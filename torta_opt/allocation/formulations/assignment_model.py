@@ -111,7 +111,7 @@ def add_queues(model: pyo.ConcreteModel, data: Assignment) -> None:
     cells = [(t, g) for t in range(slots) for g in range(groups) if data.come[t, g] > 0]
 
     def at(column: Any, *cell: int) -> Any:
-        return column[cell] if cell in column else 0
+        return column[cell] if cell in column else 0  # noqa: SIM401  (get would make it)
 
     def queue(model: Any, t: int, g: int) -> Any:
         before = at(model.q, t - 1, g) if t else float(data.waiting[g].sum())

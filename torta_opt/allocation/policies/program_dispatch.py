@@ -1,13 +1,13 @@
 """``micro=program``: requests handed to the servers of a region by the assignment program.
 
-A policy decides commands and routing as ever. Then, region by region and model by model, the
-program ``formulations.assignment_model`` is solved over this slot and ``look_ahead`` more: what the
-servers that are on can do, what waits by age, what was routed here, and in later slots the forecast,
-routed as this slot's requests of the same origin and class were. Its first slot is the decision. A
-request that is left at the end of the window costs one more slot of waiting and the least service.
+A policy decides commands and routing as ever. Then the program ``formulations.assignment_model`` is
+solved over this slot and ``look_ahead`` more: what the servers that are on can do, what waits by
+age, what was routed to each region, and in later slots the forecast, routed as this slot's requests
+of the same origin and class were. Its first slot is the decision. A request that is left at the end
+of the window costs one more slot of waiting and the least service in its region.
 
-The greedy rule's answer is the start, so the program's is never worse, by the program's objective;
-where time runs out, the best found stands.
+The greedy rule's answer is the start: by the program's objective the decision is never worse. Where
+time runs out, the best found stands.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class Settings:
                     over so many slots where servers are compared
     patience_slots  slots in a row in which a server must not be needed before it is stopped; null:
                     as many as it costs to start it again (the break-even rule of ski rental)
-    micro           how the servers of a region get its requests: ``greedy`` by the policy's own rule;
-                    ``program`` by the assignment program (``program_dispatch``)
+    micro           how the servers of a region get its requests: ``greedy`` by the policy's own
+                    rule; ``program`` by the assignment program (``program_dispatch``)
     micro_slots     slots that this program looks ahead beyond the one decided
     """
 
