@@ -36,7 +36,7 @@ from torta_opt.solvers import Limits, Problem, solve_milp
 
 SCALINGS = ("immediate", "deferred")
 ENOUGH = 8  # slots of history from which on a trend is fitted
-LIMITS = Limits(gap=0.01, work=500)
+LIMITS = Limits(gap=0.02, work=100)
 
 
 class SageServe(FleetRule):
