@@ -31,8 +31,8 @@ from torta_opt.allocation.policies import experiment
 DOCS = Path(__file__).parents[1] / "docs" / "operators.md"
 AGAINST = "greedy_forecast"
 TUNED_ON, JUDGED_ON = 2, 3  # windows of a trace; Abilene: seeds
-ABILENE_SEEDS = {"tune": (101, 102), "judge": (1, 2, 3, 4, 5)}
-SLOTS = 96
+ABILENE_SEEDS = {"tune": (101, 102), "judge": (1, 2, 3, 4)}
+SLOTS = 48
 WINDOW_S, WINDOW_SLOTS = 690, 40
 TRACES = {
     "azure": "azure_llm_2023/AzureLLMInferenceTrace_code.csv",
@@ -43,17 +43,13 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "greedy_forecast": EQ6,
     "skylb": EQ6,
     "torta_ot": EQ6,
-    "gorgo": {**EQ6, "queue_rate": [0.17, 1]},
-    "fluid": {**EQ6, "target": [0.8, 0.95]},
-    "hpa": {"target": [0.5, 0.8], "metric": ["utilisation", "inflight"], "stabilise_s": [300, 900]},
-    "keda_cron": {"target": [0.5, 0.8], "window_minutes": [5, 15], "reactive": ["true", "false"]},
-    "wva": {"saturated": [0.6, 0.8], "spare": [0.1, 0.3], "period_s": [15, 60]},
-    "sageserve": {
-        "target": [0.7, 0.9],
-        "period_minutes": [5, 20, 60],
-        "scaling": ["immediate", "deferred"],
-    },
-    "agh": {"target": [0.7, 0.9], "period_s": [60, 300], "horizon_slots": [40, 200]},
+    "gorgo": {"safety": [1, 2], "queue_rate": [0.17, 1]},
+    "fluid": {"safety": [1, 2], "target": [0.8, 0.95]},
+    "hpa": {"target": [0.5, 0.8], "metric": ["utilisation", "inflight"]},
+    "keda_cron": {"window_minutes": [5], "target": [0.5, 0.8], "reactive": ["true", "false"]},
+    "wva": {"saturated": [0.6, 0.8], "period_s": [15, 60]},
+    "sageserve": {"period_minutes": [5, 60], "scaling": ["immediate", "deferred"]},
+    "agh": {"target": [0.7, 0.9], "horizon_slots": [40, 200]},
 }
 COMBINED = ("hpa", "wva", "sageserve", "agh")  # tuned with skylb, judged with other routings too
 ROUTINGS = ("gorgo", "greedy_forecast")
@@ -105,7 +101,9 @@ def judge(family: str, data: Path, out: Path, jobs: int) -> None:
     for fleet, routing in product(COMBINED, ROUTINGS):
         labels[f"{chosen[fleet]}:routing={routing}"] = f"{fleet}:routing={routing}"
     made = instances(family, "judge", data)
-    rows = experiment.compare(made, list(labels), [0], out / f"judge-{family}.jsonl", jobs, _progress)
+    rows = experiment.compare(
+        made, list(labels), [0], out / f"judge-{family}.jsonl", jobs, _progress
+    )
     experiment.raise_if_failed(rows)
     proved = experiment.bounds(made, "merged", out / f"judge-{family}.jsonl", jobs, _progress)
     rows = [{**row, "policy": labels[row["policy"]]} for row in experiment.with_gaps(rows, proved)]
@@ -137,7 +135,9 @@ def page(out: Path) -> None:
     begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
     text = DOCS.read_text()
     head, _, rest = text.partition(begin)
-    tables = "\n".join(table(json.loads((out / f"judged-{name}.json").read_text())) for name in FAMILIES)
+    tables = "\n".join(
+        table(json.loads((out / f"judged-{name}.json").read_text())) for name in FAMILIES
+    )
     DOCS.write_text(head + begin + "\n" + tables + "\n" + end + rest.partition(end)[2])
 
 

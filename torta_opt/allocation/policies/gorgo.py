@@ -32,7 +32,7 @@ from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.settings import check_number
 
 UNLIMITED = 2**40
-LEAST_STEP = 1e-9  # s a request adds to a queue, so that levels rise
+LEAST_STEP = 1e-6  # s a request adds to a queue, so that levels rise
 
 
 class Gorgo(LayeredPolicy):

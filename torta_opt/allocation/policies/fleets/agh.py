@@ -183,9 +183,9 @@ class _Plan:
         usd = np.where(self.flow > 0, self._prices.usd, 0.0)
         fleet = (self.servers.sum(axis=1) * self._prices.on).sum()
         missed = self._rule.tables.system.weights.expiry_usd * -self.flow.sum(axis=(0, 1))
-        return float((usd * self.flow).sum() + fleet + (started * self._prices.start).sum()) + float(
-            missed.sum()
-        )
+        return float(
+            (usd * self.flow).sum() + fleet + (started * self._prices.start).sum()
+        ) + float(missed.sum())
 
     def _one_more(self, m: int) -> np.ndarray:
         """(P,) $ a slot of one server more with model m."""
