@@ -41,7 +41,7 @@ def test_the_gate_keeps_a_share_out():
 
 
 def test_a_lower_target_admits_less_to_the_cheap_region():
-    """Gated requests follow the greedy rule, which knows no gate and takes the room that is left."""
+    """Gated requests follow the greedy rule, which takes the room that is left."""
     made = schedule([[8, 8]] * 2, ":target=0.5")
     assert made.routing[:, :, 0, 0].sum(axis=1).tolist() == [10, 10]
 

@@ -17,8 +17,8 @@ demand between places where that is cheaper and takes away GPUs that are hardly 
    where its demand fits into what is left of others and that is cheaper.
 
 What differs here: the paper plans once, and chooses models, parallelism and a budget too, all of
-which an instance fixes. Here the plan is rolled forward every ``period_s`` seconds, and servers that
-are on need no start. Requests are routed by the routing policy, not by the plan.
+which an instance fixes. Here the plan is rolled forward every ``period_s`` seconds, and servers
+that are on need no start. Requests are routed by the routing policy, not by the plan.
 """
 
 from __future__ import annotations
@@ -178,14 +178,13 @@ class _Plan:
                 self.servers, self.free_ms, self.flow, self._left = kept
 
     def cost(self) -> float:
-        """$ a slot, what is not covered at the price of its expiry left to the caller's demand."""
+        """$ a slot, less the expiry of every request that is covered."""
+        prices, weights = self._prices, self._rule.tables.system.weights
         started = np.maximum(self.servers - self._now, 0)
-        usd = np.where(self.flow > 0, self._prices.usd, 0.0)
-        fleet = (self.servers.sum(axis=1) * self._prices.on).sum()
-        missed = self._rule.tables.system.weights.expiry_usd * -self.flow.sum(axis=(0, 1))
-        return float(
-            (usd * self.flow).sum() + fleet + (started * self._prices.start).sum()
-        ) + float(missed.sum())
+        requests = (np.where(self.flow > 0, prices.usd, 0.0) * self.flow).sum()
+        spared = (weights.expiry_usd * self.flow.sum(axis=(0, 1))).sum()
+        fleet = (self.servers.sum(axis=1) * prices.on).sum() + (started * prices.start).sum()
+        return float(requests + fleet - spared)
 
     def _one_more(self, m: int) -> np.ndarray:
         """(P,) $ a slot of one server more with model m."""

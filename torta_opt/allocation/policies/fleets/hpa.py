@@ -1,7 +1,8 @@
 """Horizontal Pod Autoscaler: as many replicas as bring utilisation to a target.
 
-After the Kubernetes documentation (Horizontal Pod Autoscaling, "Algorithm details" and "Configurable
-scaling behavior"). For each deployment, in every slot, with n its replicas and u their metric:
+After the Kubernetes documentation (Horizontal Pod Autoscaling, "Algorithm details" and
+"Configurable scaling behavior"). For each deployment, in every slot, with n its replicas and u
+their metric:
 
     recommended = ⌈n·u/target⌉, or n where |u/target − 1| ≤ tolerance
 
