@@ -26,6 +26,7 @@ from torta_opt.cli.compare import compare
 from torta_opt.cli.console import complain, print_json
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
+from torta_opt.cli.replay import replay
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.train import train
 from torta_opt.io import LimitReached, TortaOptError
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "export": export,
     "verify": verify,
     "simulate": simulate,
+    "replay": replay,
     "train": train,
     "compare": compare,
     "doctor": doctor,
