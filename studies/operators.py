@@ -48,8 +48,12 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "hpa": {"target": [0.5, 0.8], "metric": ["utilisation", "inflight"]},
     "keda_cron": {"window_minutes": [5], "target": [0.5, 0.8], "reactive": ["true", "false"]},
     "wva": {"saturated": [0.6, 0.8], "period_s": [15, 60]},
-    "sageserve": {"period_minutes": [5, 60], "scaling": ["immediate", "deferred"]},
-    "agh": {"target": [0.7, 0.9], "horizon_slots": [40, 200]},
+    "sageserve": {
+        "period_minutes": [5, 60],
+        "scaling": ["immediate", "deferred"],
+        "buffer": [0.1, 1],
+    },
+    "agh": {"target": [0.7, 0.9], "hold_s": [0, 300]},
 }
 COMBINED = ("hpa", "wva", "sageserve", "agh")  # tuned with skylb, judged with other routings too
 ROUTINGS = ("gorgo", "greedy_forecast")
@@ -108,7 +112,7 @@ def judge(family: str, data: Path, out: Path, jobs: int) -> None:
     proved = experiment.bounds(made, "merged", out / f"judge-{family}.jsonl", jobs, _progress)
     rows = [{**row, "policy": labels[row["policy"]]} for row in experiment.with_gaps(rows, proved)]
     unit_of = experiment.units(made)
-    ratio = experiment.ratios(rows, AGAINST, unit_of)
+    ratio = experiment.ratios(rows, AGAINST, "cost", unit_of)
     figures = ("gap", "slo_share", "expired_share", "response_mean_s")
     means = {name: experiment.summary(rows, name, unit_of) for name in figures}
     document = {
@@ -117,7 +121,7 @@ def judge(family: str, data: Path, out: Path, jobs: int) -> None:
         "chosen": chosen,
         "rows": {
             policy: {
-                "ratio": None if policy not in ratio else ratio[policy].to_document(),
+                "ratio": ratio[policy].to_document(),
                 **{name: means[name][policy].mean for name in figures if policy in means[name]},
             }
             for policy in labels.values()
@@ -146,18 +150,14 @@ def table(document: dict[str, Any]) -> str:
     title = FAMILIES[document["family"]]
     rows = document["rows"]
 
-    def key(policy: str) -> float:
-        ratio = rows[policy]["ratio"]
-        return 1.0 if ratio is None else float(ratio["mean"])
-
     lines = [
         f"### {title}, {document['instances']} instances\n",
         f"| policy | cost ÷ `{AGAINST}` (95 %) | gap | within target | expired | response s |",
         "|---|---|---|---|---|---|",
     ]
-    for policy in sorted(rows, key=key):
+    for policy in sorted(rows, key=lambda each: float(rows[each]["ratio"]["mean"])):
         row = rows[policy]
-        ratio = "1" if row["ratio"] is None else interval(row["ratio"])
+        ratio = "1" if policy == AGAINST else interval(row["ratio"])
         lines.append(
             f"| `{policy}` | {ratio} | {100 * row['gap']:.1f} % | {100 * row['slo_share']:.1f} % | "
             f"{100 * row['expired_share']:.2f} % | {row['response_mean_s']:.2f} |"

@@ -18,7 +18,8 @@ demand between places where that is cheaper and takes away GPUs that are hardly 
 
 What differs here: the paper plans once, and chooses models, parallelism and a budget too, all of
 which an instance fixes. Here the plan is rolled forward every ``period_s`` seconds, and servers
-that are on need no start. Requests are routed by the routing policy, not by the plan.
+that are on need no start; what a plan does without stays for ``hold_s`` seconds.
+Requests are routed by the routing policy, not by the plan.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.policies.dispatch import Tables
+from torta_opt.allocation.policies.fleets.hpa import Stabiliser
 from torta_opt.allocation.policies.fleets.rule import FleetRule, View, slots_of
 from torta_opt.allocation.policies.forecasting import Smoothing
 from torta_opt.allocation.policies.settings import check_number
@@ -51,6 +53,7 @@ class Agh(FleetRule):
         margin: float = 1.0,
         smoothing: float = 0.4,
         horizon_slots: float = 40.0,
+        hold_s: float = 300.0,
     ):
         check_number("period_s", period_s, 0.001, 1e6)
         check_number("starts", starts, 1, MOST_STARTS)
@@ -58,14 +61,17 @@ class Agh(FleetRule):
         check_number("margin", margin, 0, 1e6)
         check_number("smoothing", smoothing, 0, 1)
         check_number("horizon_slots", horizon_slots, 1, 1e6)
+        check_number("hold_s", hold_s, 0, 1e6)
         self.period_s, self.starts, self.target = period_s, int(starts), target
         self.margin, self.smoothing, self.horizon_slots = margin, smoothing, horizon_slots
+        self.hold_s = hold_s
 
     def reset(self, tables: Tables) -> None:
         super().reset(tables)
         self._every = slots_of(self.period_s, tables)
         self._smoothing = Smoothing(self.smoothing)
         self._plan: np.ndarray | None = None
+        self._stabiliser = Stabiliser(slots_of(self.hold_s, tables))
 
     def levels(self, view: View) -> np.ndarray:
         expected = self._smoothing.update(view.observation.arrivals)
@@ -73,7 +79,15 @@ class Agh(FleetRule):
             demand = expected + self.margin * np.sqrt(expected)
             demand = demand + view.observation.state.waiting.sum(axis=2)
             self._plan = self.best_plan(view, demand)
-        return self._plan
+        return self._held(view, self._plan)
+
+    def _held(self, view: View, plan: np.ndarray) -> np.ndarray:
+        """(P, M) the plan, and servers beyond it that are still held where it needs no other."""
+        held = np.maximum(self._stabiliser.settle(view.on, plan) - plan, 0)
+        servers = np.bincount(self.kinds.of_server, view.observation.up, self.kinds.shape[0])
+        room = np.maximum(servers.astype(np.int64) - plan.sum(axis=1), 0)
+        before = held.cumsum(axis=1) - held
+        return plan + np.clip(room[:, None] - before, 0, held)
 
     def best_plan(self, view: View, demand: np.ndarray) -> np.ndarray:
         """(P, M) servers of the cheapest plan for ``demand`` (R, C) requests a slot."""
