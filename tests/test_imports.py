@@ -28,6 +28,7 @@ LAYERS = [  # the lowest first
     "allocation.bounds",
     "allocation.single_slot",
     "allocation.policies",
+    "allocation.log",
     "allocation.search",
     "allocation.learning",
     "allocation.family",
