@@ -20,6 +20,7 @@ import typer
 
 from torta_opt import __version__
 from torta_opt.cli.answers import bound, solve
+from torta_opt.cli.carbon import carbon
 from torta_opt.cli.catalogue import doctor, methods, schema
 from torta_opt.cli.checks import export, verify
 from torta_opt.cli.compare import compare
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "generate": generate,
     "import": import_,
     "tables": tables,
+    "carbon": carbon,
     "describe": describe,
     "methods": methods,
     "solve": solve,
