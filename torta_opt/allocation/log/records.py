@@ -124,7 +124,7 @@ def _at_first(instance: Instance, typed: bool) -> np.ndarray:
     places = len(system.regions) * (types if typed else 1)
     counts = np.zeros((instance.slots, places, len(system.models)), np.int64)
     on = model != OFF
-    np.add.at(counts, (slice(None), place[on], model[on]), 1)
+    np.add.at(counts, (slice(None), place[on], model[on]), 1)  # type: ignore[arg-type]  # tuples too
     return counts
 
 
