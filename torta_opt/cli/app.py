@@ -21,6 +21,7 @@ import typer
 from torta_opt import __version__
 from torta_opt.cli.answers import bound, solve
 from torta_opt.cli.assign import assign
+from torta_opt.cli.carbon import carbon
 from torta_opt.cli.catalogue import doctor, methods, schema
 from torta_opt.cli.checks import export, verify
 from torta_opt.cli.compare import compare
@@ -29,6 +30,7 @@ from torta_opt.cli.futures import futures, law
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
 from torta_opt.cli.pictures import plot, report
+from torta_opt.cli.replay import replay
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.train import train
 from torta_opt.io import LimitReached, TortaOptError
@@ -48,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "generate": generate,
     "import": import_,
     "tables": tables,
+    "carbon": carbon,
     "describe": describe,
     "law": law,
     "futures": futures,
@@ -61,6 +64,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "report": report,
     "simulate": simulate,
     "assign": assign,
+    "replay": replay,
     "train": train,
     "compare": compare,
     "doctor": doctor,

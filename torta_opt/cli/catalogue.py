@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import make_folder, print_json, say, show
+from torta_opt.cli.log import LOG, SUMMARY
 from torta_opt.cli.options import Json
 from torta_opt.io import InvalidInput
 
@@ -56,7 +57,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
             presets.setdefault(name, preset.summary)
     known["placement online"] = {name: online.summary for name, online in ONLINE.items()}
     tables = "makes an instance from a folder of CSV tables, as `tables` writes them"
-    imports = {**readers.summaries(), readers.TABLES: tables}
+    imports = {**readers.summaries(), readers.TABLES: tables, LOG: SUMMARY}
     return {**known, "preset": presets, "import": imports}
 
 

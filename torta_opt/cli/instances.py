@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import check_writable, make_folder, say, show, warn_about, watching
+from torta_opt.cli.log import LOG, import_log
 from torta_opt.cli.options import InstanceFile, Json, Seed, Settings, parameters_of
 from torta_opt.io import InvalidInput
 
@@ -58,16 +59,47 @@ def import_(
         str, typer.Argument(metavar="TRACE", help="the trace, or the folder of CSV tables")
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="file to write: an instance, or of log a schedule",
+        ),
     ],
     seed: Seed = 0,
     settings: Settings = None,
+    instance: Annotated[
+        str | None, typer.Option(metavar="FILE", help="log: the instance it is a log of")
+    ] = None,
+    replicas: Annotated[
+        str | None, typer.Option(metavar="CSV", help="log: replica counts by time")
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option(metavar="S", help="log: time of slot 0 in the log's clock")
+    ] = None,
+    demand: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="log: write the instance with the demand of the log"),
+    ] = None,
+    bound: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="log: bound of the gap; default: auto")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Make an instance from a request trace, or from a folder of CSV tables."""
+    """Make an instance from a request trace or a folder of CSV tables, or a schedule from a log."""
     from torta_opt.allocation.instance.imports import import_trace, load_tables
     from torta_opt.allocation.instance.imports.readers import TABLES
 
+    of_log = {"instance": instance, "replicas": replicas, "start": start, "demand": demand}
+    if kind == LOG:
+        if settings:
+            raise InvalidInput("cannot be used with log", field="--set")
+        chosen = start or 0.0, demand, bound or "auto"
+        return import_log(trace, output, instance, replicas, *chosen, json_)
+    for name, value in {**of_log, "bound": bound}.items():
+        if value is not None:
+            raise InvalidInput("can only be used with import log", field=f"--{name}")
     check_writable(output, trace)
     parameters = parameters_of(settings)
     if kind == TABLES:
@@ -76,8 +108,8 @@ def import_(
         return _write_instance(load_tables(trace), output, json_)
     with watching() as watch:
         progress = watch and functools.partial(watch, f"reading {Path(trace).name}")
-        instance, report = import_trace(kind, trace, seed=seed, progress=progress, **parameters)
-    _write_instance(instance, output, json_, report)
+        made, report = import_trace(kind, trace, seed=seed, progress=progress, **parameters)
+    _write_instance(made, output, json_, report)
 
 
 def tables(

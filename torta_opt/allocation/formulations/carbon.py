@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torta_opt.allocation.formulations.user_constraint import UserConstraint
+from torta_opt.allocation.instance.carbon import intensity_of
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import energy_by_pool
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     Intensity = Mapping[str, float] | np.ndarray
 
 
-def carbon_cap(kg: float, intensity: Intensity) -> UserConstraint:
+def carbon_cap(kg: float, intensity: Intensity | None = None) -> UserConstraint:
     """At most ``kg`` of CO₂.
 
-    intensity   kg per kWh: by region name, or an array (R,) or (T, R)
+    intensity   kg per kWh: by region name, or an array (R,) or (T, R); left out, what the instance
+                has (in g)
     """
 
     def add(model: pyo.ConcreteModel, instance: Instance) -> None:
@@ -47,16 +49,18 @@ def carbon_cap(kg: float, intensity: Intensity) -> UserConstraint:
     return UserConstraint("carbon", add, excess)
 
 
-def carbon_kg(instance: Instance, schedule: Schedule, intensity: Intensity) -> float:
+def carbon_kg(instance: Instance, schedule: Schedule, intensity: Intensity | None = None) -> float:
     """CO₂ of a schedule in kg."""
     servers = trace_servers(instance, schedule)
     energy_kwh = energy_by_pool(instance, schedule.processing, servers)
     return float((intensity_table(instance, intensity) * energy_kwh).sum())
 
 
-def intensity_table(instance: Instance, intensity: Intensity) -> np.ndarray:
+def intensity_table(instance: Instance, intensity: Intensity | None) -> np.ndarray:
     """(T, R) kg per kWh. Raises InvalidInput if a region has none."""
     regions = instance.system.regions
+    if intensity is None:
+        return intensity_of(instance) / 1000
     if isinstance(intensity, Mapping):
         if missing := [name for name in regions if name not in intensity]:
             raise InvalidInput(f"has no value for region {missing[0]!r}", "intensity")

@@ -244,6 +244,8 @@ class Instance:
         (T, S) bool, False during an outage of the server.
     description
         Free text.
+    carbon_g_per_kwh
+        (T, R) g CO₂ per kWh, or None if not known. It is no part of the cost; see ``carbon``.
 
     Raises
     ------
@@ -267,9 +269,12 @@ class Instance:
     price_usd_per_kwh: np.ndarray
     up: np.ndarray
     description: str = ""
+    carbon_g_per_kwh: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _freeze(self, arrivals=int, price_usd_per_kwh=float, up=bool)
+        if self.carbon_g_per_kwh is not None:
+            _freeze(self, carbon_g_per_kwh=float)
         rules.check_instance(self)
 
     @property
@@ -291,12 +296,14 @@ class Instance:
                 f"{start}:{stop} must satisfy 0 <= A < B <= {self.slots}", field="slots"
             )
         window = slice(start, stop)
+        carbon = self.carbon_g_per_kwh
         return dataclasses.replace(
             self,
             name=f"{self.name}[{start}:{stop}]",
             arrivals=self.arrivals[window],
             price_usd_per_kwh=self.price_usd_per_kwh[window],
             up=self.up[window],
+            carbon_g_per_kwh=None if carbon is None else carbon[window],
         )
 
     def with_weights(self, weights: Weights) -> Instance:

@@ -142,6 +142,9 @@ class InstanceDocument(Strict):
     initial: InitialEntry = Field(default_factory=InitialEntry)
     outages: Bulk[Outage] = Field(default_factory=list)
     price_usd_per_kwh: Bulk[Bulk[Real]] = Field(description="[slot][region]")
+    carbon_g_per_kwh: Bulk[Bulk[Real]] | None = Field(
+        default=None, description="[slot][region] g CO2 per kWh; left out or null: not known"
+    )
     arrivals: Bulk[Bulk[Bulk[Count]]] = Field(description="[slot][region][class]")
 
 
@@ -175,6 +178,7 @@ def instance_from_document(document: dict[str, Any]) -> Instance:
     entry: InstanceDocument = parse(InstanceDocument, document)
     system = _system(entry)
     arrivals = _table(entry.arrivals, "arrivals")
+    carbon = entry.carbon_g_per_kwh
     return Instance(
         name=entry.name,
         description=entry.description,
@@ -183,12 +187,14 @@ def instance_from_document(document: dict[str, Any]) -> Instance:
         arrivals=arrivals,
         price_usd_per_kwh=_table(entry.price_usd_per_kwh, "price_usd_per_kwh"),
         up=_up(entry.outages, system, len(arrivals)),
+        carbon_g_per_kwh=None if carbon is None else _table(carbon, "carbon_g_per_kwh"),
     )
 
 
 def instance_to_document(instance: Instance) -> dict[str, Any]:
     """The inverse of ``instance_from_document``."""
-    system = instance.system
+    system, carbon = instance.system, instance.carbon_g_per_kwh
+    known = {} if carbon is None else {"carbon_g_per_kwh": carbon.tolist()}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -215,6 +221,7 @@ def instance_to_document(instance: Instance) -> dict[str, Any]:
         "initial": _initial_document(system, instance.initial),
         "outages": _outages_document(system, instance.up),
         "price_usd_per_kwh": instance.price_usd_per_kwh.tolist(),
+        **known,
         "arrivals": instance.arrivals.tolist(),
     }
 

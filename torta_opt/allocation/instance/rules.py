@@ -47,6 +47,7 @@ _PATHS = {
     "initial.backlog": "initial.backlog (region {region_0}, class {class_1}, age {age_2})",
     "arrivals": "arrivals[{0}][{1}][{2}]",
     "price_usd_per_kwh": "price_usd_per_kwh[{0}][{1}]",
+    "carbon_g_per_kwh": "carbon_g_per_kwh[{0}][{1}]",
 }
 
 
@@ -116,6 +117,10 @@ def check_instance(instance: Instance) -> None:
     _check_shape(instance.up, (slots, servers), "up", "slot, server")
     _check_cells(system, "arrivals", instance.arrivals, 0, MAX_COUNT)
     _check_cells(system, "price_usd_per_kwh", price, -MAX_FLOAT, MAX_FLOAT)
+    carbon = instance.carbon_g_per_kwh
+    if carbon is not None:
+        _check_shape(carbon, (slots, regions), "carbon_g_per_kwh", "slot, region")
+        _check_cells(system, "carbon_g_per_kwh", carbon, 0, MAX_FLOAT)
     check_initial(system, instance.initial)
 
 

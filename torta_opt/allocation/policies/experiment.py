@@ -53,7 +53,7 @@ Means = dict[str, dict[str, float]]  # policy → unit → value
 SHOWN = ("slo_share", "expired_share", "response_mean_s")  # metrics beside the cost
 NOT_SYSTEM = (
     *("name", "description", "weights", "initial"),
-    *("outages", "price_usd_per_kwh", "arrivals"),
+    *("outages", "price_usd_per_kwh", "carbon_g_per_kwh", "arrivals"),
 )
 ALIKE_SLOTS = 2  # in a row with the same requests: one slot may be alike by chance
 

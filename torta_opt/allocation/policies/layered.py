@@ -14,7 +14,7 @@ region take them (``assign``). What no server can take waits where it was sent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,15 @@ from torta_opt.allocation.policies.program_dispatch import Slot, program_process
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
 
+if TYPE_CHECKING:
+    from torta_opt.allocation.policies.fleets.rule import FleetRule
+
 
 class LayeredPolicy(ABC):
     """A policy in layers; see the module."""
 
     name = ""
+    fleet_rule: FleetRule | None = None  # decides which servers are on, in place of ``activation``
 
     def __init__(self, **settings: Any):
         self.settings = Settings.of(**settings)
@@ -73,6 +77,8 @@ class LayeredPolicy(ABC):
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """(S,) commands and their models."""
+        if self.fleet_rule is not None:
+            return self.fleet_rule.commands(observation)
         plan = self.activation.plan(observation)
         self.lay_demand(plan, observation)
         return self.activation.commands(plan, observation)

@@ -29,7 +29,8 @@ from torta_opt.io import InvalidInput
 class Entry:
     """Where a policy of ours lives, and what it does in a line.
 
-    on_request   takes minutes on a large instance, or needs weights; runs only where it is named
+    on_request   takes minutes on a large instance, needs weights, or is what operators run; runs
+                 only where it is named
     """
 
     module: str
@@ -85,6 +86,54 @@ BUILT_IN: dict[str, Entry] = {
         "afhc",
         "Afhc",
         "averaging fixed horizon control: averages the plans of overlapping windows",
+        on_request=True,
+    ),
+    "operator": Entry(
+        "operator",
+        "Operator",
+        "any fleet rule with any routing: operator:fleet=hpa:routing=gorgo",
+        on_request=True,
+    ),
+    "hpa": Entry(
+        "operator",
+        "hpa",
+        "Horizontal Pod Autoscaler of Kubernetes: replicas that bring utilisation to a target",
+        on_request=True,
+    ),
+    "keda_cron": Entry(
+        "operator",
+        "keda_cron",
+        "KEDA with a cron trigger: replicas by a timetable learned from the past",
+        on_request=True,
+    ),
+    "wva": Entry(
+        "operator",
+        "wva",
+        "workload variant autoscaler of llm-d: a replica more where spare capacity runs out",
+        on_request=True,
+    ),
+    "sageserve": Entry(
+        "operator",
+        "sageserve",
+        "SageServe: an integer program on the forecast of the hour decides the servers",
+        on_request=True,
+    ),
+    "agh": Entry(
+        "operator",
+        "agh",
+        "adaptive greedy heuristic: plans servers by cost per request covered, every few slots",
+        on_request=True,
+    ),
+    "gorgo": Entry(
+        "gorgo",
+        "Gorgo",
+        "GORGO: each request where round trip, service and queue add up to least",
+        on_request=True,
+    ),
+    "fluid": Entry(
+        "fluid",
+        "Fluid",
+        "routes by the shares of a linear program of steady rates",
         on_request=True,
     ),
 }

@@ -42,6 +42,7 @@ TITLES: dict[str, tuple[str, ...]] = {
     "servers": ("server", "region", "type", "model", "loading_ms"),
     "latency": ("origin", "region", "latency_s"),
     "prices": ("slot", "region", "usd_per_kwh"),
+    "carbon": ("slot", "region", "g_per_kwh"),
     "arrivals": ("slot", "region", "class", "requests"),
     "rent": ("region", "type", "usd_per_hour"),
     "transfer": ("origin", "region", "class", "usd"),
@@ -50,7 +51,7 @@ TITLES: dict[str, tuple[str, ...]] = {
     "processing": ("server", "class", "requests"),
     "routing": ("origin", "region", "requests"),
 }
-OPTIONAL = ("rent", "transfer", "outages", "backlog", "processing", "routing")
+OPTIONAL = ("carbon", "rent", "transfer", "outages", "backlog", "processing", "routing")
 
 
 def save_tables(instance: Instance, folder: str | os.PathLike[str]) -> list[str]:
@@ -96,7 +97,9 @@ def tables_of(instance: Instance) -> Iterator[tuple[str, Iterable[Iterable[Any]]
     yield "service", _service(system)
     yield "servers", _servers(instance)
     yield "latency", _cells(system.latency_s, system.allowed, system.regions, system.regions)
-    yield "prices", _prices(instance)
+    yield "prices", _changes(instance, instance.price_usd_per_kwh)
+    if instance.carbon_g_per_kwh is not None:
+        yield "carbon", _changes(instance, instance.carbon_g_per_kwh)
     yield (
         "arrivals",
         _cells(
@@ -193,9 +196,8 @@ def _servers(instance: Instance) -> Iterator[list[Any]]:
         ]
 
 
-def _prices(instance: Instance) -> Iterator[list[Any]]:
-    """The first price of each region, and then every new one."""
-    price = instance.price_usd_per_kwh
-    is_new = np.ones(price.shape, bool)
-    is_new[1:] = price[1:] != price[:-1]
-    return _cells(price, is_new, range(instance.slots), instance.system.regions)
+def _changes(instance: Instance, values: np.ndarray) -> Iterator[list[Any]]:
+    """The first value (T, R) of each region, and then every new one."""
+    is_new = np.ones(values.shape, bool)
+    is_new[1:] = values[1:] != values[:-1]
+    return _cells(values, is_new, range(instance.slots), instance.system.regions)

@@ -102,8 +102,11 @@ class _Reader:
             system=self.system(),
             initial=self.initial(),
             arrivals=self.counts("arrivals", sizes, self.slot, self.regions.at, self.classes.at),
-            price_usd_per_kwh=self.prices(),
+            price_usd_per_kwh=self.lasting("prices", "usd_per_kwh", "price"),
             up=self.up(),
+            carbon_g_per_kwh=self.lasting("carbon", "g_per_kwh", "value")
+            if self.tables["carbon"].rows
+            else None,
         )
 
     def system(self) -> System:
@@ -188,18 +191,18 @@ class _Reader:
             routing=self.counts("routing", (regions, regions), self.origin, self.regions.at),
         )
 
-    def prices(self) -> np.ndarray:
-        """(T, R): each price holds until the next of its region."""
+    def lasting(self, name: str, title: str, noun: str) -> np.ndarray:
+        """(T, R): each value holds until the next of its region."""
         shape = self.slots, len(self.regions.names)
-        price = self.numbers("prices", shape, "usd_per_kwh", np.nan, self.slot, self.regions.at)
-        if np.isnan(price[0]).any():
-            region = self.regions.names[int(np.argmax(np.isnan(price[0])))]
+        values = self.numbers(name, shape, title, np.nan, self.slot, self.regions.at)
+        if np.isnan(values[0]).any():
+            region = self.regions.names[int(np.argmax(np.isnan(values[0])))]
             raise InvalidInput(
-                f"lacks a price in slot 0 for region {region!r:.60}",
-                file=self.tables["prices"].file,
+                f"lacks a {noun} in slot 0 for region {region!r:.60}",
+                file=self.tables[name].file,
             )
-        latest = np.where(np.isnan(price), 0, np.arange(self.slots)[:, None])
-        return np.take_along_axis(price, np.maximum.accumulate(latest, axis=0), axis=0)
+        latest = np.where(np.isnan(values), 0, np.arange(self.slots)[:, None])
+        return np.take_along_axis(values, np.maximum.accumulate(latest, axis=0), axis=0)
 
     def up(self) -> np.ndarray:
         up = np.ones((self.slots, len(self.servers.names)), bool)

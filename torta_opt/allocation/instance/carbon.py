@@ -1,0 +1,92 @@
+"""Carbon intensity of electricity as data, and a price on it.
+
+intensity   g CO₂ per kWh by slot and region (``Instance.carbon_g_per_kwh``); what a schedule emits
+            is the metric ``carbon_g``, Σ energy_kwh[t,j]·intensity[t,j].
+price       π $ a tonne. Its cost, π·10⁻⁶·Σ energy_kwh·intensity, is that of dearer electricity:
+
+                price'[t,j] = price[t,j] + π·10⁻⁶·intensity[t,j]/energy_factor
+
+            exactly, schedule by schedule. So a carbon price is folded into the prices of an
+            instance, and every program, bound, certificate and policy holds for it as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.instance.imports.small_csv import read_table
+from torta_opt.io import InvalidInput
+
+GRAMS_PER_TONNE = 1e6
+LEAST_G = 2.0  # no grid's largest value is lower: then the numbers are kg or t, not g
+TITLE = "g_per_kwh"
+
+
+def with_carbon(instance: Instance, g_per_kwh: np.ndarray) -> Instance:
+    """The instance with an intensity of shape (R,) or (T, R)."""
+    shape = instance.price_usd_per_kwh.shape
+    table = np.asarray(g_per_kwh, float)
+    if table.shape not in (shape, shape[1:]):
+        raise InvalidInput(f"must have the shape {shape} or {shape[1:]}", "carbon_g_per_kwh")
+    return dataclasses.replace(instance, carbon_g_per_kwh=np.broadcast_to(table, shape).copy())
+
+
+def with_carbon_price(instance: Instance, usd_per_tonne: float) -> Instance:
+    """The instance with the cost of carbon in its electricity prices.
+
+    Raises InvalidInput if it has no intensity, or energy costs nothing in its objective.
+    """
+    if not (np.isfinite(usd_per_tonne) and 0 <= usd_per_tonne <= 1e6):
+        raise InvalidInput(f"{usd_per_tonne:g} must lie in [0, 1e+06] $ a tonne", field="price")
+    factor = instance.system.weights.energy_factor
+    if factor <= 0:
+        raise InvalidInput("is 0: energy has no price to add carbon to", "weights.energy_factor")
+    usd = usd_per_tonne / GRAMS_PER_TONNE * intensity_of(instance) / factor
+    note = f"Electricity prices include {usd_per_tonne:g} $ per tonne of CO2."
+    return dataclasses.replace(
+        instance,
+        price_usd_per_kwh=instance.price_usd_per_kwh + usd,
+        description=f"{instance.description} {note}".strip(),
+    )
+
+
+def intensity_of(instance: Instance) -> np.ndarray:
+    """(T, R) g per kWh. Raises InvalidInput if the instance has none."""
+    if instance.carbon_g_per_kwh is None:
+        raise InvalidInput("is missing: the instance has no carbon intensity", "carbon_g_per_kwh")
+    return instance.carbon_g_per_kwh
+
+
+def read_intensity(instance: Instance, path: str | os.PathLike[str]) -> np.ndarray:
+    """(T, R) of a CSV with the columns region, g_per_kwh and, unless it is constant, slot.
+
+    A value holds until the next one of its region. Raises InvalidInput.
+    """
+    table = read_table(path)
+    table.require("region", TITLE)
+    regions = {name: j for j, name in enumerate(instance.system.regions)}
+    found = np.full(instance.price_usd_per_kwh.shape, np.nan)
+    for row in table:
+        name, value = row.text("region"), row.number(TITLE)
+        if name not in regions:
+            raise row.fault(f"{name!r:.40} is not a region of the instance", "region")
+        if value < 0:
+            raise row.fault(f"{value:g} must be at least 0", TITLE)
+        slot = row.whole("slot") if "slot" in table.titles else 0
+        if not 0 <= slot < instance.slots:
+            raise row.fault(f"{slot} must lie in [0, {instance.slots})", "slot")
+        if not np.isnan(found[slot, regions[name]]):
+            raise row.fault("repeats an earlier row")
+        found[slot, regions[name]] = value
+    if np.isnan(found[0]).any():
+        region = instance.system.regions[int(np.argmax(np.isnan(found[0])))]
+        raise InvalidInput(f"lacks a value in slot 0 for region {region!r:.60}", file=table.file)
+    if 0 < np.nanmax(found) < LEAST_G:
+        rule = f"the largest value is {np.nanmax(found):g}: are these kg per kWh? they must be g"
+        raise InvalidInput(rule, TITLE, table.file)
+    latest = np.where(np.isnan(found), 0, np.arange(instance.slots)[:, None])
+    return np.take_along_axis(found, np.maximum.accumulate(latest, axis=0), axis=0)
