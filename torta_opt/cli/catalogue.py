@@ -57,7 +57,9 @@ def _known_methods() -> dict[str, dict[str, str]]:
     known["placement online"] = {name: online.summary for name, online in ONLINE.items()}
     tables = "makes an instance from a folder of CSV tables, as `tables` writes them"
     imports = {**readers.summaries(), readers.TABLES: tables}
-    return {**known, "preset": presets, "import": imports}
+    from torta_opt.allocation.profiles.readers import summaries as profile_kinds
+
+    return {**known, "preset": presets, "import": imports, "profile": profile_kinds()}
 
 
 def _kinds_of(family: str) -> tuple[str, str, str]:
