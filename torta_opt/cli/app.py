@@ -26,6 +26,7 @@ from torta_opt.cli.compare import compare
 from torta_opt.cli.console import complain, print_json
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
+from torta_opt.cli.plan import plan
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.site import build, new, profile
 from torta_opt.cli.train import train
@@ -61,6 +62,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "new": new,
     "build": build,
     "profile": profile,
+    "plan": plan,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
