@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import say, show
-from torta_opt.cli.options import InstanceFile, Json, Slots, cut_to
+from torta_opt.cli.options import InstanceFile, Json, Slots, cut_to, slot_range
 
 if TYPE_CHECKING:
-    from torta_opt.allocation.plan.data import Plan
+    from torta_opt.allocation.plan.data import Plan, SiteFacts
 
 
 def plan(
@@ -47,7 +47,8 @@ def plan(
     problem = cut_to(api.open_instance(instance), slots)
     families.require(problem, "allocation")
     facts = None if site is None else site_facts(site, problem)
-    found = make_plan(problem, api.load_schedule(schedule, problem), facts, _start(start))
+    begin = _begin(start, facts, slots, problem.system.slot_ms)
+    found = make_plan(problem, api.load_schedule(schedule, problem), facts, begin)
     files: dict[str, bytes] = {}
     for kind in dict.fromkeys(exports or ()):
         files |= export(kind, found, step_minutes)
@@ -58,10 +59,15 @@ def plan(
         say(f"warning: {warning}")
 
 
-def _start(text: str | None) -> int | None:
+def _begin(
+    start: str | None, facts: SiteFacts | None, slots: str | None, slot_ms: int
+) -> int | None:
+    """When the plan's first slot begins: ``start`` and the site tell of slot 0 of the instance."""
     from torta_opt.allocation.site.files import time_ms
 
-    return None if text is None else time_ms(text, "--start")
+    zero = time_ms(start, "--start") if start is not None else facts and facts.start_ms
+    first = 0 if slots is None else slot_range(slots)[0]
+    return None if zero is None else zero + first * slot_ms
 
 
 def _tables(plan: Plan, output: str, files: int) -> Any:

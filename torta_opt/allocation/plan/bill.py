@@ -2,7 +2,8 @@
 
 "You pay" holds rent, energy, transfer, starts and switches as the evaluator counts them, before the
 factors of any weights, and what reserved and owned servers cost whatever is done. Priced are
-network, waiting and service time, re-routing and expiry: dollars of the cost that nobody is billed for.
+network, waiting and service time, re-routing and expiry: dollars of the cost that nobody is billed
+for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A plan as a folder of CSV tables and one JSON document.
 
-Text in CSV that a spreadsheet would take for a formula (it begins with = + - @, a tab or a carriage
-return) gets an apostrophe before it; numbers stay numbers.
+Text in CSV that a spreadsheet would take for a formula (it begins with = + - or @) gets an
+apostrophe before it; numbers stay numbers. Names of an instance hold no control characters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from torta_opt.allocation.plan.data import Plan, Table
 from torta_opt.io.writing import whole_folder, write_all
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@")
 
 
 def write_plan(

@@ -137,7 +137,7 @@ def _interpolated(
         return None
     seconds = float(weights @ np.array([1 / p.requests_per_s for p in points]))
     latency = float(weights @ np.array([p.latency_s for p in points]))
-    used = [points[i] for i in np.flatnonzero(weights > 1e-9)]
+    used = [points[i] for i in np.flatnonzero(weights > 1e-9).tolist()]
     return Service(1 / seconds, latency, f"between {_lengths(used)}")
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -96,10 +96,15 @@ def fleet_of(site: Site, profiles: Sequence[Profile], faults: Faults) -> FleetTa
             priced = _price(site, entry, type_, offers, where, faults)
             pool = _pool(entry, type_, count, priced)
             key = pool.region, pool.label
-            if key in pools:
-                faults.add(where, f"repeats {pool.label} in {pool.region}: one entry for each")
+            before = pools.get(key)
+            if before is not None and replace(before, count=0) != replace(pool, count=0):
+                faults.add(
+                    where,
+                    f"has other terms than an earlier entry of {pool.label} in {pool.region}: "
+                    "a rent belongs to a region, a type and a way of buying",
+                )
             elif count:
-                pools[key] = pool
+                pools[key] = replace(pool, count=count + (before.count if before else 0))
     order = {region.name: j for j, region in enumerate(site.document.regions)}
     kinds = list(dict.fromkeys((pool.label, pool.type) for pool in pools.values()))
     place = {label: k for k, (label, _) in enumerate(kinds)}

@@ -47,7 +47,7 @@ def demand_of_trace(site: Site, topology: Topology, faults: Faults, notes: list[
         for batch in trace.spool.batches(part.start_ms, part.end_ms):
             slot = (batch.arrival_ms - part.start_ms) // part.slot_ms
             kind = _class_of(site, entry, trace.models, batch)
-            np.add.at(counts, (slot, 0, kind), 1)
+            np.add.at(counts[:, 0], (slot, kind), 1)
         used = int(counts.sum())
         notes.append(f"{entry.file}: {used} of its {trace.requests} requests, {part.slots} slots")
         if part.slots < site.slots:

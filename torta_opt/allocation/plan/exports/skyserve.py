@@ -50,8 +50,9 @@ def _service(plan: Plan, model: str, gpus: int, group: list[Deployment]) -> dict
     places = []
     for each in group:
         region = each.region if plan.site is None else plan.site.clouds[each.region]
-        place = {"accelerators": f"{each.gpu}:{gpus}", "region": region}
-        place |= {"use_spot": True} if each.buy == "spot" else {}
+        place: dict[str, Any] = {"accelerators": f"{each.gpu}:{gpus}", "region": region}
+        if each.buy == "spot":
+            place["use_spot"] = True
         if place not in places:
             places.append(place)
     return {
