@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from support.sites import write_site
 
+from torta_opt.allocation.instance.generate.loading import PRESETS
 from torta_opt.allocation.profiles.readers import READERS
 from torta_opt.allocation.site.build import build_site
-from torta_opt.allocation.site.loading import PRESETS
 from torta_opt.allocation.site.schema import SiteDocument
 from torta_opt.allocation.site.template import FOLDER, write_template
 from torta_opt.cli.app import run

@@ -20,11 +20,12 @@ from torta_opt.allocation.instance.imports import import_trace
 from torta_opt.allocation.plan.data import Plan
 from torta_opt.allocation.plan.exports.keda import _scaled_object
 from torta_opt.allocation.plan.exports.registry import EXPORTERS, export
-from torta_opt.allocation.plan.exports.replicas import Deployment, kubernetes_name, runs
+from torta_opt.allocation.plan.exports.replicas import Deployment, distinct, kubernetes_name, runs
 from torta_opt.allocation.plan.make import make_plan, site_facts
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.site.build import build_site
+from torta_opt.allocation.site.gpus import split_label
 from torta_opt.io import InvalidInput
 
 KUBERNETES = "1.29"
@@ -262,6 +263,15 @@ def test_names_fit_kubernetes(text: str) -> None:
     jsonschema.validate(
         kubernetes_name(text), SCALED_OBJECT["properties"]["metadata"]["properties"]["name"]
     )
+
+
+def test_names_alike_are_told_apart() -> None:
+    assert distinct(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]
+
+
+def test_a_type_may_have_a_space_in_its_name() -> None:
+    assert split_label("RTX 4090") == ("RTX 4090", "on_demand")
+    assert split_label("4xH100 spot") == ("4xH100", "spot")
 
 
 def test_runs_cover_all_steps() -> None:

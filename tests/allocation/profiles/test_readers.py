@@ -91,6 +91,11 @@ class TestVllm:
         (found,) = read("vllm", write(tmp_path / "a.json", [VLLM, slower]), **H100)
         assert [point.requests_per_s for point in found.points] == [4.0, 5.0]
 
+    def test_appended_results_are_lines(self, tmp_path: Path) -> None:
+        lines = "".join(json.dumps({**VLLM, "request_throughput": r}) + "\n" for r in (4.0, 3.0))
+        (found,) = read("vllm", write(tmp_path / "a.json", lines), **H100)
+        assert [point.requests_per_s for point in found.points] == [4.0, 3.0]
+
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
@@ -444,6 +449,15 @@ class TestInferencex:
         (found,) = read("inferencex", write(tmp_path / "a.json", [self.ROW]))
         assert (found.label, found.basis) == ("8xH200", "measured")
         assert found.points[0].requests_per_s == pytest.approx(0.8)
+
+    def test_a_few_odd_rows_are_left_out_and_many_are_refused(self, tmp_path: Path) -> None:
+        odd = {**self.ROW, "metrics": {**self.ROW["metrics"], "mean_e2el": 10_000.0}}
+        path = write(tmp_path / "a.json", [self.ROW] * 19 + [odd])
+        (found,) = read("inferencex", path)
+        assert len(found.points) == 19
+        assert any("1 of 20 entries left out" in note for note in found.notes)
+        with pytest.raises(InvalidInput, match="the latency is in ms, not in s"):
+            read("inferencex", write(path, [self.ROW, odd]))
 
     def test_prefill_and_decode_apart_are_added(self, tmp_path: Path) -> None:
         apart = {**self.ROW, "disagg": True, "num_prefill_gpu": 4, "num_decode_gpu": 8}

@@ -155,6 +155,20 @@ class TestFigures:
         assert (build(tmp_path, off).initial.model == -1).all()
         ready = ("usd_per_server_hour = 12.0", "usd_per_server_hour = 12.0\nready = { large = 1 }")
         assert build(tmp_path, off, ready).initial.model.tolist() == [1, -1, -1]
+        many = (ready[0], ready[1].replace("1 }", "3 }"))
+        assert "site.toml: fleet (us-east-1, 4xH100).ready: names 3 servers" in refusal(
+            tmp_path, off, many
+        )
+
+    def test_hours_may_be_rounded(self, tmp_path: Path) -> None:
+        rows = [f"{n / 12:.3f},us-east-1,{m},1200" for n in range(12) for m in ("small", "large")]
+        table = "\n".join([DEMAND.splitlines()[0], *rows]) + "\n"
+        assert abs(build(tmp_path, demand=table).arrivals[:, 0].sum() - 2400) <= 6
+
+    def test_what_rounding_to_milliseconds_costs_is_told(self, tmp_path: Path) -> None:
+        fast = ("requests_per_s = 4.0", "requests_per_s = 29.0")
+        _, report = build_site(write_site(tmp_path, fast))
+        assert any("(counted as 111.1: whole ms)" in line for line in report.lines())
 
     def test_a_share_divides_a_model_among_its_classes(self, tmp_path: Path) -> None:
         more = (

@@ -8,8 +8,8 @@ import pytest
 from support.real_data import real_data
 from support.sites import write_site
 
+from torta_opt.allocation.instance.generate.loading import PRESETS, loading_times
 from torta_opt.allocation.site.build import build_site
-from torta_opt.allocation.site.loading import PRESETS, loading_times
 from torta_opt.allocation.site.prices.offers import read_offers
 from torta_opt.io import InvalidInput
 

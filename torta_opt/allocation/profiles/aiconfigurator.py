@@ -7,6 +7,7 @@ queueing. ``seq/s`` is of the replica, ``seq/s/gpu`` of one of its GPUs. Figures
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
         table = read_table(file)
         table.require(*NEEDED, "num_total_gpus")
         for row in table:
-            _add(collector, table, row, settings)
+            collector.attempt(functools.partial(_add, collector, table, row, settings))
     collector.note("times hold no queueing, as the model that made them says")
     if any("pareto" in path.name for path in json_files(files, "*.csv")):
         collector.note("pareto.csv has rows that miss the targets it was made for")
@@ -45,7 +46,8 @@ def _add(collector: Collector, table: Table, row: Row, settings: Settings) -> No
     backend = row.text("(d)backend" if disagg else "backend")
     gpus = row.whole("num_total_gpus")
     if settings.gpus is not None and settings.gpus != gpus:
-        return collector.note(f"rows of replicas of other than {settings.gpus} GPUs are left out")
+        collector.note(f"rows of replicas of other than {settings.gpus} GPUs are left out")
+        return
     _check_row(row, gpus)
     mode = "disagg" if disagg else "agg"
     collector.add(
@@ -65,13 +67,15 @@ def _add(collector: Collector, table: Table, row: Row, settings: Settings) -> No
             concurrency=row.number("concurrency"),
         ),
     )
-    return None
 
 
 def _check_row(row: Row, gpus: int) -> None:
     """The latency is made of its parts, and the rate is that of the replica, not of a GPU."""
     parts = row.number("ttft") + row.number("tpot") * (row.number("osl") - 1)
     whole = row.number("request_latency")
+    encoder = row.cells.get("encoder_latency") or "0"
+    if encoder not in ("0", "0.0"):
+        parts += row.number("encoder_latency")
     if abs(parts - whole) > 0.02 * whole:
         raise row.fault(
             f"{whole:g} ms is not ttft + tpot × (osl − 1) = {parts:.6g} ms: are all three in ms?",
@@ -79,7 +83,7 @@ def _check_row(row: Row, gpus: int) -> None:
         )
     if row.cells.get("seq/s/gpu"):
         each, all_of_it = row.number("seq/s/gpu"), row.number("seq/s")
-        if abs(each * gpus - all_of_it) > 0.02 * all_of_it + 0.01:
+        if abs(each * gpus - all_of_it) > 0.02 * all_of_it + 0.001 * gpus + 0.01:
             raise InvalidInput(
                 f"{all_of_it:g} is not num_total_gpus × seq/s/gpu = {gpus} × {each:g}: "
                 "seq/s must be that of the whole replica",

@@ -64,21 +64,28 @@ def _point(benchmark: Entry, settings: Settings) -> LoadPoint | None:
     def mean(name: str) -> float:
         return metrics.child(name, "successful").number("mean")
 
+    def milliseconds(name: str) -> float | None:
+        """In seconds; None where a server that does not stream left it out."""
+        return mean(name) / 1000 if metrics.has(name) else None
+
     return point(
         benchmark,
         input_tokens=mean("prompt_token_count"),
         output_tokens=mean("output_token_count"),
         requests_per_s=mean("requests_per_second") / settings.replicas,
         latency_s=mean("request_latency"),
-        ttft_s=mean("time_to_first_token_ms") / 1000,
-        tpot_s=mean("inter_token_latency_ms") / 1000,
+        ttft_s=milliseconds("time_to_first_token_ms"),
+        tpot_s=milliseconds("inter_token_latency_ms"),
         concurrency=mean("request_concurrency") / settings.replicas,
         detail=_load(benchmark),
     )
 
 
 def _load(benchmark: Entry) -> str:
-    strategy = benchmark.child("config", "strategy").values
+    config = benchmark.values.get("config")
+    strategy = config.get("strategy") if isinstance(config, dict) else None
+    if not isinstance(strategy, dict):
+        return ""
     kind = str(strategy.get("type_", ""))
     value = strategy.get("rate") or strategy.get("streams") or strategy.get("max_concurrency")
     return f"{kind} {value:g}" if isinstance(value, int | float) else kind

@@ -14,6 +14,7 @@ rows without ``output_tput_per_gpu`` take tput_per_gpu · GPUs / (isl + osl). ME
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
         if not isinstance(rows, list):
             raise InvalidInput("must be a list of benchmark rows", file=str(file))
         for entry in entries(str(file), "", rows):
-            _add(collector, entry, settings)
+            collector.attempt(functools.partial(_add, collector, entry, settings))
     collector.note("real lengths average about 0.9 of isl and osl; rates are those of full lengths")
     return collector.profiles(str(files[0]))
 

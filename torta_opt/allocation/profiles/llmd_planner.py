@@ -7,6 +7,7 @@ GPUs. The files' own metadata call every figure simulated, interpolated or made 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
         report = read_object(file)
         _note_origin(report, collector)
         for entry in report.children("benchmarks"):
-            _add(collector, entry, settings)
+            collector.attempt(functools.partial(_add, collector, entry, settings))
     if (settings.model or settings.gpu) and not collector.found:
         collector.note("no entry has the model, GPU and count asked for")
     return collector.profiles(str(files[0]))

@@ -16,6 +16,7 @@ from torta_opt.allocation.profiles.data import BASES, LoadPoint, Profile
 from torta_opt.io import InvalidInput
 
 MAX_BYTES = 256 << 20
+MOST_ODD = 0.1  # share of entries that may be left out
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,28 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InvalidInput(f"is not JSON: {error}", file=file) from None
 
 
+def read_json_lines(path: str | os.PathLike[str]) -> Any:
+    """The JSON value in a file, or the list of them if each line holds one."""
+    try:
+        return read_json(path)
+    except InvalidInput as error:
+        lines = _lines(path)
+        if len(lines) < 2:
+            raise
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            raise error from None
+
+
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return []
+    return [line for line in text.splitlines() if line.strip()]
+
+
 def read_object(path: str | os.PathLike[str]) -> Entry:
     value = read_json(path)
     if not isinstance(value, Mapping):
@@ -208,13 +231,27 @@ def json_files(paths: Sequence[Path], pattern: str = "*.json") -> Iterator[Path]
 
 @dataclass
 class Collector:
-    """Load points gathered into profiles: one per model, replica, basis and engine."""
+    """Load points gathered into profiles: one per model, replica, basis and engine.
+
+    Of files with many entries, odd ones are left out and counted (``attempt``), as long as they
+    are few: a wrong unit makes every entry odd.
+    """
 
     kind: str
     found: dict[tuple[str, str, int, str, str], list[LoadPoint]] = dataclasses.field(
         default_factory=dict
     )
     notes: list[str] = dataclasses.field(default_factory=list)
+    tried: int = 0
+    odd: list[InvalidInput] = dataclasses.field(default_factory=list)
+
+    def attempt(self, add: Callable[[], None]) -> None:
+        """Run ``add`` for one of many entries."""
+        self.tried += 1
+        try:
+            add()
+        except InvalidInput as error:
+            self.odd.append(error)
 
     def add(
         self, model: str, gpu: str, gpus: int, basis: str, engine: str, point: LoadPoint
@@ -226,6 +263,10 @@ class Collector:
             self.notes.append(line)
 
     def profiles(self, file: str) -> list[Profile]:
+        if self.odd and len(self.odd) > MOST_ODD * self.tried:
+            raise self.odd[0]
+        if self.odd:
+            self.note(f"{len(self.odd)} of {self.tried} entries left out: {self.odd[0].rule}")
         if not self.found:
             why = f": {self.notes[0]}" if self.notes else ""
             raise InvalidInput(f"holds no usable load point{why}", file=file)

@@ -3,7 +3,8 @@
 Fields that end in ``_ms`` are milliseconds; forms without it (InferenceX's decode study) are
 seconds. Rates are of everything that was benchmarked, so ``replicas`` divides them. The file does
 not say the GPU. Without an end-to-end latency, it is ttft + tpot × (output tokens − 1), from means.
-A sweep's summary is a list of such results. MEASURED, unless the user says otherwise.
+A sweep's summary is a list of such results, appended ones are lines. MEASURED, unless the user says
+otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torta_opt.allocation.profiles.reading import (
     entries,
     json_files,
     point,
-    read_json,
+    read_json_lines,
 )
 
 KIND = "vllm"
@@ -49,7 +50,7 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
 
 def _results(files: Sequence[Path]) -> Iterator[Entry]:
     for file in json_files(files):
-        value = read_json(file)
+        value = read_json_lines(file)
         listed = value if isinstance(value, list) else [value]
         for entry in entries(str(file), "", listed):
             place = entry.path if isinstance(value, list) else ""

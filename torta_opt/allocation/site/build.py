@@ -12,6 +12,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import CANNOT_HOLD, Initial, Instance, System, Weights
 from torta_opt.allocation.instance.generate.fleet import largest_remainder
+from torta_opt.allocation.instance.generate.loading import loading_times
 from torta_opt.allocation.instance.generate.parameters import PaperParameters
 from torta_opt.allocation.instance.generate.prices import BYTES_PER_TOKEN_IN, BYTES_PER_TOKEN_OUT
 from torta_opt.allocation.instance.generate.weights import with_default_weights
@@ -32,9 +33,9 @@ from torta_opt.allocation.site.fleet import (
     power_tables,
     rent_table,
 )
-from torta_opt.allocation.site.loading import loading_times
 from torta_opt.allocation.site.places import latency_of, topology_of
 from torta_opt.allocation.site.service import Chosen, choose_all, profiles_of, service_tables
+from torta_opt.io import InvalidInput
 from torta_opt.io.topology import Topology
 
 
@@ -89,18 +90,21 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     price = _electricity(site, topology, fleet, len(arrivals), faults, notes)
     _check_weights(site, faults)
     faults.stop()
-    system = _system(site, topology, latency, fleet, chosen, {**power, **loading})
-    mix = arrivals.sum(axis=(0, 1)).astype(float)
-    system = _weighted(site, system, mix / max(mix.sum(), 1.0), price)
-    instance = Instance(
-        name=f"site/{site.document.name}",
-        description=_description(site, chosen),
-        system=system,
-        initial=_initial(site, fleet, system, arrivals),
-        arrivals=arrivals,
-        price_usd_per_kwh=price,
-        up=interruptions(site, fleet, len(arrivals)),
-    )
+    try:
+        system = _system(site, topology, latency, fleet, chosen, {**power, **loading})
+        mix = arrivals.sum(axis=(0, 1)).astype(float)
+        system = _weighted(site, system, mix / max(mix.sum(), 1.0), price)
+        instance = Instance(
+            name=f"site/{site.document.name}",
+            description=_description(site, chosen),
+            system=system,
+            initial=_initial(site, fleet, system, arrivals),
+            arrivals=arrivals,
+            price_usd_per_kwh=price,
+            up=interruptions(site, fleet, len(arrivals)),
+        )
+    except InvalidInput as error:
+        raise error.within(site.file) from None
     return instance, SiteReport(tuple(chosen), tuple(left_out), fleet, (*fleet.notes, *notes))
 
 
@@ -314,8 +318,6 @@ def _initial(site: Site, fleet: FleetTables, system: System, arrivals: np.ndarra
 
 
 def _ready(ready: dict[str, int], system: System, k: int, count: int, where: str) -> np.ndarray:
-    from torta_opt.io import InvalidInput
-
     held: list[int] = []
     for name, servers in ready.items():
         if name not in system.models:

@@ -168,8 +168,10 @@ def _course(
         raise InvalidInput(
             f"has hour {at[int(np.argmin(gaps))] / HOUR_MS:g} twice", where, table.file
         )
-    if (gaps != gaps[0]).any():
-        odd = int(np.argmax(gaps != gaps[0]))
+    slack = max(2000.0, 0.02 * gaps[0])  # ms; hours are often rounded
+    uneven = np.abs(gaps - gaps[0]) > slack
+    if uneven.any():
+        odd = int(np.argmax(uneven))
         raise InvalidInput(
             f"must be evenly spaced: after hour {at[odd] / HOUR_MS:g} comes hour "
             f"{at[odd + 1] / HOUR_MS:g}, where the rows before are {gaps[0] / HOUR_MS:g} apart",
@@ -177,7 +179,7 @@ def _course(
             table.file,
         )
     end = site.slots * site.slot_ms
-    if at[0] > 0 or at[-1] + gaps[0] < end:
+    if at[0] > 0 or at[-1] + gaps[0] < end - slack:
         raise InvalidInput(
             f"covers hours {at[0] / HOUR_MS:g} to {(at[-1] + gaps[0]) / HOUR_MS:g}; the horizon "
             f"is 0 to {end / HOUR_MS:g}",
@@ -185,8 +187,10 @@ def _course(
             table.file,
         )
     factor = PER_HOUR[unit]
-    each = value if factor is None else value * factor * gaps[0] / HOUR_MS
-    ends = np.append(at, at[-1] + gaps[0])
+    spans = np.append(gaps, gaps[0])
+    each = value if factor is None else value * factor * spans / HOUR_MS
+    last = at[-1] + gaps[0]
+    ends = np.append(at, end if abs(last - end) <= slack else last)
     total = np.concatenate([[0.0], np.cumsum(each)])
     return lambda borders: np.interp(borders, ends, total)
 

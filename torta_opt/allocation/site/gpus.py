@@ -41,6 +41,15 @@ def power_of(tdp_kw: float) -> tuple[float, float]:
     )
 
 
+WAYS = ("reserved", "spot", "owned")
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """(type of server, way of buying) of a server type of a site's instance."""
+    base, _, way = label.rpartition(" ")
+    return (base, way) if base and way in WAYS else (label, "on_demand")
+
+
 def split_type(name: str) -> tuple[int, str]:
     """(GPUs, type of GPU): ``4xH100`` is (4, "H100"), ``L4`` is (1, "L4")."""
     found = re.fullmatch(r"([1-9]\d{0,4})x(.+)", name)

@@ -45,8 +45,11 @@ class Chosen:
 
     def line(self) -> str:
         many = "" if self.replicas == 1 else f"{self.replicas} replicas, "
+        counted = 1000 / self.server_ms
+        less = counted < 0.99 * self.requests_per_s
+        rounded = f" (counted as {counted:.4g}: whole ms)" if less else ""
         return (
-            f"{self.class_} on {self.type}: {many}{self.requests_per_s:.4g} requests/s, "
+            f"{self.class_} on {self.type}: {many}{self.requests_per_s:.4g} requests/s{rounded}, "
             f"{self.latency_s:.4g} s ({self.basis}: {self.how})"
         )
 

@@ -13,7 +13,7 @@ from torta_opt.allocation.plan.data import Plan
 from torta_opt.allocation.plan.exports.replicas import (
     Deployment,
     deployments,
-    unique_names,
+    distinct,
     yaml_bytes,
 )
 
@@ -27,7 +27,7 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
             f"{each.model} on {each.type} in {each.region}; apply it to the cluster there.",
             "An HPA follows load, not the plan's timetable: only the range is the plan's.",
         )
-        for each, name in zip(found, unique_names(found), strict=True)
+        for each, name in zip(found, distinct(each.name for each in found), strict=True)
     }
 
 

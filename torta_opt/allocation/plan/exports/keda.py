@@ -14,8 +14,8 @@ from torta_opt.allocation.plan.data import Plan
 from torta_opt.allocation.plan.exports.replicas import (
     Deployment,
     deployments,
+    distinct,
     runs,
-    unique_names,
     yaml_bytes,
 )
 from torta_opt.io import InvalidInput
@@ -36,7 +36,7 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
     if plan.start_ms % 60_000:
         raise InvalidInput("must begin at a whole minute", field="--start")
     files = {}
-    for each, name in zip(found, unique_names(found), strict=True):
+    for each, name in zip(found, distinct(each.name for each in found), strict=True):
         document = _scaled_object(plan.start_ms, minutes, each, name, length_ms > DAY_MS)
         files[f"{name}.yaml"] = yaml_bytes(
             document,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from torta_opt.allocation.plan.data import Plan
-from torta_opt.allocation.plan.exports.replicas import kubernetes_name
+from torta_opt.allocation.plan.exports.replicas import distinct, kubernetes_name
 from torta_opt.io import InvalidInput
 
 BLOCK = 512
@@ -32,9 +32,10 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
     system = plan.instance.system
     inflow = plan.schedule.routing.sum(axis=1)  # (T, R, C)
     tokens = [tuple(round(n) for n in plan.site.tokens[name]) for name in system.classes]
+    names = distinct(map(kubernetes_name, system.regions))
     return {
-        f"{kubernetes_name(name)}.jsonl.gz": _lines(inflow[:, j], tokens, system.slot_ms)
-        for j, name in enumerate(system.regions)
+        f"{name}.jsonl.gz": _lines(inflow[:, j], tokens, system.slot_ms)
+        for j, name in enumerate(names)
         if inflow[:, j].any()
     }
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import yaml
 
 from torta_opt.allocation.plan.data import Plan, Unit
-from torta_opt.allocation.site.gpus import split_type
+from torta_opt.allocation.site.gpus import split_label, split_type
 from torta_opt.io import InvalidInput
 
 
@@ -55,7 +55,7 @@ def deployments(plan: Plan, minutes: int) -> list[Deployment]:
     found = []
     for j, k, m in np.argwhere(on.max(axis=0) > 0).tolist():
         label, model = system.types[k], system.models[m]
-        base, _, buy = label.partition(" ")
+        base, buy = split_label(label)
         gpus, gpu = split_type(base)
         unit = Unit(1, gpus)
         if plan.site is not None:
@@ -69,7 +69,7 @@ def deployments(plan: Plan, minutes: int) -> list[Deployment]:
                 most[:, j, k, m] * unit.replicas,
                 gpu,
                 unit.gpus,
-                buy or "on_demand",
+                buy,
                 round(1000 / int(work.min()) / unit.replicas, 4),
             )
         )
@@ -99,14 +99,14 @@ def kubernetes_name(text: str) -> str:
     return name or "unnamed"
 
 
-def unique_names(found: list[Deployment]) -> list[str]:
-    """A name for each deployment; a number tells apart those that would be alike."""
+def distinct(wanted: Iterable[str]) -> list[str]:
+    """These names in order; a number tells apart those that are alike."""
     names: list[str] = []
-    for each in found:
-        name, n = each.name, 1
+    for each in wanted:
+        name, n = each, 1
         while name in names:
             n += 1
-            name = f"{each.name[:59]}-{n}"
+            name = f"{each[:59]}-{n}"
         names.append(name)
     return names
 

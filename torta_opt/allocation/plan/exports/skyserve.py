@@ -14,6 +14,7 @@ from torta_opt.allocation.plan.data import Plan
 from torta_opt.allocation.plan.exports.replicas import (
     Deployment,
     deployments,
+    distinct,
     kubernetes_name,
     yaml_bytes,
 )
@@ -27,13 +28,14 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
     groups: dict[tuple[str, int], list[Deployment]] = {}
     for each in found:
         groups.setdefault((each.model, each.gpus), []).append(each)
+    names = distinct(kubernetes_name(f"{model}-{gpus}gpu") for model, gpus in groups)
     return {
-        f"{kubernetes_name(f'{model}-{gpus}gpu')}.yaml": yaml_bytes(
+        f"{name}.yaml": yaml_bytes(
             _service(plan, model, gpus, group),
             f"{model} on {gpus} GPUs a replica: sky serve up FILE",
             "SkyServe follows load, not a timetable: only the range and the places are the plan's.",
         )
-        for (model, gpus), group in groups.items()
+        for name, ((model, gpus), group) in zip(names, groups.items(), strict=True)
     }
 
 

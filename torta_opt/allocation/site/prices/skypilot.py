@@ -9,13 +9,18 @@ from __future__ import annotations
 from torta_opt.allocation.instance.imports.small_csv import Table
 from torta_opt.allocation.site.prices.offers import Offers
 
-NAMES = {"A100": "A100-40GB", "A100-80GB": "A100"}  # of the catalogue → as elsewhere here
+NAMES = {
+    "A100": "A100-40GB",
+    "A100-80GB": "A100",
+    "A100-80GB-SXM": "A100",
+    "H100-SXM": "H100",
+    "H200-SXM": "H200",
+}  # of the catalogue → as elsewhere here
 
 
 def add_offers(table: Table, offers: Offers, spot: bool) -> None:
-    table.require(
-        "InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "SpotPrice", "Region"
-    )
+    title = "SpotPrice" if spot else "Price"
+    table.require("InstanceType", "AcceleratorName", "AcceleratorCount", title, "Region")
     for row in table:
         gpu = row.cells["AcceleratorName"].strip()
         if not gpu:
@@ -25,6 +30,5 @@ def add_offers(table: Table, offers: Offers, spot: bool) -> None:
         if count != int(count) or count < 1:
             offers.skip("fractions of a GPU")
             continue
-        title = "SpotPrice" if spot else "Price"
         gpu = NAMES.get(gpu, gpu)
         offers.add(row, row.text("Region"), gpu, int(count), title, row.text("InstanceType"))

@@ -28,7 +28,6 @@ from torta_opt.allocation.instance.generate.hardware import (
     UNLOAD_S,
     WARM_UP_S,
 )
-from torta_opt.allocation.instance.generate.parameters import PaperParameters
 
 
 @dataclass(frozen=True)
@@ -39,24 +38,27 @@ class LoadingTimes:
     switch_s: float
 
 
-def _cluster(weights_gb: float) -> LoadingTimes:
+def _cluster(weights_gb: float, provision_s: float, ratio: float) -> LoadingTimes:
     switch = 1.5 * weights_gb + 50.0 + 0.35 * weights_gb
-    return LoadingTimes(PaperParameters().provision_s + switch, switch)
+    return LoadingTimes(provision_s + switch, switch)
 
 
-def _warm(weights_gb: float) -> LoadingTimes:
+def _warm(weights_gb: float, provision_s: float, ratio: float) -> LoadingTimes:
     switch = 45.0 + 0.165 * weights_gb
-    return LoadingTimes(PaperParameters().provision_s + switch, switch)
+    return LoadingTimes(provision_s + switch, switch)
 
 
-def _torta(weights_gb: float) -> LoadingTimes:
+def _torta(weights_gb: float, provision_s: float, ratio: float) -> LoadingTimes:
     load = LOAD_S * weights_gb / LOAD_OF_GB
-    start = PaperParameters().provision_s + load + INITIALISE_S + WARM_UP_S
-    return LoadingTimes(start, UNLOAD_S + load + INITIALISE_S)
+    switch = ratio * (UNLOAD_S + load + INITIALISE_S)
+    return LoadingTimes(provision_s + ratio * (load + INITIALISE_S + WARM_UP_S), switch)
 
 
-PRESETS = {"cluster-2026": _cluster, "cluster-2026-warm": _warm, "torta": _torta}
+PRESETS = {"torta": _torta, "cluster-2026": _cluster, "cluster-2026-warm": _warm}
 
 
-def loading_times(preset: str, weights_gb: float) -> LoadingTimes:
-    return PRESETS[preset](weights_gb)
+def loading_times(
+    preset: str, weights_gb: float, provision_s: float = 60.0, ratio: float = 1.0
+) -> LoadingTimes:
+    """Times of a model under a preset; ``ratio``, the GPU's in TORTA, counts only there."""
+    return PRESETS[preset](weights_gb, provision_s, ratio)
