@@ -65,9 +65,10 @@ def _begin(
     """When the plan's first slot begins: ``start`` and the site tell of slot 0 of the instance."""
     from torta_opt.allocation.site.files import time_ms
 
-    zero = time_ms(start, "--start") if start is not None else facts and facts.start_ms
-    first = 0 if slots is None else slot_range(slots)[0]
-    return None if zero is None else zero + first * slot_ms
+    if start is None and facts is None:
+        return None
+    zero = facts.start_ms if start is None and facts is not None else time_ms(str(start), "--start")
+    return zero + (0 if slots is None else slot_range(slots)[0]) * slot_ms
 
 
 def _tables(plan: Plan, output: str, files: int) -> Any:

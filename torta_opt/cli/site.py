@@ -126,7 +126,7 @@ def _profile_tables(
         parts.append(f"\nand {len(profiles) - MOST_SHOWN} more (--json shows all)")
     parts.append("→ the most requests per second that meets the target (--set target_s=...)")
     if output is not None:
-        parts.append(f"{output}: {len(profiles)} profiles")
+        parts.append(f"{output}: {len(profiles)} profile{'s' if len(profiles) > 1 else ''}")
     return Group(*parts)
 
 

@@ -119,7 +119,7 @@ class TestEveryReader:
         assert trace.tally.bad_rows[0].line == 22
         assert len(trace.tally.bad_rows[0].reason) < 200
         assert trace.requests == trace.tally.rows - 1
-        assert trace.requests == 21 + (kind == "mooncake")
+        assert trace.requests == 21 + (kind in ("mooncake", "qwen"))
 
     def test_too_many_bad_rows_name_the_first(self, kind: str, tmp_path: Path) -> None:
         first, good = GOOD[kind]
@@ -142,7 +142,7 @@ class TestEveryReader:
         path.write_bytes(gzip.compress(content) if packed else content)
         trace = read(kind, path)
         assert trace.tally.bad == 0
-        assert trace.requests == 2 + (kind == "mooncake")
+        assert trace.requests == 2 + (kind in ("mooncake", "qwen"))
 
     def test_a_missing_file(self, kind: str, tmp_path: Path) -> None:
         assert complaint(kind, tmp_path / "none") == "cannot be read: No such file or directory"

@@ -42,7 +42,7 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
             document,
             f"{each.model} on {each.type} in {each.region}, from {plan.time(0)}; apply it to the",
             "cluster of that region. The Deployment of this name has one pod per replica "
-            f"({each.gpus} GPUs).",
+            f"({each.gpus} GPU{'s' if each.gpus > 1 else ''}).",
         )
     return files
 

@@ -32,7 +32,7 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
     return {
         f"{name}.yaml": yaml_bytes(
             _service(plan, model, gpus, group),
-            f"{model} on {gpus} GPUs a replica: sky serve up FILE",
+            f"{model}, {gpus} GPU{'s' if gpus > 1 else ''} a replica: sky serve up FILE",
             "SkyServe follows load, not a timetable: only the range and the places are the plan's.",
         )
         for name, ((model, gpus), group) in zip(names, groups.items(), strict=True)
