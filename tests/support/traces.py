@@ -96,8 +96,8 @@ def write_samples(folder: Path) -> dict[str, tuple[Path, str | None]]:
         "servegen chunk": (chunks / "chunk-0-trace.csv", "servegen"),
         "servegen renamed": (write(folder / "rates.csv", f"{window}\n{window}\n"), None),
         "servegen images": (folder / "mm-image", None),
-        "qwen": (write_mooncake(folder / "qwen.jsonl", qwen), None),
-        "blis": (write(folder / "blis.csv", blis), None),
+        "qwen": (write_mooncake(folder / "qwen.jsonl", qwen), "qwen"),
+        "blis": (write(folder / "blis.csv", blis), "blis"),
         "gentd26": (write(folder / "gentd26.csv", loads), None),
         "aiperf": (
             write_mooncake(folder / "aiperf.jsonl", [{"metadata": {}, "metrics": {}}]),

@@ -31,7 +31,9 @@ from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
 from torta_opt.cli.pictures import plot, report
 from torta_opt.cli.replay import replay
+from torta_opt.cli.plan import plan
 from torta_opt.cli.simulate import simulate
+from torta_opt.cli.site import build, new, profile
 from torta_opt.cli.train import train
 from torta_opt.io import LimitReached, TortaOptError
 from torta_opt.io.streams import ReaderGone, flush_output, guard_streams
@@ -69,6 +71,10 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "compare": compare,
     "doctor": doctor,
     "schema": schema,
+    "new": new,
+    "build": build,
+    "profile": profile,
+    "plan": plan,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -42,6 +42,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
     """Kind → name → summary; the kinds of other families bear the family's name."""
     from torta_opt import families
     from torta_opt.allocation.instance.imports import readers
+    from torta_opt.allocation.profiles.readers import summaries as profile_kinds
     from torta_opt.placement.online.play import METHODS as ONLINE
 
     known: dict[str, dict[str, str]] = {}
@@ -58,7 +59,7 @@ def _known_methods() -> dict[str, dict[str, str]]:
     known["placement online"] = {name: online.summary for name, online in ONLINE.items()}
     tables = "makes an instance from a folder of CSV tables, as `tables` writes them"
     imports = {**readers.summaries(), readers.TABLES: tables, LOG: SUMMARY}
-    return {**known, "preset": presets, "import": imports}
+    return {**known, "preset": presets, "import": imports, "profile": profile_kinds()}
 
 
 def _kinds_of(family: str) -> tuple[str, str, str]:

@@ -100,6 +100,15 @@ class TestTables:
         assert tables["start_usd"][v100, 0] == pytest.approx(0.09 * 13.476, abs=1e-4)
         assert (tables["start_usd"][tables["start_ms"] < 0] == 0).all()
 
+    def test_loading_of_a_cluster(self) -> None:
+        """The same on every GPU: what is measured is download and engine, not the bus."""
+        tables = fleet.loading_tables(PaperParameters(loading="cluster-2026"))
+        weights_gb = 13.476
+        expected = round(1000 * (60 + 1.5 * weights_gb + 50 + 0.35 * weights_gb))
+        held = tables["start_ms"][:, 0] >= 0
+        assert (tables["start_ms"][held, 0] == expected).all()
+        assert (tables["switch_ms"][held, 0] == expected - 60_000).all()
+
     def test_every_class_served_has_its_model_held(self) -> None:
         parameters = PaperParameters()
         held = np.repeat(fleet.loading_tables(parameters)["start_ms"] >= 0, 2, axis=1)

@@ -12,7 +12,7 @@ from torta_opt.io import InvalidInput
 
 
 def test_every_number_has_a_range() -> None:
-    free = {"gpu_counts", "model_shares", "tokens_short", "tokens_long"}
+    free = {"gpu_counts", "model_shares", "tokens_short", "tokens_long", "loading"}
     assert {entry.name for entry in dataclasses.fields(PaperParameters)} == free | set(_RANGES)
 
 
@@ -27,6 +27,8 @@ def test_every_parameter_is_documented() -> None:
         ("slots", 480.0, "must be an integer"),
         ("slots", True, "must be an integer"),
         ("slots", 4, "must exceed the 4 slots"),
+        ("loading", "fast", "must be one of torta, cluster-2026, cluster-2026-warm"),
+        ("loading", ["torta"], "must be one of torta"),
         ("load", "0.5", "must be a number"),
         ("load", float("nan"), "must lie in [0, 10]"),
         ("load", float("inf"), "must lie in [0, 10]"),

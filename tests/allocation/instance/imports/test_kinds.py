@@ -48,8 +48,8 @@ HINTS = {
     "servegen": "a ServeGen workload.*use import servegen",
     "servegen renamed": "this looks like a ServeGen workload|is not a file of a ServeGen workload",
     "servegen images": "a ServeGen workload.*use import servegen|has text_tokens.*multimodal",
-    "qwen": "has the field.* chat_id.*this looks like a Qwen-Bailian trace.*--set unit=s",
-    "blis": "arrival_time_us.*this looks like a BLIS TraceV2, .*no importer reads it",
+    "qwen": "has the field.* chat_id.*this looks like a Qwen-Bailian trace.*use import qwen",
+    "blis": "arrival_time_us.*this looks like a BLIS TraceV2, .*use import blis",
     "gentd26": "this looks like a GenTD26 table, .*no importer reads it",
     "aiperf": "metadata, metrics.*this looks like an AIPerf export, .*no importer reads it",
     "a text": "lacks the column|must be a JSON object|is not a file of a ServeGen workload",
@@ -107,8 +107,8 @@ REAL: dict[str, str | None] = {
     "servegen/m-large_total_rate_600s.csv": "servegen",
     "servegen_mm_image": None,
     "servegen_mm_image/chunk-0-trace.csv": None,
-    "qwen_bailian/thinking_first_row.jsonl": None,
-    "blis/tracev2_toy_real.csv": None,
+    "qwen_bailian/thinking_first_row.jsonl": "qwen",
+    "blis/tracev2_toy_real.csv": "blis",
     "gentd26_load_times/lora_request_trace.first5000.csv": None,
     "gentd26_load_times/qps.first6000.csv": None,
     "aiperf/mock_server_concurrency4/profile_export.jsonl": None,
@@ -195,7 +195,7 @@ class TestUnits:
 
     @pytest.mark.parametrize("kind", ["azure", "servegen"])
     def test_a_unit_where_the_trace_says_it(self, kind: str, tmp_path: Path) -> None:
-        with pytest.raises(InvalidInput, match="unit: is for burstgpt and mooncake only"):
+        with pytest.raises(InvalidInput, match="unit: is for burstgpt, mooncake, qwen, blis only"):
             read(kind, tmp_path / "t", unit="s")
 
     def test_an_unknown_unit(self) -> None:

@@ -14,6 +14,7 @@ from support.traces import (
     BURSTGPT_TITLES,
     azure_rows,
     mooncake_entry,
+    qwen_entry,
     write_azure,
     write_burstgpt,
     write_mooncake,
@@ -27,16 +28,21 @@ from torta_opt.allocation.instance.imports.rows import Batch, Tally
 from torta_opt.io import InvalidInput
 
 ENTRY = json.dumps(mooncake_entry(0))
+QWEN = json.dumps(qwen_entry(0))
 GOOD = {
     "azure": (AZURE_TITLES, "2023-11-16 18:17:03.9799600,4808,10"),
     "burstgpt": (BURSTGPT_TITLES, "5,ChatGPT,472,18,490,Conversation log"),
     "mooncake": (ENTRY, ENTRY),
+    "qwen": (QWEN, QWEN),
+    "blis": ("request_id,arrival_time_us,input_tokens,output_tokens,model", "7,5,472,18,m"),
 }
 # What stands in the place of the first number of tokens.
 TOKENS = {
     "azure": "2023-11-16 18:17:03,{},10",
     "burstgpt": "5,ChatGPT,{},18,490,Conversation log",
     "mooncake": '{{"timestamp": 0, "input_length": {}, "output_length": 3}}',
+    "qwen": '{{"chat_id": 1, "timestamp": 0, "input_length": {}, "output_length": 3}}',
+    "blis": "7,5,{},18,m",
 }
 
 
@@ -81,8 +87,9 @@ class TestEveryReader:
 
     def test_titles_alone(self, kind: str, tmp_path: Path) -> None:
         path = tmp_path / "trace"
-        if kind == "mooncake":
-            path.write_text('{"timestamp": -1, "input_length": 1, "output_length": 1}\n')
+        if kind in ("mooncake", "qwen"):
+            chat = '"chat_id": 1, ' if kind == "qwen" else ""
+            path.write_text(f'{{{chat}"timestamp": -1, "input_length": 1, "output_length": 1}}\n')
             assert "1 of 1 rows are bad" in complaint(kind, path)
         else:
             path.write_text(GOOD[kind][0] + "\n")
@@ -112,7 +119,7 @@ class TestEveryReader:
         assert trace.tally.bad_rows[0].line == 22
         assert len(trace.tally.bad_rows[0].reason) < 200
         assert trace.requests == trace.tally.rows - 1
-        assert trace.requests == 21 + (kind == "mooncake")
+        assert trace.requests == 21 + (kind in ("mooncake", "qwen"))
 
     def test_too_many_bad_rows_name_the_first(self, kind: str, tmp_path: Path) -> None:
         first, good = GOOD[kind]
@@ -135,7 +142,7 @@ class TestEveryReader:
         path.write_bytes(gzip.compress(content) if packed else content)
         trace = read(kind, path)
         assert trace.tally.bad == 0
-        assert trace.requests == 2 + (kind == "mooncake")
+        assert trace.requests == 2 + (kind in ("mooncake", "qwen"))
 
     def test_a_missing_file(self, kind: str, tmp_path: Path) -> None:
         assert complaint(kind, tmp_path / "none") == "cannot be read: No such file or directory"

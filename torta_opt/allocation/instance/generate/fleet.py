@@ -18,18 +18,14 @@ import numpy as np
 from torta_opt.allocation.instance.data import CANNOT_HOLD, INCOMPATIBLE, OFF
 from torta_opt.allocation.instance.generate.hardware import (
     GPUS,
-    INITIALISE_S,
-    LOAD_OF_GB,
-    LOAD_S,
     MEASURED_BATCHES,
     MEASURED_TOKENS,
     MEMORY_RESERVE_GIB,
     MODELS,
     PREFILL_MS_30B,
-    UNLOAD_S,
-    WARM_UP_S,
     Gpu,
 )
+from torta_opt.allocation.instance.generate.loading import loading_times
 from torta_opt.allocation.instance.generate.parameters import PaperParameters
 from torta_opt.io.seeds import stream
 
@@ -93,8 +89,9 @@ def service_tables(parameters: PaperParameters) -> dict[str, np.ndarray]:
 def loading_tables(parameters: PaperParameters) -> dict[str, np.ndarray]:
     """``start_ms``, ``switch_ms``, ``start_usd``, ``switch_usd``, each (K, M).
 
-    A switch unloads, loads and initialises; a start needs a machine first and a warm-up after. The
-    part that moves weights grows with them; all of it scales with the GPU.
+    As the preset ``loading`` has it (loading.py). In TORTA's, a switch unloads, loads and
+    initialises; a start needs a machine first and a warm-up after. The part that moves weights
+    grows with them; all of it scales with the GPU.
     """
     gpus, models = list(parameters.gpu_counts), list(parameters.model_shares)
     start = np.full((len(gpus), len(models)), CANNOT_HOLD)
@@ -105,10 +102,10 @@ def loading_tables(parameters: PaperParameters) -> dict[str, np.ndarray]:
         for m, model in enumerate(models):
             if batch_of(gpu, model, shortest, 1) == 0:
                 continue
-            load_s = LOAD_S * MODELS[model].weights_gb / LOAD_OF_GB
-            switch_s = ratio * (UNLOAD_S + load_s + INITIALISE_S)
-            start_s = parameters.provision_s + ratio * (load_s + INITIALISE_S + WARM_UP_S)
-            switch[k, m], start[k, m] = round(switch_s * 1000), round(start_s * 1000)
+            times = loading_times(
+                parameters.loading, MODELS[model].weights_gb, parameters.provision_s, ratio
+            )
+            switch[k, m], start[k, m] = round(times.switch_s * 1000), round(times.start_s * 1000)
             usd[k, m] = round(MODELS[model].weights_gb * parameters.registry_usd_per_gb, 4)
     return {"start_ms": start, "switch_ms": switch, "start_usd": usd, "switch_usd": usd.copy()}
 

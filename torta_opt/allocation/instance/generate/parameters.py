@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torta_opt.allocation.instance.generate.hardware import GPUS, MODELS
+from torta_opt.allocation.instance.generate.loading import PRESETS
 from torta_opt.io import InvalidInput
 
 # Inclusive range of every number; what is an integer here must be one.
@@ -94,6 +95,7 @@ class PaperParameters:
       short_deadline_slots, long_deadline_slots    ℓ
       slo_factor              target response = this × mean service time of the class
       provision_s             machine and container, before a model loads onto a server that is off
+      loading                 loading times: torta, cluster-2026 or cluster-2026-warm (loading.py)
     Money and power
       host_kw, idle_share, pue    power of the rest of the server; idle GPU power as a share of
                               the thermal design power; facility power per IT power
@@ -144,6 +146,7 @@ class PaperParameters:
     long_deadline_slots: int = 4
     slo_factor: float = 1.5
     provision_s: float = 60.0
+    loading: str = "torta"
     host_kw: float = 0.15
     idle_share: float = 0.2
     pue: float = 1.56
@@ -161,6 +164,8 @@ class PaperParameters:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             _check_number(name, getattr(self, name), low, high, self._is_whole(name))
+        if not isinstance(self.loading, str) or self.loading not in PRESETS:
+            raise InvalidInput(f"must be one of {', '.join(PRESETS)}", field="loading")
         _check_table("gpu_counts", self.gpu_counts, GPUS, whole=True)
         _check_table("model_shares", self.model_shares, MODELS, whole=False)
         for name in ("tokens_short", "tokens_long"):

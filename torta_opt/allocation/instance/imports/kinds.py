@@ -67,13 +67,19 @@ FORMS = (
     _form(
         "a Qwen-Bailian trace",
         "chat_id, timestamp, input_length, output_length",
+        kind="qwen",
         unit="s",
         like="mooncake",
     ),
     _form("a ServeGen workload", "client, t_s, rate_req_per_s, cv", kind="servegen"),
     _form("a ServeGen workload", "t_s, total_rate_req_per_s", kind="servegen"),
     _form("a ServeGen workload", "client, window_start_s, in_mean, out_mean", kind="servegen"),
-    _form("a BLIS TraceV2", "request_id, arrival_time_us, input_tokens, output_tokens"),
+    _form(
+        "a BLIS TraceV2",
+        "request_id, arrival_time_us, input_tokens, output_tokens",
+        kind="blis",
+        unit="us",
+    ),
     _form("an AIPerf export", "metadata, metrics"),
     _form("a GenTD26 table", "gmt_create, exec_time_seconds"),
     _form("a GenTD26 table", "timestamp_anon, value, container_ip"),
@@ -199,12 +205,10 @@ def _other_kind(kind: str, form: Form, fields: list[str]) -> str:
         return (
             f"has the field {', '.join(special)}: this looks like {form.name}, in "
             f"{UNIT_NAMES[form.unit]}, not like {own.name}, in {UNIT_NAMES[own.unit]}; "
-            f"--set unit={form.unit} reads it all the same"
+            f"use import {form.kind}, or --set unit={form.unit} to read it all the same"
         )
     seen = f"has the fields {', '.join(fields)}: this" if fields else "this"
     way = "no importer reads it" if form.kind is None else f"use import {form.kind}"
-    if form.like is not None:
-        way = f"use import {form.like} --set unit={form.unit}"
     return f"{seen} looks like {form.name}, not like {own.name}: {way}"
 
 

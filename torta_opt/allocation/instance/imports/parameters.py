@@ -27,6 +27,7 @@ SHARED = (
     "batch",
     "slo_factor",
     "provision_s",
+    "loading",
     "host_kw",
     "idle_share",
     "pue",

@@ -31,6 +31,8 @@ IMPORTERS = {  # kind → the module here that holds its IMPORTER
     "burstgpt": "burstgpt",
     "mooncake": "mooncake",
     "servegen": "servegen_requests",
+    "qwen": "qwen",
+    "blis": "blis",
 }
 TRACE_KINDS = tuple(IMPORTERS)
 TABLES = "tables"  # a folder of CSV tables, which is no trace
@@ -98,7 +100,7 @@ def open_trace(
     """Read a trace of any size and choose the part of it; its requests last while it is open."""
     chosen = importer(kind)
     if parameters.unit is not None and not chosen.has_unit:
-        known = " and ".join(name for name in IMPORTERS if importer(name).has_unit)
+        known = ", ".join(name for name in IMPORTERS if importer(name).has_unit)
         raise InvalidInput(f"is for {known} only: the unit of the times of {kind} is known", "unit")
     if not chosen.in_folder:
         check_file(kind, Path(path))

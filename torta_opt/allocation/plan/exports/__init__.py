@@ -1,0 +1,1 @@
+"""A plan as files of other tools: one exporter, one file, one line in ``registry.EXPORTERS``."""

@@ -1,0 +1,102 @@
+"""InferenceX (github.com/SemiAnalysisAI/InferenceX): rows of its benchmarks API.
+
+Times are SECONDS. ``tput_per_gpu`` is tokens per second of one GPU, in and out together, where
+``output_tput_per_gpu`` is output tokens per second of one GPU that decodes. Without disaggregation,
+``num_prefill_gpu`` and ``num_decode_gpu`` are the same GPUs, and each is tp × ep although experts
+share the GPUs of the tensor parallel group: a replica has ``decode_tp`` GPUs. With it, a replica
+has num_prefill_gpu + num_decode_gpu. The rate of the replica follows from the output tokens:
+
+    requests_per_s = output_tput_per_gpu · (GPUs that decode) / osl .
+
+Real lengths average about 0.9 of isl and osl, so this is the rate of requests of full length. Older
+rows without ``output_tput_per_gpu`` take tput_per_gpu · GPUs / (isl + osl). MEASURED.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from torta_opt.allocation.profiles.data import Profile
+from torta_opt.allocation.profiles.reading import (
+    Collector,
+    Entry,
+    Reader,
+    Settings,
+    entries,
+    json_files,
+    point,
+    read_json,
+)
+from torta_opt.io import InvalidInput
+
+KIND = "inferencex"
+
+
+def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
+    collector = Collector(KIND)
+    for file in json_files(files):
+        rows = read_json(file)
+        if not isinstance(rows, list):
+            raise InvalidInput("must be a list of benchmark rows", file=str(file))
+        for entry in entries(str(file), "", rows):
+            collector.attempt(functools.partial(_add, collector, entry, settings))
+    collector.note("real lengths average about 0.9 of isl and osl; rates are those of full lengths")
+    return collector.profiles(str(files[0]))
+
+
+def _add(collector: Collector, entry: Entry, settings: Settings) -> None:
+    apart = entry.values.get("disagg") is True
+    decoding = entry.whole("num_decode_gpu") if apart else entry.whole("decode_tp")
+    gpus = decoding + (entry.whole("num_prefill_gpu") if apart else 0)
+    gpu = entry.text("hardware").upper()
+    model = entry.text("model")
+    asked = ((settings.gpu, gpu), (settings.gpus, gpus))
+    if any(want is not None and want != has for want, has in asked):
+        return
+    metrics = entry.child("metrics")
+    output = metrics.optional("output_tput_per_gpu")
+    isl, osl = entry.number("isl"), entry.number("osl")
+    if output is not None:
+        rate = output * decoding / osl
+    else:
+        rate = metrics.number("tput_per_gpu") * gpus / (isl + osl)
+    mode = "disagg" if apart else "agg"
+    parts = (entry.values.get("framework"), entry.values.get("precision"), mode)
+    engine = settings.engine or " ".join(str(part) for part in parts if part)
+    collector.add(
+        settings.model or model,
+        gpu,
+        gpus,
+        settings.basis or "measured",
+        engine,
+        point(
+            entry,
+            input_tokens=isl,
+            output_tokens=osl,
+            requests_per_s=rate,
+            latency_s=metrics.number("mean_e2el", "median_e2el"),
+            ttft_s=metrics.number("mean_ttft", "median_ttft"),
+            tpot_s=metrics.number("mean_tpot", "median_tpot"),
+            concurrency=entry.number("conc"),
+            detail=f"concurrency {entry.number('conc'):g}",
+        ),
+    )
+
+
+READER = Reader(
+    "InferenceX benchmark rows (measured); gpu and gpus choose among them",
+    (
+        (
+            "output_tput_per_gpu",
+            "output tokens per second of one decoding GPU",
+            "× decoding GPUs ÷ osl: requests_per_s",
+        ),
+        ("mean_e2el, mean_ttft, mean_tpot", "s", "latency_s, ttft_s, tpot_s"),
+        ("isl, osl", "tokens", "lengths"),
+        ("decode_tp; disagg: num_prefill_gpu + num_decode_gpu", "GPUs", "gpus"),
+        ("conc", "requests in flight", "checked by Little's law"),
+    ),
+    _read,
+)

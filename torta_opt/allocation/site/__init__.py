@@ -1,0 +1,1 @@
+"""A planner's own fleet: the site file, its template, and the instance made from them."""

@@ -1,0 +1,80 @@
+"""Offers of clouds: instances with GPUs, where they can be rented, for how much.
+
+One reader, one file here, one line in ``READERS``. A reader gives the offers of a table and notes
+what it leaves out. A price does not say that the instance can be had there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from torta_opt.allocation.instance.imports.places import bare_name
+from torta_opt.allocation.instance.imports.small_csv import Row, Table, read_table
+from torta_opt.io import InvalidInput
+
+READERS = ("plain", "skypilot", "google", "azure", "aws")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One instance in one region: $ per hour of the whole instance."""
+
+    region: str
+    gpu: str
+    gpus: int
+    usd_per_hour: float
+    name: str
+
+
+@dataclass
+class Offers:
+    """The offers of one file, and what its reader left out."""
+
+    file: str
+    offers: list[Offer] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def add(self, row: Row, region: str, gpu: str, gpus: int, title: str, name: str) -> None:
+        """The offer of a row, whose price is in column ``title``; empty: no such offer."""
+        if not row.cells[title].strip():
+            return
+        usd = row.number(title)
+        if not 0 <= usd <= 1e6:
+            raise row.fault(f"{usd:g} $ does not lie in [0, 1e6]", title)
+        self.offers.append(Offer(bare_name(region), gpu, gpus, usd, name))
+
+    def skip(self, why: str) -> None:
+        self.left_out[why] = self.left_out.get(why, 0) + 1
+
+    def find(self, region: str, gpu: str, gpus: int) -> tuple[float, str] | None:
+        """($ per hour of ``gpus`` GPUs, how): the cheapest instance of that size, else a share.
+
+        The share is that of the instance with the least price per GPU.
+        """
+        here = [o for o in self.offers if o.region == bare_name(region) and o.gpu == gpu]
+        same = [o for o in here if o.gpus == gpus]
+        if same:
+            best = min(same, key=lambda o: o.usd_per_hour)
+            return best.usd_per_hour, best.name
+        if not here:
+            return None
+        best = min(here, key=lambda o: (o.usd_per_hour / o.gpus, o.gpus))
+        usd = round(best.usd_per_hour / best.gpus * gpus, 6)
+        return usd, f"{gpus} of the {best.gpus} GPUs of {best.name}"
+
+    def regions(self, gpu: str) -> Iterable[str]:
+        return sorted({o.region for o in self.offers if o.gpu == gpu})
+
+
+def read_offers(kind: str, path: str | os.PathLike[str], spot: bool) -> Offers:
+    """The offers in a file. Raises InvalidInput."""
+    table: Table = read_table(path)
+    offers = Offers(table.file)
+    import_module(f"{__package__}.{kind}").add_offers(table, offers, spot)
+    if not offers.offers:
+        what = "spot price" if spot else "price"
+        raise InvalidInput(f"holds no {what} of an instance with GPUs", file=table.file)
+    return offers

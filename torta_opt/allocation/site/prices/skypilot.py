@@ -1,0 +1,34 @@
+"""SkyPilot catalogue (github.com/skypilot-org/skypilot-catalog): vms.csv of one cloud.
+
+``Price`` and ``SpotPrice`` are dollars per hour of the INSTANCE with ``AcceleratorCount`` GPUs;
+rows without an accelerator are CPU machines. Some clouds list every type in every region.
+"""
+
+from __future__ import annotations
+
+from torta_opt.allocation.instance.imports.small_csv import Table
+from torta_opt.allocation.site.prices.offers import Offers
+
+NAMES = {
+    "A100": "A100-40GB",
+    "A100-80GB": "A100",
+    "A100-80GB-SXM": "A100",
+    "H100-SXM": "H100",
+    "H200-SXM": "H200",
+}  # of the catalogue → as elsewhere here
+
+
+def add_offers(table: Table, offers: Offers, spot: bool) -> None:
+    title = "SpotPrice" if spot else "Price"
+    table.require("InstanceType", "AcceleratorName", "AcceleratorCount", title, "Region")
+    for row in table:
+        gpu = row.cells["AcceleratorName"].strip()
+        if not gpu:
+            offers.skip("machines without GPUs")
+            continue
+        count = row.number("AcceleratorCount")
+        if count != int(count) or count < 1:
+            offers.skip("fractions of a GPU")
+            continue
+        gpu = NAMES.get(gpu, gpu)
+        offers.add(row, row.text("Region"), gpu, int(count), title, row.text("InstanceType"))

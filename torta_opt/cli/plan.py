@@ -1,0 +1,113 @@
+"""The command that turns a schedule into a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from torta_opt.cli.console import say, show
+from torta_opt.cli.options import InstanceFile, Json, Slots, cut_to, slot_range
+
+if TYPE_CHECKING:
+    from torta_opt.allocation.plan.data import Plan, SiteFacts
+
+
+def plan(
+    instance: InstanceFile,
+    schedule: Annotated[str, typer.Argument(metavar="SCHEDULE", help="schedule file")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
+    ],
+    site: Annotated[
+        str | None,
+        typer.Option(metavar="SITE", help="the site file that the instance was built from"),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="when slot 0 begins; default: the site's")
+    ] = None,
+    exports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--export", metavar="KIND", help="csv, keda, hpa, skyserve or mooncake; repeatable"
+        ),
+    ] = None,
+    step_minutes: Annotated[
+        int, typer.Option(metavar="N", help="step of exported replicas", min=1, max=1440)
+    ] = 60,
+    slots: Slots = None,
+    json_: Json = False,
+) -> None:
+    """Write a schedule as people read it: servers, timetable, routing, response, the bill."""
+    from torta_opt import api, families
+    from torta_opt.allocation.plan.exports.registry import export
+    from torta_opt.allocation.plan.make import make_plan, site_facts
+    from torta_opt.allocation.plan.write import plan_document, write_plan
+
+    problem = cut_to(api.open_instance(instance), slots)
+    families.require(problem, "allocation")
+    facts = None if site is None else site_facts(site, problem)
+    begin = _begin(start, facts, slots, problem.system.slot_ms)
+    found = make_plan(problem, api.load_schedule(schedule, problem), facts, begin)
+    files: dict[str, bytes] = {}
+    for kind in dict.fromkeys(exports or ()):
+        files |= export(kind, found, step_minutes)
+    written = write_plan(found, output, files)
+    document = {"output": output, "files": written, **plan_document(found, with_tables=False)}
+    show(json_, document, lambda: _tables(found, output, len(written)))
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+
+
+def _begin(
+    start: str | None, facts: SiteFacts | None, slots: str | None, slot_ms: int
+) -> int | None:
+    """When the plan's first slot begins: ``start`` and the site tell of slot 0 of the instance."""
+    from torta_opt.allocation.site.files import time_ms
+
+    if start is None and facts is None:
+        return None
+    zero = facts.start_ms if start is None and facts is not None else time_ms(str(start), "--start")
+    return zero + (0 if slots is None else slot_range(slots)[0]) * slot_ms
+
+
+def _tables(plan: Plan, output: str, files: int) -> Any:
+    from rich.console import Group
+
+    from torta_opt.allocation.plan.make import peak_servers
+    from torta_opt.cli.tables import rows_table
+    from torta_opt.io.text import money, number, percent
+
+    servers = [(*names, f"{least} to {most}") for *names, least, most in peak_servers(plan)]
+    classes = [
+        (
+            row[0],
+            f"{row[2]:,}",
+            f"{row[4]:,}",
+            number(row[5]),
+            number(row[6]),
+            number(row[7]),
+            percent(row[11]),
+        )
+        for row in plan.tables["classes"].rows
+    ]
+    paid = [(row[0], row[1], row[2], f"{row[3]:,.1f} {row[4]}", row[5]) for row in plan.bill.rows]
+    usd = money([*(row[4] for row in paid), plan.paid_usd])
+    bill = [(*row[:4], amount) for row, amount in zip(paid, usd, strict=False)]
+    priced = [
+        (name, amount)
+        for (name, _), amount in zip(
+            plan.priced.rows, money([row[1] for row in plan.priced.rows]), strict=True
+        )
+    ]
+    return Group(
+        rows_table(("region", "type", "model", "servers on"), servers),
+        rows_table(
+            ("class", "requests", "expired", "target s", "mean s", "p95 s", "within target"),
+            classes,
+        ),
+        rows_table(("you pay", "region", "what", "quantity", "$"), bill),
+        f"you pay {usd[-1]} $",
+        rows_table(("priced, not paid", "$"), priced),
+        f"{output}: {files} files",
+    )
