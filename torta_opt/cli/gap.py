@@ -98,6 +98,8 @@ def gap(
                 proved=proved,
             )
         reports.append(report)
+        if report.status != DONE and not any(each.results for each in reports):
+            raise KeyboardInterrupt  # a bound alone is no result: nothing was compared with it
         if not json_:
             _show_report(report, family_of(problem).unit_under(weights))
         for why in report.left_out.values():

@@ -76,7 +76,7 @@ def _by_name(arrays: Arrays) -> dict[str, tuple[list[str], np.ndarray, float, fl
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(tiny_instances(), st.booleans(), st.booleans())
 def test_both_texts_are_the_same_program(instance: Instance, integer: bool, named: bool) -> None:
     assert_same(instance, integer=integer, named=named)

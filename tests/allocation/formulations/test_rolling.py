@@ -54,7 +54,7 @@ def windows_of(instance: Instance, window: int) -> list[Instance]:
 def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
     """The next instance has the same servers and outages; all else is drawn anew."""
     rng = np.random.default_rng([77, seed])
-    for _ in range(40):
+    for _ in range(15):
         instance = random_tiny_instance(rng)
         options = {"named": bool(rng.integers(2)), "integer": bool(rng.integers(2))}
         if rng.random() < 0.3:
@@ -70,9 +70,9 @@ def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
 @pytest.mark.parametrize(
     ("preset", "slots", "window"),
     [
-        ("paper/abilene", 40, 4),
-        ("paper/abilene+outage", 30, 8),
-        ("paper/polska+surge", 12, 12),
+        ("paper/abilene", 14, 4),
+        ("paper/abilene+outage", 14, 8),
+        ("paper/polska+surge", 8, 12),
         ("small/outage", 12, 3),
         ("small/expiry", 12, 4),
         ("small/residency", 12, 2),
