@@ -176,7 +176,7 @@ def test_a_pipe_keeps_no_bounds(instances, tmp_path, capsys):
     assert (code, "--output: a device or a pipe keeps no table of bounds" in err) == (2, True)
 
 
-# Waits once the table has two rows: a signal that is sent then comes in the middle of the third run.
+# Waits once the table has two rows: a signal sent then comes in the middle of the third run.
 WAITS_AFTER_TWO_ROWS = """
 import sys, time
 from torta_opt.allocation.policies import experiment

@@ -26,6 +26,8 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.policies.window import WindowPolicy, window_instance
 
+MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20)]
+
 
 def build(instance: Instance, knapsack: bool, **options: Any) -> AllocationProgram:
     program = build_allocation_program(instance, **options)
@@ -50,7 +52,7 @@ def windows_of(instance: Instance, window: int) -> list[Instance]:
 
 
 @pytest.mark.parametrize("knapsack", [False, True])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), *MORE_SEEDS])
 def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
     """The next instance has the same servers and outages; all else is drawn anew."""
     rng = np.random.default_rng([77, seed])

@@ -43,8 +43,9 @@ def test_rounded_servers_are_whole_and_keep_every_row_of_the_server_network(
             assert np.allclose(activity[rows], program.row_lower[rows], rtol=0, atol=1e-9)
 
 
-def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best() -> None:
-    for instance, best in tiniest(count=30):
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_every_rounding_is_a_legal_schedule_no_cheaper_than_the_best(count: int) -> None:
+    for instance, best in tiniest(count):
         found = lp_bound(instance)
         for discount in DISCOUNTS:
             schedule = round_relaxation(found.program, found.x, found.dual, discount)

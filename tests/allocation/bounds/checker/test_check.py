@@ -88,10 +88,13 @@ def test_no_schedule_beats_a_certificate_of_noise(regions: str) -> None:
 # --- corrupted ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("regions", REGIONS)
-def test_a_corrupted_certificate_is_refused_or_proves_what_is_true(regions: str) -> None:
+def test_a_corrupted_certificate_is_refused_or_proves_what_is_true(
+    regions: str, count: int
+) -> None:
     rng, refused, weaker = np.random.default_rng(5), 0, 0
-    for instance, best in tiniest(count=30):
+    for instance, best in tiniest(count):
         certificate, value = solved(instance, regions)
         for _ in range(12):
             changed = corrupted(certificate, rng)
