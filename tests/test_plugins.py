@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,36 @@ def test_the_first_on_the_path_has_the_name(install) -> None:
     install("pluginone", "same = pluginone:A")
     install("plugintwo", "same = plugintwo:A")  # goes before the one above
     assert plugins.entries(GROUP, ())["same"].module == "plugintwo"
+
+
+def test_a_package_that_appears_in_a_known_folder_is_found(
+    install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    os.utime(tmp_path, ns=(0, 0))  # file systems with a coarse clock see a change too
+    assert "late" not in plugins.entries(GROUP, ())
+    folder = tmp_path / "late-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text(f"[{GROUP}]\nlate = late:A\n")
+    assert plugins.origin(plugins.entries(GROUP, ())["late"]) == "package late"
+
+
+def test_packages_are_read_once_while_no_folder_changes(
+    install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("pluginone", "ant = pluginone:A")
+    read: list[str] = []
+
+    def counted(group: str) -> EntryPoints:
+        read.append(group)
+        return entry_points(group=group)
+
+    monkeypatch.setattr(plugins, "entry_points", counted)
+    found = [plugins.entries(GROUP, ()) for _ in range(3)]
+    assert [list(each) for each in found] == [list(found[0])] * 3
+    assert "ant" in found[0]
+    assert len(read) <= 1
 
 
 def test_what_cannot_be_loaded_or_is_of_another_kind_fails_in_one_line(install) -> None:

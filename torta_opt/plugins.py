@@ -13,7 +13,9 @@ traceback is printed as well; in Python it is the ``__cause__``. Ctrl-C goes thr
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import sys
 import traceback
 from collections.abc import Container, Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -33,10 +35,29 @@ T = TypeVar("T")
 def entries(group: str, ours: Container[str]) -> dict[str, EntryPoint]:
     """Entries of other packages by name, in alphabetical order, without names of ours."""
     found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+    for point in _installed(group, _folders()):
         if point.name not in ours:
             found.setdefault(point.name, point)
     return found
+
+
+@functools.lru_cache(maxsize=16)
+def _installed(group: str, folders: tuple[tuple[str, int, int], ...]) -> tuple[EntryPoint, ...]:
+    """Entries of a group, by name; they are read again when ``folders`` differ."""
+    return tuple(sorted(entry_points(group=group), key=lambda point: point.name))
+
+
+def _folders() -> tuple[tuple[str, int, int], ...]:
+    """Where packages are looked for, with inode and time of change: installing one changes it.
+
+    Reading the entries of all packages takes 10 ms, and methods are looked up for every run.
+    """
+    found = []
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            state = os.stat(folder or ".")
+            found.append((folder, state.st_ino, state.st_mtime_ns))
+    return tuple(found)
 
 
 def origin(point: EntryPoint) -> str:

@@ -31,6 +31,7 @@ from torta_opt.cli import app as cli
 from torta_opt.io import LimitReached
 from torta_opt.io.structure import MOST
 from torta_opt.results import BoundResult
+from torta_opt.solvers import Result, Status, solve_lp
 
 PRESET = "small/loading"
 
@@ -565,7 +566,8 @@ class TestGap:
         self, files: dict[str, Path]
     ) -> None:
         environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-        done = torta_process("gap", files["instance"], env=environment)
+        arguments = ("--policies", "round_robin", "--bound", "floor")
+        done = torta_process("gap", files["instance"], *arguments, env=environment)
         assert done.returncode == 0, done.stderr
 
 
@@ -831,6 +833,11 @@ class TestInputsStay:
         assert files["instance"].read_bytes() == before
 
 
+def interrupted_at_its_end(*arguments: Any, **options: Any) -> Result:
+    """What a linear program gives when Ctrl-C comes in its last iteration."""
+    return dataclasses.replace(solve_lp(*arguments, **options), status=Status.INTERRUPTED)
+
+
 class TestInterrupt:
     def test_gap_keeps_what_is_complete(
         self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
@@ -851,17 +858,50 @@ class TestInterrupt:
         assert report["status"] == "interrupted"
         assert [result["policy"] for result in report["results"]] == ["round_robin"]
 
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_gap_that_has_compared_nothing_has_no_result(
+        self, options: list[str], torta: Torta, files: dict[str, Path], monkeypatch: Any
+    ) -> None:
+        """It comes while the bound is proved: what is proved by then is no comparison."""
+        monkeypatch.setattr("torta_opt.allocation.bounds.lp.solve_lp", interrupted_at_its_end)
+        arguments = ["--policies", "round_robin", "--bound", "lp", *options]
+        answer = torta("gap", files["instance"], files["instance"], *arguments)
+        assert answer.code == 4
+        assert answer.err == "torta-opt: interrupted before there was a result\n"
+        told = {"status": "interrupted", "message": "interrupted before there was a result"}
+        assert (json.loads(answer.out) if options else answer.out) == (told if options else "")
+        proved = torta("bound", files["instance"], "--method", "lp", "--json")
+        assert (proved.code, proved.document["status"]) == (0, "interrupted")
+
+    def test_gap_keeps_the_rows_of_instances_before_the_one_whose_bound_was_interrupted(
+        self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        solved: list[bool] = []
+
+        def second_time(*arguments: Any, **options: Any) -> Any:
+            solved.append(True)
+            solve = solve_lp if len(solved) == 1 else interrupted_at_its_end
+            return solve(*arguments, **options)
+
+        monkeypatch.setattr("torta_opt.allocation.bounds.lp.solve_lp", second_time)
+        arguments = ["--policies", "round_robin", "--bound", "lp", "--json"]
+        answer = torta("gap", files["instance"], files["instance"], *arguments)
+        assert (answer.code, answer.err) == (0, "interrupted\n")
+        assert [report.get("status") for report in answer.document] == [None, "interrupted"]
+        assert [len(report["results"]) for report in answer.document] == [1, 0]
+
     def test_ctrl_c_in_the_middle_of_a_long_run(self, tmp_path: Path) -> None:
-        save_instance(generate("paper/abilene", slots=60), tmp_path / "long.json.gz")
-        policies = ",".join(["greedy_forecast"] * 500)
+        save_instance(generate("paper/abilene", slots=6), tmp_path / "long.json.gz")
+        policies = ",".join(["round_robin"] * 9)
         started = tmp_path / "started"
         script = (
-            "import pathlib\n"
+            "import pathlib, time\n"
             "from torta_opt import gaps\n"
             "from torta_opt.cli import app as cli\n"
             "attempt = gaps._Run.attempt\n"
             "def telling(self, name, picked):\n"
-            f"    if self.results: pathlib.Path({str(started)!r}).touch()\n"
+            f"    if len(self.results) > 1: pathlib.Path({str(started)!r}).touch()\n"
+            "    while len(self.results) > 1: time.sleep(0.01)\n"
             "    return attempt(self, name, picked)\n"
             "gaps._Run.attempt = telling\n"
             "cli.main()\n"
@@ -881,7 +921,7 @@ class TestInterrupt:
         assert process.returncode == 0
         report = json.loads(out)
         assert report["status"] == "interrupted"
-        assert 1 <= len(report["results"]) < 500
+        assert len(report["results"]) == 2
         assert err == "interrupted\n"
 
     def test_ctrl_c_twice_ends_at_once(self, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from torta_opt.io import InvalidInput, write_bytes, write_document
+from torta_opt.io import InvalidInput, write_bytes, write_document, writing
 from torta_opt.io.writing import descriptor_of, is_special, whole_folder, write_all
 
 
@@ -129,6 +130,54 @@ class TestRegularFiles:
         assert os.listdir(tmp_path) == ["a"]
         write_all([(tmp_path / "a", b"new"), (tmp_path / "b", b"new")])
         assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+KILLED = """
+import os, signal, sys
+from torta_opt.io.writing import write_bytes
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+write_bytes(sys.argv[1], b"half")
+"""
+
+
+class TestLeftBehind:
+    def test_the_next_write_removes_what_a_kill_left(self, tmp_path: Path) -> None:
+        target = tmp_path / "a.json"
+        target.write_bytes(b"old")
+        done = subprocess.run([sys.executable, "-c", KILLED, target], timeout=60)
+        assert done.returncode == -signal.SIGKILL
+        assert target.read_bytes() == b"old"
+        hidden = [name for name in os.listdir(tmp_path) if name != "a.json"]
+        assert [name.startswith(".a.json.") for name in hidden] == [True]
+        write_bytes(target, b"new")
+        assert os.listdir(tmp_path) == ["a.json"]
+        assert target.read_bytes() == b"new"
+
+    def test_a_file_that_another_process_is_writing_stays(self, tmp_path: Path) -> None:
+        name, handle = writing._staged(tmp_path / "a", b"in use")
+        write_bytes(tmp_path / "a", b"new")
+        assert name.read_bytes() == b"in use"
+        os.close(handle)
+        write_bytes(tmp_path / "a", b"newer")
+        assert os.listdir(tmp_path) == ["a"]
+
+    def test_other_files_stay(self, tmp_path: Path) -> None:
+        digits = "0123456789abcdef"
+        kept = {f".b.{digits}", f".a.{digits}0", ".a.backup", f"a.{digits}", f".a.{digits[:-1]}"}
+        for name in kept:
+            (tmp_path / name).touch()
+        (tmp_path / f".a.{digits}").mkdir()  # a folder is none of ours
+        (tmp_path / f".a.{digits[::-1]}").symlink_to("elsewhere")
+        write_bytes(tmp_path / "a", b"x")
+        assert kept < set(os.listdir(tmp_path))
+        assert len(os.listdir(tmp_path)) == len(kept) + 3
+
+    def test_nothing_stays_open(self, tmp_path: Path) -> None:
+        before = os.listdir("/proc/self/fd")
+        write_all([(tmp_path / "a", b"x"), (tmp_path / "b", b"y")])
+        with pytest.raises(InvalidInput):
+            write_all([(tmp_path / "a", b"x"), (tmp_path / "no/b", b"y")])
+        assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 class TestWholeFolder:

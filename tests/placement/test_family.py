@@ -135,7 +135,7 @@ def binding(tmp_path) -> Path:
 @pytest.mark.parametrize("method", ["combinatorial", "tree", "milp"])
 def test_a_certified_bound_is_derived_from_its_proof(torta, binding, tmp_path, method):
     path = tmp_path / "bound.json"
-    make = ("bound", binding, "--method", method, "--time-limit", 3, "-o", path, "--json")
+    make = ("bound", binding, "--method", method, "--work-limit", 5, "-o", path, "--json")
     proved = _document(torta(*make))
     assert proved["certified"] is True
     assert _document(torta("verify", binding, path, "--json"))["bound"] == proved["value"]
@@ -168,8 +168,13 @@ def test_the_next_number_above_what_is_proved_is_a_claim_too_high(torta, tmp_pat
     if loose:
         servers = replace(instance.servers, memory_bytes=instance.servers.memory_bytes * 100)
         instance = replace(instance, servers=servers)
+<<<<<<< HEAD
     save_instance(instance, file)
     torta("bound", file, "--method", method, "--time-limit", 3, "-o", path)
+=======
+    save_placement(instance, file)
+    torta("bound", file, "--method", method, "--work-limit", 5, "-o", path)
+>>>>>>> suite
     document = json.loads(path.read_text())
     for value, code in (
         (document["value"], 0),

@@ -105,6 +105,8 @@ def gap(
                 proved=proved,
             )
         reports.append(report)
+        if report.status != DONE and not any(each.results for each in reports):
+            raise KeyboardInterrupt  # a bound alone is no result: nothing was compared with it
         if page is not None:
             subjects.append(subject_of(report, problem, own, [path, *(schedule or ())]))
         if not json_:

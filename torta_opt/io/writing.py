@@ -1,15 +1,17 @@
 """Write files so that each is there whole or not at all, and never in place of a device.
 
-A regular file is written under a temporary name in its folder, then renamed. A link stays a link:
-what it leads to is written. What is no regular file (a device, a FIFO, a pipe, a terminal) is
-opened and written into, as any tool would do; /dev/stdout and /dev/fd/N are the open files of
-this process that they stand for.
+A regular file is written under a temporary name in its folder, then renamed. A process that is
+killed in between leaves a hidden file ``.NAME.`` and 16 digits; the next write to the same name
+removes it. A link stays a link: what it leads to is written. What is no regular file (a device, a
+FIFO, a pipe, a terminal) is opened and written into, as any tool would do; /dev/stdout and
+/dev/fd/N are the open files of this process that they stand for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import gzip
 import os
 import re
@@ -46,7 +48,7 @@ def write_all(files: Iterable[tuple[str | os.PathLike[str], bytes]]) -> None:
                     staged.append(_Staged(path, content=packed))
                 else:
                     target = Path(os.path.realpath(path))
-                    staged.append(_Staged(path, target, _staged(target, packed)))
+                    staged.append(_Staged(path, target, *_staged(target, packed)))
         for each in staged:
             with _complaining(each.path):
                 each.commit()
@@ -122,6 +124,7 @@ class _Staged:
     path: str | os.PathLike[str]
     target: Path | None = None
     temporary: Path | None = None
+    lock: int | None = None  # the temporary file, open: it is in use until this is closed
     content: bytes = b""
 
     def commit(self) -> None:
@@ -129,26 +132,62 @@ class _Staged:
             _write_into(self.path, self.content)
         else:
             os.replace(self.temporary, self.target)
+            self._unlock()
 
     def drop(self) -> None:
         if self.temporary is not None:
             self.temporary.unlink(missing_ok=True)  # Ctrl-C may come after the rename
+            self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            os.close(lock)
 
 
-def _staged(target: Path, content: bytes) -> Path:
-    """A temporary file beside ``target`` that holds ``content``, with the permissions to be."""
-    name = _temporary_name(target)
+def _staged(target: Path, content: bytes) -> tuple[Path, int]:
+    """A temporary file beside ``target`` that holds ``content``, with the permissions to be.
+
+    It stays open and locked, so that nobody takes it for one that was left behind.
+    """
+    _remove_left_behind(target)
+    name, handle = _temporary_name(target), None
     try:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())  # some file systems say only now that they are full
+        _lock(handle)
+        write_fully(handle, content)
+        os.fsync(handle)  # some file systems say only now that they are full
         _give_permissions(name, target)
     except BaseException:
         name.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
         raise
-    return name
+    return name, handle
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Remove temporary files of ``target`` that no process holds: those that wrote were killed."""
+    ours = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{16}")
+    with contextlib.suppress(OSError):  # a folder that cannot be read is written to all the same
+        for name in filter(ours.fullmatch, os.listdir(target.parent)):
+            with contextlib.suppress(OSError):
+                _remove_unless_in_use(target.parent / name)
+
+
+def _remove_unless_in_use(name: Path) -> None:
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            name.unlink()
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    with contextlib.suppress(OSError):  # where there are no locks, nothing is removed either
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _give_permissions(temporary: Path, target: Path) -> None:

@@ -47,22 +47,22 @@ def assert_between(instance: Instance, best: float) -> list[float]:
 
 def test_milp_lies_between_lp_and_the_best_schedule() -> None:
     raised = 0
-    for instance, best in tiniest(seed=11, count=70):
+    for instance, best in tiniest(count=40):
         relaxed, counted, *_ = assert_between(instance, best)
         raised += counted > relaxed + near(best)
-    assert raised > 5
+    assert raised > 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_milp_lies_between_lp_and_the_best_schedule_on_thousands(seed: int) -> None:
-    for instance, best in tiniest(seed=1100 + seed, count=500):
+    for instance, best in tiniest(500, seed=1100 + seed):
         assert_between(instance, best)
 
 
 @pytest.mark.parametrize("work", [0, 1, 2])
 def test_a_node_limit_weakens_the_bound_and_never_breaks_it(work: int) -> None:
-    for instance, best in tiniest(seed=13, count=25):
+    for instance, best in tiniest(count=15):
         found = milp_bound(instance, Limits(work=work))
         assert found.source == "milp"
         assert found.value <= best + slack(best)
@@ -79,7 +79,7 @@ def test_a_time_limit_weakens_the_bound_and_never_breaks_it(seconds: float) -> N
 
 def test_a_start_changes_no_bound() -> None:
     rng = np.random.default_rng(14)
-    for instance, best in tiniest(seed=14, count=40):
+    for instance, best in tiniest(count=20):
         start = random_feasible_schedule(instance, rng)
         found = milp_bound(instance, Limits(gap=0.0), start=start, integer=True, named=True)
         without = milp_bound(instance, Limits(gap=0.0), integer=True, named=True)

@@ -24,7 +24,7 @@ def near(value: float) -> float:
 
 
 def test_the_bound_of_the_model_is_that_of_the_program() -> None:
-    for instance, best in tiniest(seed=51, count=25):
+    for instance, best in tiniest(count=25):
         model = build_allocation_model(instance)
         relaxed, whole = bound_of_model(model), bound_of_model(model, whole=True)
         assert (relaxed.source, whole.source) == ("lp", "milp")
@@ -79,7 +79,7 @@ def test_the_answer_is_written_into_the_model() -> None:
 
 def test_the_value_is_what_the_duals_prove() -> None:
     rng = np.random.default_rng(53)
-    for instance, best in tiniest(seed=53, count=20):
+    for instance, best in tiniest(count=20):
         found = bound_of_model(build_allocation_model(instance))
         assert found.value == prove(found.program, found.dual)
         garbage = rng.normal(size=len(found.dual)) * np.abs(found.dual).max(initial=1)
@@ -88,7 +88,7 @@ def test_the_value_is_what_the_duals_prove() -> None:
 
 @pytest.mark.parametrize("work", [0, 1, 5])
 def test_a_work_limit_leaves_a_valid_bound(work: int) -> None:
-    for instance, best in tiniest(seed=54, count=10):
+    for instance, best in tiniest(count=10):
         model = build_allocation_model(instance)
         try:
             found = bound_of_model(model, Limits(work=work), whole=True)

@@ -84,7 +84,7 @@ def test_it_is_the_best_dual_of_the_flows() -> None:
 def test_it_proves_no_less_than_what_came_in() -> None:
     rng = np.random.default_rng(83)
     gained = 0
-    for _ in range(60):
+    for _ in range(30):
         program = build_allocation_program(random_tiny_instance(rng))
         dual = noise(program, rng)
         before, after = (
@@ -93,7 +93,7 @@ def test_it_proves_no_less_than_what_came_in() -> None:
         )
         assert after >= before - near(before)
         gained += after > before + 1e-6
-    assert gained > 40
+    assert gained > 20
 
 
 def test_an_optimal_dual_stays_optimal() -> None:
@@ -106,7 +106,7 @@ def test_an_optimal_dual_stays_optimal() -> None:
 
 def test_no_schedule_beats_what_noise_proves() -> None:
     rng = np.random.default_rng(85)
-    for instance, best in tiniest(seed=85, count=80):
+    for instance, best in tiniest(count=40):
         program = build_allocation_program(instance)
         for _ in range(3):
             dual = with_shortest_path_duals(program, noise(program, rng))
@@ -115,7 +115,7 @@ def test_no_schedule_beats_what_noise_proves() -> None:
 
 def test_merged_duals_prove_about_as_much_of_the_whole_program() -> None:
     kept = []
-    for instance, best in tiniest(seed=86, count=60):
+    for instance, best in tiniest(count=40):
         program = with_knapsack_rows(build_allocation_program(instance))
         merged = merged_bound(instance)
         value = prove(program, unmerged(program, merged))

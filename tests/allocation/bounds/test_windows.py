@@ -43,7 +43,7 @@ def near(value: float) -> float:
 
 @pytest.mark.parametrize("window", [1, 2])
 def test_no_schedule_beats_the_bound(window: int) -> None:
-    for instance, best in tiniest(seed=71, count=40):
+    for instance, best in tiniest(count=20):
         values = [
             windows_bound(instance, ONE, window=window, passes=passes, merged=merged).value
             for passes, merged in ((1, False), (0, True), (3, True))
@@ -54,7 +54,7 @@ def test_no_schedule_beats_the_bound(window: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_no_schedule_beats_the_bound_on_thousands(seed: int) -> None:
-    for instance, best in tiniest(seed=7100 + seed, count=250):
+    for instance, best in tiniest(250, seed=7100 + seed):
         for window, merged in itertools.product((1, 2), (False, True)):
             found = windows_bound(instance, ONE, window=window, passes=2, merged=merged)
             assert found.value <= best + slack(best)
@@ -63,7 +63,7 @@ def test_no_schedule_beats_the_bound_on_thousands(seed: int) -> None:
 def test_it_lies_below_the_linear_relaxation_and_passes_climb_towards_it() -> None:
     rng = np.random.default_rng(72)
     closed = []
-    for _ in range(25):
+    for _ in range(12):
         instance = random_tiny_instance(rng, slots=5)
         relaxed = lp_bound(instance).value
         values: list[float] = []
@@ -99,7 +99,7 @@ def test_the_value_is_what_its_dual_vector_proves() -> None:
 def test_windows_prove_a_bound_whatever_the_prices() -> None:
     """Also where they are noise; then the sum over windows is a bound too."""
     rng = np.random.default_rng(74)
-    for instance, best in tiniest(seed=74, count=50):
+    for instance, best in tiniest(count=25):
         program = build_allocation_program(instance)
         split = Split.of(program)
         dual = rng.normal(0, 0.05, len(program.row_lower))
@@ -190,7 +190,7 @@ def test_a_time_limit_leaves_a_valid_bound(seconds: float) -> None:
 
 def test_windows_that_are_not_solved_keep_their_prices() -> None:
     rng = np.random.default_rng(77)
-    for instance, best in tiniest(seed=77, count=30):
+    for instance, best in tiniest(count=15):
         start = windows_bound(instance, ONE, window=1, passes=1)
         program, dual = start.program, start.dual
         parts = Split.of(program).windows(windows._cuts(instance.slots, 1, shifted=False), dual)

@@ -49,7 +49,7 @@ def test_a_schedule_is_an_answer_at_its_own_cost_and_comes_back(seed: int) -> No
 
 
 def test_its_optimum_is_the_cheapest_of_all_schedules() -> None:
-    for instance, best in tiniest(seed=71, count=60, servers=3, frobenius=0.6, deadline_slots=3):
+    for instance, best in tiniest(count=20, servers=3, frobenius=0.6, deadline_slots=3):
         program = build_exact_program(instance)
         assert program is not None
         found = solve_milp(with_knapsack_rows(program).problem(), Limits(gap=0.0), cost_size=1024.0)

@@ -26,7 +26,7 @@ from torta_opt.allocation.schedule import Schedule
 WORK = st.tuples(st.integers(1, 60), st.integers(1, 60))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(feasible_cases(), st.booleans())
 def test_legal_schedules_satisfy_them(case: tuple[Instance, Schedule], named: bool) -> None:
     instance, schedule = case
@@ -71,7 +71,7 @@ def test_right_hand_sides_are_exact(work: tuple[int, int], usable: int) -> None:
     assert facet.beta(usable) == max(points)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(WORK, st.integers(20, 200), st.tuples(st.integers(1, 9), st.integers(1, 9)))
 def test_with_them_the_relaxation_of_one_server_is_nearly_whole(
     work: tuple[int, int], usable: int, gain: tuple[int, int]
@@ -93,12 +93,14 @@ def test_with_them_the_relaxation_of_one_server_is_nearly_whole(
 def test_a_facet_that_is_too_low_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Facet, "beta", lambda self, ms: max(_beta(self, ms) - 1, 0))
     rng = np.random.default_rng(9)
-    caught = 0
-    for _ in range(200):
-        instance = random_tiny_instance(rng, models=1, classes=2)
-        program = with_knapsack_rows(build_allocation_program(instance))
-        caught += not check_lift(program, random_feasible_schedule(instance, rng)).ok
-    assert caught > 0
+    instances = (random_tiny_instance(rng, models=1, classes=2) for _ in range(200))
+    assert any(
+        not check_lift(
+            with_knapsack_rows(build_allocation_program(instance)),
+            random_feasible_schedule(instance, rng),
+        ).ok
+        for instance in instances
+    )
 
 
 _beta = Facet.beta

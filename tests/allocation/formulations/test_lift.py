@@ -25,7 +25,7 @@ def assert_lifts(instance: Instance, schedule: Schedule, **options: bool) -> Non
         assert found.objective == pytest.approx(found.cost, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(feasible_cases(), st.booleans())
 def test_legal_schedules_satisfy_every_row_at_their_cost(
     case: tuple[Instance, Schedule], named: bool
@@ -50,7 +50,7 @@ def test_a_schedule_of_a_paper_instance_does() -> None:
     assert_lifts(instance, random_feasible_schedule(instance, np.random.default_rng(0)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(feasible_cases())
 def test_whole_schedules_have_whole_counts(case: tuple[Instance, Schedule]) -> None:
     instance, schedule = case

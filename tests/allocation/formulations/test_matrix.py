@@ -76,10 +76,19 @@ def _by_name(arrays: Arrays) -> dict[str, tuple[list[str], np.ndarray, float, fl
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(tiny_instances(), st.booleans(), st.booleans())
 def test_both_texts_are_the_same_program(instance: Instance, integer: bool, named: bool) -> None:
     assert_same(instance, integer=integer, named=named)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_both_texts_are_the_same_on_hundreds(seed: int) -> None:
+    rng = np.random.default_rng(300 + seed)
+    for _ in range(200):
+        integer, named = rng.random(2) < 0.5
+        assert_same(random_tiny_instance(rng), integer=bool(integer), named=bool(named))
 
 
 @pytest.mark.parametrize("preset", [name for name in preset_names() if name.startswith("small/")])

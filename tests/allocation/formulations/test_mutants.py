@@ -51,7 +51,7 @@ def schedules() -> list[tuple[Instance, Schedule, float]]:
 def exact() -> list[tuple[Instance, float]]:
     """Instances whose exact program attains the optimum of all schedules."""
     found = []
-    for instance, best in tiniest(seed=2, count=60, frobenius=0.0):
+    for instance, best in tiniest(count=60, frobenius=0.0):
         program = allocation_matrix.build_allocation_program(instance, integer=True, named=True)
         x = solve(of_program(program))
         if program.values(x)["expired"].sum() < 0.5:

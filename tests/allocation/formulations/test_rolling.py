@@ -26,6 +26,8 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.policies.window import WindowPolicy, window_instance
 
+MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20)]
+
 
 def build(instance: Instance, knapsack: bool, **options: Any) -> AllocationProgram:
     program = build_allocation_program(instance, **options)
@@ -50,11 +52,11 @@ def windows_of(instance: Instance, window: int) -> list[Instance]:
 
 
 @pytest.mark.parametrize("knapsack", [False, True])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), *MORE_SEEDS])
 def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
     """The next instance has the same servers and outages; all else is drawn anew."""
     rng = np.random.default_rng([77, seed])
-    for _ in range(40):
+    for _ in range(15):
         instance = random_tiny_instance(rng)
         options = {"named": bool(rng.integers(2)), "integer": bool(rng.integers(2))}
         if rng.random() < 0.3:
@@ -70,9 +72,9 @@ def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
 @pytest.mark.parametrize(
     ("preset", "slots", "window"),
     [
-        ("paper/abilene", 40, 4),
-        ("paper/abilene+outage", 30, 8),
-        ("paper/polska+surge", 12, 12),
+        ("paper/abilene", 14, 4),
+        ("paper/abilene+outage", 14, 8),
+        ("paper/polska+surge", 8, 12),
         ("small/outage", 12, 3),
         ("small/expiry", 12, 4),
         ("small/residency", 12, 2),

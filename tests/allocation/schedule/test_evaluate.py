@@ -72,7 +72,7 @@ def check_metrics(expected: dict, found: dict) -> None:
 
 
 class TestAgainstReference:
-    @settings(max_examples=500)
+    @settings(max_examples=200)
     @given(feasible_cases())
     def test_agrees_on_tiny_instances(self, case):
         check_against_reference(*case)
@@ -100,6 +100,8 @@ class TestAgainstReference:
             met["wait"] += (outcome.metrics["wait_mean_s"] or 0) > 0
             met["income"] += outcome.costs["energy"] < 0
             met["p99"] += outcome.metrics["response_p99_s"] != outcome.metrics["response_p50_s"]
+            if min(*paid.values(), *met.values()) >= 20:
+                break
         assert min(paid.values()) >= 20, paid
         assert min(met.values()) >= 20, met
 

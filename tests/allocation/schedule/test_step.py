@@ -84,7 +84,7 @@ def first_refusal(instance: Instance, schedule: Schedule) -> str | None:
 
 
 class TestChain:
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(feasible_cases())
     def test_costs_and_states_are_the_evaluators(self, case):
         check_chain(*case)
@@ -99,7 +99,7 @@ class TestChain:
             except (AssertionError, VerificationFailed) as error:
                 raise AssertionError(f"seed {seed}") from error
 
-    @settings(max_examples=500)
+    @settings(max_examples=250)
     @given(feasible_cases(), st.integers(0, 2**32 - 1))
     def test_refuses_in_the_slot_of_the_first_violation(self, case, seed):
         instance, schedule = case

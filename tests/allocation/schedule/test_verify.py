@@ -593,13 +593,13 @@ def mutated(case, seed: int, times: int):
 
 
 class TestAgainstReference:
-    @settings(max_examples=400)
+    @settings(max_examples=150)
     @given(feasible_cases())
     def test_a_feasible_schedule_breaks_no_rule(self, case):
         assert verify(*case).violations == ()
         assert broken_rules(*case) == set()
 
-    @settings(max_examples=800)
+    @settings(max_examples=400)
     @given(feasible_cases(), st.integers(0, 2**32 - 1), st.integers(1, 3))
     def test_the_same_rules_are_broken(self, case, seed, times):
         instance, schedule = mutated(case, seed, times)
@@ -620,6 +620,7 @@ class TestAgainstReference:
     def test_random_mutations_break_every_rule(self):
         """The comparison means something only if its cases break each rule, and some break none."""
         broken = dict.fromkeys(RULES, 0)
+        del broken["shape"]
         untouched = 0
         for seed in range(2500):
             rng = np.random.default_rng(seed)
@@ -627,8 +628,9 @@ class TestAgainstReference:
             schedule = random_feasible_schedule(instance, rng)
             codes = broken_rules(instance, random_mutation(instance, schedule, rng))
             untouched += not codes
-            for code in codes:
+            for code in codes - {"shape"}:
                 broken[code] += 1
-        del broken["shape"]
+            if min(broken.values()) >= 5 and untouched >= 50:
+                break
         assert min(broken.values()) >= 5, broken
         assert untouched >= 50

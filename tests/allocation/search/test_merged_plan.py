@@ -20,14 +20,14 @@ from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 def test_plans_are_legal_and_often_best() -> None:
     best_found = 0
-    for instance, best in tiniest(seed=31, count=80):
+    for instance, best in tiniest(count=40):
         schedule = plan_merged(instance)
         assert schedule is not None
         verify(instance, schedule).raise_if_broken("merged")
         cost = evaluate(instance, schedule).cost
         assert cost >= best - slack(best)
         best_found += cost <= best + slack(best)
-    assert best_found > 40
+    assert best_found > 20
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_plans_of_thousands_are_legal() -> None:
 
 
 @pytest.mark.parametrize("preset", ["paper/polska", "paper/abilene+outage", "paper/gabriel"])
-@pytest.mark.parametrize("slots", [12, pytest.param(24, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("slots", [10, pytest.param(24, marks=pytest.mark.slow)])
 def test_a_long_horizon_is_planned_well(preset: str, slots: int) -> None:
     instance = generate(preset, seed=5, slots=slots)
     found = merged_bound(instance)
@@ -56,7 +56,7 @@ def test_ctrl_c_leaves_the_best_plan_so_far(
     answers_before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever program of the plan is ended: the rest is not begun, what there is is kept."""
-    instance = generate("paper/polska", slots=8)
+    instance = generate("paper/polska", slots=6)
     found = merged_bound(instance)
     calls: list[bool] = []
 
@@ -76,11 +76,11 @@ def test_ctrl_c_leaves_the_best_plan_so_far(
 
 
 def test_ctrl_c_in_the_bound_leaves_no_plan() -> None:
-    instance = generate("paper/polska", slots=8)
+    instance = generate("paper/polska", slots=6)
     found = dataclasses.replace(merged_bound(instance), interrupted=True, x=None)
     with pytest.raises(KeyboardInterrupt):
         plan_merged(instance, found)
 
 
 def test_nothing_within_the_limit_is_nothing() -> None:
-    assert plan_merged(generate("paper/polska", slots=24), limits=Limits(seconds=0)) is None
+    assert plan_merged(generate("paper/polska", slots=64), limits=Limits(seconds=0)) is None

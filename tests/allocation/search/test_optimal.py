@@ -47,8 +47,8 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
 
 
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
-    cases = tiniest(seed=41, count=35)
-    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 20
+    cases = tiniest(count=25)
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 14
 
 
 def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
@@ -56,23 +56,27 @@ def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
 ) -> None:
     monkeypatch.setattr(optimal, "WHOLE_COLUMNS", 0)
     better = 0
-    for instance, best in tiniest(seed=43, count=30):
+    for instance, best in tiniest(count=15):
         found = solve_optimal(instance, Limits(gap=1e-6, threads=1))
         assert_sound(instance, found, best)
         better += found.bound > merged_bound(instance).value + 1e-6 * (1 + abs(best))
-    assert better > 3
+    assert better > 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_optimal_is_the_cheapest_of_all_schedules_on_thousands(seed: int) -> None:
-    cases = tiniest(seed=4100 + seed, count=250)
+    cases = tiniest(250, seed=4100 + seed)
     assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 150
 
 
 def test_tiny_instances_are_solved_to_their_end() -> None:
+    assert_solved_to_their_end(20)
+
+
+def assert_solved_to_their_end(count: int) -> None:
     """Three servers, waits of three slots, squares: whatever separates pools from schedules."""
-    cases = tiniest(seed=42, count=60, servers=3, deadline_slots=3, frobenius=0.6)
+    cases = tiniest(count, servers=3, deadline_slots=3, frobenius=0.6)
     for instance, best in cases:
         found = solve_optimal(instance)
         assert_sound(instance, found, best)
@@ -81,11 +85,16 @@ def test_tiny_instances_are_solved_to_their_end() -> None:
         assert found.cost == pytest.approx(best, rel=1e-6, abs=slack(best))
 
 
+@pytest.mark.slow
+def test_hundreds_of_tiny_instances_are_solved_to_their_end() -> None:
+    assert_solved_to_their_end(400)
+
+
 def test_a_rule_that_keeps_the_gap_open_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimal, "NAMED_COLUMNS", 0)
     stopped = {
         found.stopped
-        for found in (solve_optimal(instance) for instance, _ in tiniest(seed=42, count=35))
+        for found in (solve_optimal(instance) for instance, _ in tiniest(count=15))
         if not found.reached
     }
     assert stopped
@@ -97,7 +106,7 @@ def test_a_rule_that_keeps_the_gap_open_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_never_dearer_than_a_policy_it_begins_with() -> None:
     rng = np.random.default_rng(45)
-    for _ in range(12):
+    for _ in range(6):
         instance = random_tiny_instance(rng)
         found = solve_optimal(instance, Limits(work=0))
         for name in STARTERS:
@@ -144,7 +153,7 @@ def test_progress_tells_costs_of_verified_schedules_and_proved_bounds(
 
 @pytest.mark.parametrize("work", [0, 1, 3])
 def test_a_work_limit_leaves_a_sound_answer_or_none(work: int) -> None:
-    for instance, best in tiniest(seed=43, count=15):
+    for instance, best in tiniest(count=10):
         with contextlib.suppress(LimitReached):
             found = solve_optimal(instance, Limits(work=work))
             assert_sound(instance, found, best)
@@ -169,7 +178,7 @@ def test_a_start_is_what_no_time_returns() -> None:
 
 def test_no_answer_is_dearer_than_its_start() -> None:
     rng = np.random.default_rng(44)
-    for _ in range(20):
+    for _ in range(12):
         instance = random_tiny_instance(rng)
         start = random_feasible_schedule(instance, rng)
         found = solve_optimal(instance, Limits(gap=0.5, work=1), start=start)

@@ -44,7 +44,7 @@ def solved(instance: Instance, regions: str) -> tuple[Certificate, float]:
 @pytest.mark.parametrize("regions", REGIONS)
 def test_the_checker_derives_what_the_method_proves(regions: str) -> None:
     rng = np.random.default_rng(1)
-    for _ in range(60):
+    for _ in range(30):
         instance = random_tiny_instance(rng)
         certificate, value = solved(instance, regions)
         assert certified_bound(certificate, instance) == pytest.approx(value, rel=1e-8, abs=1e-8)
@@ -54,7 +54,7 @@ def test_the_checker_derives_what_the_method_proves(regions: str) -> None:
 def test_any_numbers_prove_the_same_here_and_there(regions: str) -> None:
     """Rows, sides, boxes, costs: a slip in any of them moves the sum for noise."""
     rng = np.random.default_rng(2)
-    for _ in range(120):
+    for _ in range(60):
         instance = random_tiny_instance(rng)
         certificate, value = random_certificate(instance, rng, regions)
         found = certified_bound(certificate, instance)
@@ -63,7 +63,7 @@ def test_any_numbers_prove_the_same_here_and_there(regions: str) -> None:
 
 @pytest.mark.parametrize("regions", REGIONS)
 def test_no_schedule_beats_a_certificate(regions: str) -> None:
-    for instance, best in tiniest(seed=3, count=60):
+    for instance, best in tiniest(count=30):
         certificate, _ = solved(instance, regions)
         assert certified_bound(certificate, instance) <= best + slack(best)
 
@@ -72,7 +72,7 @@ def test_no_schedule_beats_a_certificate(regions: str) -> None:
 def test_no_schedule_beats_a_certificate_of_noise(regions: str) -> None:
     """Noise alone, and noise on top of the best numbers."""
     rng = np.random.default_rng(4)
-    for instance, best in tiniest(seed=3, count=60):
+    for instance, best in tiniest(count=30):
         noisy, _ = random_certificate(instance, rng, regions)
         assert certified_bound(noisy, instance) <= best + slack(best)
         certificate, _ = solved(instance, regions)
@@ -88,12 +88,15 @@ def test_no_schedule_beats_a_certificate_of_noise(regions: str) -> None:
 # --- corrupted ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("regions", REGIONS)
-def test_a_corrupted_certificate_is_refused_or_proves_what_is_true(regions: str) -> None:
+def test_a_corrupted_certificate_is_refused_or_proves_what_is_true(
+    regions: str, count: int
+) -> None:
     rng, refused, weaker = np.random.default_rng(5), 0, 0
-    for instance, best in tiniest(seed=3, count=60):
+    for instance, best in tiniest(count):
         certificate, value = solved(instance, regions)
-        for _ in range(20):
+        for _ in range(12):
             changed = corrupted(certificate, rng)
             try:
                 found = certified_bound(changed, instance)
@@ -102,8 +105,8 @@ def test_a_corrupted_certificate_is_refused_or_proves_what_is_true(regions: str)
                 continue
             assert found <= best + slack(best)
             weaker += found < value - near(value)
-    assert refused > 50
-    assert weaker > 50
+    assert refused > 30
+    assert weaker > 30
 
 
 def some_certificate() -> tuple[Instance, Certificate]:

@@ -25,7 +25,7 @@ from torta_opt.allocation.instance.generate import generate
 
 def programs(regions: str) -> Iterator[tuple[Instance, AllocationProgram]]:
     rng = np.random.default_rng(31)
-    instances = [random_tiny_instance(rng) for _ in range(40)]
+    instances = [random_tiny_instance(rng) for _ in range(20)]
     instances += [generate(f"small/{name}") for name in ("outage", "switch", "hot", "residency")]
     for instance in [*instances, generate("paper/polska").cut(0, 2)]:
         if regions == APART:

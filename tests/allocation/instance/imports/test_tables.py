@@ -51,6 +51,7 @@ def test_instances_with_every_feature_come_back(
 _FLOAT = st.floats(0, 1e6, allow_subnormal=False)
 
 
+@settings(max_examples=40)
 @given(
     price=st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=6, max_size=6),
     figures=st.lists(_FLOAT, min_size=4, max_size=4),
