@@ -168,13 +168,8 @@ def test_the_next_number_above_what_is_proved_is_a_claim_too_high(torta, tmp_pat
     if loose:
         servers = replace(instance.servers, memory_bytes=instance.servers.memory_bytes * 100)
         instance = replace(instance, servers=servers)
-<<<<<<< HEAD
     save_instance(instance, file)
-    torta("bound", file, "--method", method, "--time-limit", 3, "-o", path)
-=======
-    save_placement(instance, file)
     torta("bound", file, "--method", method, "--work-limit", 5, "-o", path)
->>>>>>> suite
     document = json.loads(path.read_text())
     for value, code in (
         (document["value"], 0),

@@ -30,8 +30,8 @@ from torta_opt.cli.futures import futures, law
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
 from torta_opt.cli.pictures import plot, report
-from torta_opt.cli.replay import replay
 from torta_opt.cli.plan import plan
+from torta_opt.cli.replay import replay
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.site import build, new, profile
 from torta_opt.cli.train import train

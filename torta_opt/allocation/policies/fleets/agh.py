@@ -31,7 +31,7 @@ import numpy as np
 from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.policies.fleets.hpa import Stabiliser
 from torta_opt.allocation.policies.fleets.rule import FleetRule, View, slots_of
-from torta_opt.allocation.policies.forecasting import Smoothing
+from torta_opt.allocation.policies.forecasters import Smoothing
 from torta_opt.allocation.policies.settings import check_number
 
 MOST_STARTS = 1000
