@@ -28,7 +28,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import Instance, System
 from torta_opt.allocation.log.records import ReplicaLog, RequestLog, read_replicas, read_requests
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly, fill_in_order, sum_by
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly, fill_in_order, sum_by
 from torta_opt.allocation.policies.fleets.rule import FleetRule, View
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.routing import apportion
@@ -158,10 +158,10 @@ class Logged(LayeredPolicy):
         if self.fleet_rule is not None:
             self.fleet_rule.reset(self.tables)
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         return self._routing[self.observation.slot, :, :, c]
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         region, room = self.tables.system.server_region, desk.room(c)
         named = self._by_server[self.observation.slot, :, c] - desk.processing[:, c]
         own = fill_in_order(wanted, region, np.clip(named, 0, room))

@@ -30,7 +30,7 @@ from scipy import sparse
 
 from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import SlotCapacity
+from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
 from torta_opt.allocation.policies.routing import apportion
 from torta_opt.allocation.policies.settings import check_number
@@ -62,7 +62,7 @@ class Fluid(GreedyForecast):
         super().prepare(observation)
         self._fresh = False
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         if desk.planning:
             return super().route(c, requests, desk)
         if not self._fresh:
@@ -85,7 +85,7 @@ class Fluid(GreedyForecast):
         before = flow.cumsum(axis=0) - flow
         return np.clip(room - before, 0, flow)
 
-    def _refresh(self, desk: SlotCapacity) -> None:
+    def _refresh(self, desk: Capacity) -> None:
         """Shares (R, R, C) of this slot; the program is solved only if there is need."""
         self._fresh = True
         ready = self._usable_ms(desk)
@@ -93,7 +93,7 @@ class Fluid(GreedyForecast):
         if key != self._solved:
             self._solved, self._share = key, self._solve(ready)
 
-    def _usable_ms(self, desk: SlotCapacity) -> np.ndarray:
+    def _usable_ms(self, desk: Capacity) -> np.ndarray:
         """(P, M) a slot's time of the servers that hold each model and have some of it left."""
         system = self.tables.system
         ready = np.zeros((len(self._region), len(system.models)))

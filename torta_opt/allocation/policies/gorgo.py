@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly
+from torta_opt.allocation.policies.dispatch import Capacity, fill_evenly
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.settings import check_number
 
@@ -55,7 +55,7 @@ class Gorgo(LayeredPolicy):
         self.rtt_weight, self.prefill_weight = rtt_weight, prefill_weight
         self.queue_rate = queue_rate
 
-    def route(self, c: int, requests: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def route(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:
         system, regions = self.tables.system, self.tables.sizes[0]
         room = desk.region_room(c)
         level, step = self._queues(c, desk)
@@ -76,7 +76,7 @@ class Gorgo(LayeredPolicy):
             room, level = room - within, level + step * flow[i]
         return flow
 
-    def assign(self, c: int, wanted: np.ndarray, desk: SlotCapacity) -> np.ndarray:
+    def assign(self, c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
         """Every request to the server of the region with the least score, cached ones cheaper."""
         region, room = self.tables.system.server_region, desk.room(c)
         cached = np.clip(desk.hot_quota[:, c] - desk.processing[:, c], 0, room)
@@ -93,7 +93,7 @@ class Gorgo(LayeredPolicy):
         )
         return units[: len(region)] + units[len(region) :]
 
-    def _queues(self, c: int, desk: SlotCapacity) -> tuple[np.ndarray, np.ndarray]:
+    def _queues(self, c: int, desk: Capacity) -> tuple[np.ndarray, np.ndarray]:
         """(R,) score within a region of the next request, without the trip (∞ where no server
         holds the model), and what each request adds to it."""
         system, regions = self.tables.system, self.tables.sizes[0]
@@ -121,5 +121,5 @@ class Gorgo(LayeredPolicy):
     def _work_s(self, c: int) -> np.ndarray:
         return np.where(self.tables.can_serve[:, c], self.tables.work_ms[:, c], 0) / 1000
 
-    def _busy_s(self, desk: SlotCapacity) -> np.ndarray:
+    def _busy_s(self, desk: Capacity) -> np.ndarray:
         return self.tables.busy_ms(desk.processing) / 1000
