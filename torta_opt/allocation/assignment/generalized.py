@@ -132,7 +132,8 @@ def _of_json(text: str, path: str | os.PathLike[str], stem: str, maximise: bool)
             raise InvalidInput(rule, file=str(path), field=field)
         arrays.append(array.astype(np.int64))
     try:
-        return Generalized(stem, *arrays, maximise)
+        cost, need, capacity = arrays
+        return Generalized(stem, cost, need, capacity, maximise)
     except InvalidInput as error:
         raise InvalidInput(str(error), file=str(path)) from None
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SCALE = 1000  # prices are whole thousandths
+INERTIA, STALL, LEAST_FACTOR = 0.6, 8, 1e-3  # of the subgradient search
 LOW = -(2**62)  # of what is impossible; two of them still fit 64 bits
 
 
@@ -105,26 +106,23 @@ def best_prices(
 ) -> tuple[Priced, list[Priced]]:
     """The best L(λ) of a subgradient search from ``start``, and the points it passed.
 
-    Held, Wolfe and Crowder's step: towards ``upper`` (in thousandths) over the squared violation of
-    (assign), halved after some steps without a better bound.
+    Held, Wolfe and Crowder's step, towards ``upper`` (in thousandths) over the squared direction;
+    the direction keeps ``INERTIA`` of the one before (Camerini, Fratta and Maffioli). After
+    ``STALL`` steps without a better bound it goes on from the best point with half the step.
     """
-    price, factor, stalled = start.astype(np.int64), 1.0, 0
-    best = knapsacks.priced(price)
-    passed = [best]
+    best = knapsacks.priced(start.astype(np.int64))
+    now, passed = best, [best]
+    direction, factor, stalled = np.zeros(len(start)), 1.0, 0
     for _ in range(steps):
-        now = passed[-1]
         missing = 1 - now.chosen.sum(axis=0)
-        norm = int((missing**2).sum())
-        if norm == 0 or factor < 1e-3:
+        if not missing.any() or factor < LEAST_FACTOR:
             break
-        length = factor * max(upper - now.bound, SCALE) / norm
-        price = now.price + np.rint(length * missing).astype(np.int64)
-        passed.append(knapsacks.priced(price))
-        if passed[-1].bound > best.bound:
-            best, stalled = passed[-1], 0
-        else:
-            stalled += 1
-        if stalled >= 12:
-            passed.append(best)  # and on from the best
-            factor, stalled = factor / 2, 0
+        direction = missing + INERTIA * direction
+        length = factor * max(upper - now.bound, SCALE) / float((direction**2).sum() or 1.0)
+        now = knapsacks.priced(now.price + np.rint(length * direction).astype(np.int64))
+        passed.append(now)
+        stalled = 0 if now.bound > best.bound else stalled + 1
+        best = max(best, now, key=lambda point: point.bound)
+        if stalled >= STALL:
+            now, factor, stalled, direction = best, factor / 2, 0, np.zeros(len(start))
     return best, passed

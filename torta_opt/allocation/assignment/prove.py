@@ -25,9 +25,11 @@ from torta_opt.allocation.assignment.lagrangian import SCALE, Knapsacks, Priced,
 from torta_opt.allocation.assignment.local_search import improved, repaired
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
-STEPS = 250  # of the subgradient search
+STEPS = 200  # of the subgradient search, and half of them again
+REACH = 0.005  # how far above the bound the search aims, as a share of it
+TRIED = 12  # points of a search that assignments are made from
 CELLS = 3e7  # of the knapsack tables: beyond, branch and bound does it alone
-FIRST_SHARE = 0.15  # of the pairs of a job's choice in the first core
+FIRST_SHARE = 2e-4  # of the bound, by which the first core may raise it
 NEAR = 0.9  # of one unit of cost: closer bounds prove the optimum
 
 
@@ -96,10 +98,12 @@ def _search(problem: Generalized, best: _Best, limits: Limits, ends: float) -> b
         best.bound = math.inf
         return False
     if relaxed.bound > -math.inf:
-        best.bound = math.ceil(relaxed.bound - 1e-6 * max(1.0, abs(relaxed.bound)))
+        best.bound = _rounded_up(relaxed.bound)
     size = problem.cost.size * (int(problem.capacity.max()) + 1)
     if size > CELLS or relaxed.row_dual is None:
-        return _branch(problem, fits, np.zeros_like(fits), best, limits, ends)
+        within = _branch(problem, fits, np.zeros_like(fits), best, limits, ends)
+        best.bound = max(best.bound, min(within, best.cost))
+        return best.agent is not None or math.isfinite(within)
     knapsacks = Knapsacks(problem.price, problem.need, problem.capacity)
     start = np.rint(relaxed.row_dual[: problem.cost.shape[1]] * SCALE)
     priced = _price(problem, knapsacks, start, best, ends)
@@ -113,16 +117,17 @@ def _price(
     problem: Generalized, knapsacks: Knapsacks, start: np.ndarray, best: _Best, ends: float
 ) -> Priced:
     """The best prices; assignments near the points on the way are offered to ``best``."""
-    target = start.sum() if not math.isfinite(best.cost) else best.cost * SCALE
     found = knapsacks.priced(start.astype(np.int64))
-    for _ in range(4):
-        upper = best.cost * SCALE if math.isfinite(best.cost) else max(target, found.bound) * 1.01
-        found, passed = best_prices(knapsacks, found.price, upper, STEPS // 4)
-        for point in [*passed[:: max(1, len(passed) // 12)], found]:
-            agent = repaired(problem, point.chosen, problem.price * SCALE - point.price)
-            if agent is not None:
-                best.offer(improved(problem, agent))
+    for steps in (STEPS, STEPS // 2):
+        reach = found.bound + max(SCALE, REACH * abs(found.bound))
+        upper = min(reach, best.cost * SCALE)
+        found, passed = best_prices(knapsacks, found.price, upper, steps)
         best.bound = max(best.bound, found.whole_bound)
+        tried = sorted(passed, key=lambda point: -point.bound)[:: max(1, len(passed) // TRIED)]
+        for point in tried:
+            agent = repaired(problem, point.chosen, problem.price * SCALE - point.price)
+            if agent is not None and not best.is_proven:
+                best.offer(improved(problem, agent))
         if best.is_proven or time.perf_counter() > ends:
             break
     return found
@@ -137,28 +142,23 @@ def _by_cores(
     limits: Limits,
     ends: float,
 ) -> bool:
-    """Cores that grow until nothing outside them can be better."""
-    rises = np.sort(inside, axis=0)
-    most = max(1, int(FIRST_SHARE * len(inside)))
-    delta = float(np.median(rises[min(most, len(rises) - 1)]))
+    """Cores that grow until nothing outside them can be better; False if nothing is feasible."""
+    delta = max(float(SCALE), FIRST_SHARE * abs(priced.bound))
     while True:
-        needed = (best.cost - 1) * SCALE - priced.bound  # what can still be better rises by no more
+        needed = (best.cost - 1) * SCALE - priced.bound  # a better one rises by no more
         delta = min(delta, needed)
         core, forced = inside <= delta, outside > delta
-        known, bound = best.cost, best.bound
-        feasible = _branch(problem, core, forced & core, best, limits, ends)
-        if delta >= needed:
-            return feasible or math.isfinite(known)
-        beyond = -(-(priced.bound + math.floor(delta) + 1) // SCALE)  # whatever is outside
-        best.bound = max(bound, min(best.bound, beyond))
-        if best.is_proven or time.perf_counter() > ends:
+        is_all = bool(core.all() and not forced.any())
+        beyond = math.inf if is_all else best.cost
+        if not is_all and delta < needed:
+            beyond = -(-(priced.bound + math.floor(delta) + 1) // SCALE)
+        within = _branch(problem, core, forced & core, best, limits, ends)
+        best.bound = max(best.bound, min(within, beyond))
+        if is_all and math.isinf(within) and best.agent is None:
+            return False
+        if best.is_proven or time.perf_counter() > ends or is_all or delta >= needed:
             return True
-        if math.isfinite(best.cost):
-            delta = max((best.cost - 1) * SCALE - priced.bound, delta)
-        elif core.all():
-            return feasible
-        else:
-            delta = 2 * delta + SCALE
+        delta = 2 * delta + SCALE
 
 
 def _branch(
@@ -168,17 +168,15 @@ def _branch(
     best: _Best,
     limits: Limits,
     ends: float,
-) -> bool:
-    """Branch and bound over the pairs of ``core``, those ``forced`` taken; the bound of ``best``
-    becomes that of the core. False if the core has no assignment better than the best."""
-    program = _program(problem, core, forced, best.bound)
+) -> float:
+    """Branch and bound over the pairs of ``core``, those ``forced`` taken, for an assignment that
+    is better than ``best``. What none of the core costs less than; ∞ if it has none, or none that
+    is better."""
+    program = _program(problem, core, forced, best.bound, best.cost - 1)
     agent_of, job = np.nonzero(core)
-    start = None
-    if best.agent is not None and core[best.agent, np.arange(len(best.agent))].all():
-        start = (best.agent[job] == agent_of).astype(float)
-    size = max(1.0, abs(best.cost) if math.isfinite(best.cost) else abs(best.bound))
+    size = max(1.0, abs(best.cost) if best.agent is not None else abs(best.bound))
     gap = max(1e-9, NEAR / size)
-    result = solve_milp(program, replace(_left(limits, ends), gap=gap), start=start)
+    result = solve_milp(program, replace(_left(limits, ends), gap=gap))
     if result.x is not None:
         chosen = result.x > 0.5
         agent = np.full(problem.cost.shape[1], -1)
@@ -186,12 +184,15 @@ def _branch(
         best.offer(agent)
     result.raise_if_interrupted()
     if result.status is Status.INFEASIBLE:
-        best.bound = math.inf if not math.isfinite(best.cost) else best.cost
-        return False
-    if result.bound > -math.inf:
-        proven = math.ceil(result.bound - 1e-6 * max(1.0, abs(result.bound)))
-        best.bound = max(best.bound, min(proven, best.cost))
-    return True
+        return math.inf
+    return _rounded_up(result.bound)
+
+
+def _rounded_up(bound: float) -> float:
+    """What no whole cost is below; a little is taken off for the tolerance of the solver."""
+    if not math.isfinite(bound):
+        return bound
+    return math.ceil(bound - 1e-6 * max(1.0, abs(bound)))
 
 
 def _left(limits: Limits, ends: float) -> Limits:
@@ -202,9 +203,10 @@ def _program(
     problem: Generalized,
     core: np.ndarray,
     forced: np.ndarray | None = None,
-    bound: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
 ) -> Problem:
-    """(assign), (capacity) over the pairs of ``core``, and Σ cost ≥ ``bound`` where one is known.
+    """(assign), (capacity) over the pairs of ``core``, and least ≤ Σ cost ≤ most where known.
 
     Columns go agent by agent.
     """
@@ -216,10 +218,10 @@ def _program(
     values = [np.ones(len(agent)), problem.need[agent, job].astype(float)]
     lower = np.append(np.ones(jobs), np.full(agents, -np.inf))
     upper = np.append(np.ones(jobs), problem.capacity.astype(float))
-    if math.isfinite(bound):
+    if math.isfinite(least) or math.isfinite(most):
         rows.append(np.full(len(agent), jobs + agents))
         values.append(price)
-        lower, upper = np.append(lower, bound), np.append(upper, np.inf)
+        lower, upper = np.append(lower, least), np.append(upper, most)
     entries = (np.concatenate(values), (np.concatenate(rows), np.tile(number, len(rows))))
     low = np.zeros(len(agent)) if forced is None else forced[agent, job].astype(float)
     return Problem(

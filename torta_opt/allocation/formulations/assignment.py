@@ -96,12 +96,13 @@ class Assignment:
 
     @property
     def models(self) -> int:
-        return self.usable_ms.shape[3]
+        return int(self.usable_ms.shape[3])
 
     @cached_property
     def option(self) -> np.ndarray:
         """(S, K) bool: the server has this option."""
-        return np.isfinite(self.option_usd)
+        option: np.ndarray = np.isfinite(self.option_usd)
+        return option
 
     @cached_property
     def room(self) -> np.ndarray:
@@ -114,7 +115,8 @@ class Assignment:
     @cached_property
     def come(self) -> np.ndarray:
         """(H, G) requests that came by the end of each slot, those waiting before included."""
-        return self.waiting.sum(axis=1) + self.arrivals.cumsum(axis=0)
+        come: np.ndarray = self.waiting.sum(axis=1) + self.arrivals.cumsum(axis=0)
+        return come
 
     @cached_property
     def due(self) -> np.ndarray:
@@ -271,9 +273,9 @@ def _row_masks(
     t, s, g = np.nonzero(z)
     capacity[t, s, data.group_model[g]] = True
     hull = np.zeros((slots, servers, data.models, max(map(len, facets.values()), default=0)), bool)
-    for (s, m), each in facets.items():
+    for (server, m), each in facets.items():
         for f, facet in enumerate(each):
-            hull[:, s, m, f] = z[:, s, facet.classes].all(axis=1)
+            hull[:, server, m, f] = z[:, server, facet.classes].all(axis=1)
     reuse = hot.copy()
     reuse[0] = False
     return {
@@ -348,7 +350,13 @@ def _integrality(data: Assignment, columns: dict[str, Family]) -> np.ndarray:
     whole[: data.whole_slots] = True
     again = whole.copy()
     again[0] = False  # where z is whole and the quota too, hot is whole by itself
-    dense = {"pick": True, "z": whole, "hot": again, "q": False, "expired": False}
+    dense: dict[str, bool | np.ndarray] = {
+        "pick": True,
+        "z": whole,
+        "hot": again,
+        "q": False,
+        "expired": False,
+    }
     parts = []
     for name, family in columns.items():
         parts.append(np.broadcast_to(dense[name], family.mask.shape)[family.mask])
