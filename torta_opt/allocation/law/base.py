@@ -115,8 +115,11 @@ class DemandLaw(ABC):
     def known(self, path: Path, slot: int) -> Any:
         """The belief of one who knows ``path`` before ``slot``, and what drove it."""
 
-    def announced(self, belief: Any, path: Path) -> Any:
-        """The belief of one who is also told what the law says is announced when it begins."""
+    def announced(self, belief: Any, path: Path, *, now: bool = False) -> Any:
+        """The belief of one who is also told what the law says is announced when it begins.
+
+        ``now``: also of what begins in the slot to come, whose arrivals are about to be learned.
+        """
         return belief
 
     @abstractmethod

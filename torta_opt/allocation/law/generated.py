@@ -210,11 +210,11 @@ class GeneratedLaw(DemandLaw):
             Gaussian.certain(drivers.levels[last]),
             Gaussian.certain(drivers.drift[last]),
         )
-        return Belief(at, levels, drift, drivers.surges).told(drivers.surges)
+        return Belief(at, levels, drift, drivers.surges).told(drivers.surges, at)
 
-    def announced(self, belief: Belief, path: Path) -> Belief:
+    def announced(self, belief: Belief, path: Path, *, now: bool = False) -> Belief:
         """The belief of one who is also told of the surges of ``path`` that have begun."""
-        return belief.told(path.drivers.surges)
+        return belief.told(path.drivers.surges, belief.slot + now)
 
     def mean_from(self, belief: Belief, horizon: int) -> np.ndarray:
         return self._within(self._forecasting.mean(belief, horizon), belief, axis=0)

@@ -43,9 +43,9 @@ class Belief:
     drift: Gaussian
     surges: np.ndarray
 
-    def told(self, surges: np.ndarray) -> Belief:
-        """One who is told of surges (n, 2) as they begin: those that began before ``slot``."""
-        return dataclasses.replace(self, surges=surges[surges[:, 1] < self.slot])
+    def told(self, surges: np.ndarray, end: int) -> Belief:
+        """One who is told of those of ``surges`` (n, 2) that begin before slot ``end``."""
+        return dataclasses.replace(self, surges=surges[surges[:, 1] < end])
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,18 +15,17 @@ class FromLaw:
 
     def __init__(self, law: DemandLaw, told: Path | None = None):
         self._law, self._told = law, told
-        self._belief = self._hear(law.begin())
+        self._belief = law.begin()
 
     def see(self, arrivals: np.ndarray) -> None:
-        self._belief = self._hear(self._law.learn(self._belief, arrivals))
+        if self._told is not None:
+            self._belief = self._law.announced(self._belief, self._told, now=True)
+        self._belief = self._law.learn(self._belief, arrivals)
 
     def forecast(self, horizon: int, count: int, seed: int) -> Forecast:
         check_request(horizon, count, seed)
         mean = self._law.mean_from(self._belief, horizon)
         return Forecast(mean, self._law.paths_from(self._belief, horizon, count, seed))
-
-    def _hear(self, belief: object) -> object:
-        return belief if self._told is None else self._law.announced(belief, self._told)
 
 
 class FromStates:

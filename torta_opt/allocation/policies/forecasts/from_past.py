@@ -3,10 +3,10 @@
 A forecaster of this kind states a mean for every slot ahead. It remembers what it said 1, 2, 4, 8
 and 16 slots ago and learns from each slot how far off that was, for each of these distances:
 variances of factors common to all cells, to a class, to a region, and of a cell, and how often
-nothing arrives at all (``law.noise``). Paths are Poisson around the mean times log-normal factors of
-these variances, correlated from slot to slot. Between the distances, variances are interpolated in
-the logarithm of the distance; beyond 16 they are those of 16. Errors fade from memory, so that the
-spread follows the demand.
+nothing arrives at all (``law.noise``). Paths are Poisson around the mean times log-normal factors
+of these variances, correlated from slot to slot. Between the distances, variances are interpolated
+in the logarithm of the distance; beyond 16 they are those of 16. Errors fade from memory, so that
+the spread follows the demand.
 """
 
 from __future__ import annotations
