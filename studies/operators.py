@@ -31,7 +31,7 @@ from torta_opt.allocation.policies import experiment
 DOCS = Path(__file__).parents[1] / "docs" / "operators.md"
 AGAINST = "greedy_forecast"
 TUNED_ON, JUDGED_ON = 2, 3  # windows of a trace; Abilene: seeds
-ABILENE_SEEDS = {"tune": (101, 102), "judge": (1, 2, 3, 4)}
+ABILENE_SEEDS = {"tune": (101, 102), "judge": (1, 2, 3)}
 SLOTS = 48
 WINDOW_S, WINDOW_SLOTS = 690, 40
 TRACES = {

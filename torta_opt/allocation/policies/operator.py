@@ -47,6 +47,8 @@ OF_EQ6 = ("rule", "safety", "gradual", "horizon_slots", "patience_slots")
 class Operator:
     """See the module."""
 
+    name = "operator"
+
     def __init__(self, fleet: str = "hpa", routing: str = "skylb", **given: Any):
         rule = None if fleet == EQ6 else _load(FLEETS, fleet, "fleet", EQ6)
         own = _parameters(rule) if rule is not None else ()
@@ -58,7 +60,6 @@ class Operator:
         if idle:
             raise InvalidInput(f"has no effect with fleet={fleet}", field=idle[0])
         self._router: LayeredPolicy = _load(ROUTINGS, routing, "routing")(**rest)
-        self.name = "operator" if fleet == EQ6 else fleet
 
     @property
     def deterministic(self) -> bool:
@@ -77,11 +78,18 @@ class Operator:
         return self._router.forecast()
 
 
-hpa = partial(Operator, "hpa")
-keda_cron = partial(Operator, "keda_cron")
-wva = partial(Operator, "wva")
-sageserve = partial(Operator, "sageserve")
-agh = partial(Operator, "agh")
+def with_fleet(fleet: str, **given: Any) -> Operator:
+    """The operator with a fixed fleet, and its name."""
+    policy = Operator(fleet, **given)
+    policy.name = fleet
+    return policy
+
+
+hpa = partial(with_fleet, "hpa")
+keda_cron = partial(with_fleet, "keda_cron")
+wva = partial(with_fleet, "wva")
+sageserve = partial(with_fleet, "sageserve")
+agh = partial(with_fleet, "agh")
 
 
 def _load(table: dict[str, str], name: str, field: str, *others: str) -> Any:
