@@ -83,6 +83,8 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     profiles = profiles_of(site, faults)
     fleet = fleet_of(site, profiles, faults)
     types = tuple(dict.fromkeys(fleet.types))
+    if not types and not faults.found:
+        faults.add("fleet", "names no server", "[[fleet]] with a count above 0")
     chosen, left_out = choose_all(site, profiles, types, faults) if types else ([], [])
     power = power_tables(site, fleet, faults)
     loading = _loading(site, fleet, chosen, faults)
@@ -212,7 +214,8 @@ def _electricity(
     """(T, R) $ per kWh."""
     document = site.document
     price = np.zeros((slots, len(document.regions)))
-    paid = any(pool.buy not in document.electricity.included_in for pool in fleet.pools)
+    included = document.electricity.included_in
+    paid = {pool.region for pool in fleet.pools if pool.buy not in included}
     if not paid:
         notes.append(
             "electricity is in the price of every server: energy is neither counted nor paid "
@@ -229,7 +232,7 @@ def _electricity(
     for i, region in enumerate(document.regions):
         if region.electricity_usd_per_kwh is not None:
             price[:, i] = region.electricity_usd_per_kwh
-        elif document.electricity.file is None and paid:
+        elif document.electricity.file is None and region.name in paid:
             faults.add(
                 f"regions[{i}].electricity_usd_per_kwh",
                 f"is missing, and you pay the electricity of servers in {region.name}",
