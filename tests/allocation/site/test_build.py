@@ -414,6 +414,17 @@ class TestOtherDemand:
         assert arrivals[:12, 0].sum(axis=0).tolist() == [80, 40]
         assert arrivals[0, 0].tolist() == [6, 4]
 
+    def test_images_of_a_trace_go_to_their_own_model(self, tmp_path: Path) -> None:
+        rows = [f"2024-10-15T12:{n:02}:00.269Z,{n % 3 == 0:d},1000,250" for n in range(60)]
+        titles = "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
+        (tmp_path / "t.csv").write_text("\n".join([titles, *rows]) + "\n")
+        trace = (
+            '[demand.trace]\nkind = "azure"\nfile = "t.csv"\n'
+            'models = { images = "large", text = "small" }\n'
+        )
+        arrivals = build(tmp_path, ('[demand]\nfile = "demand.csv"\n', trace)).arrivals
+        assert arrivals.sum(axis=(0, 1)).tolist() == [40, 20]
+
     def test_poisson_draws_around_the_table(self, tmp_path: Path) -> None:
         change = ('file = "demand.csv"', 'file = "demand.csv"\nwithin = "poisson"')
         even, drawn = build(tmp_path).arrivals, build(tmp_path, change).arrivals

@@ -217,8 +217,8 @@ class TestUnusedColumns:
     def test_images_of_azure(self, tmp_path: Path) -> None:
         path, _ = write_samples(tmp_path)["azure images"]
         lines = self.lines("azure", path)
-        assert self.unused(lines) == ["columns not used: NumImages"]
-        assert "NumImages is not used: images add nothing to the work of a request here" in lines
+        assert self.unused(lines) == []
+        assert any("images add nothing to the work of a request" in line for line in lines)
 
     def test_others(self, tmp_path: Path) -> None:
         path, _ = write_samples(tmp_path)["burstgpt"]
