@@ -71,7 +71,7 @@ def qwen_entry(seconds: float, turn: int = 1) -> dict:
 def write_samples(folder: Path) -> dict[str, tuple[Path, str | None]]:
     """A small trace of every kind: by name, the file or folder and the kind that reads it."""
     multimodal = ["2024-10-15T12:00:00.269Z,0,770,491", "2024-10-15T12:00:05.819Z,1,949,126"]
-    images = {"0": {"text_tokens": "{41: 1.0}", "image_tokens": "{9: 1.0}", "output_tokens": "{}"}}
+    images = {"0": {"text_tokens": "{41: 1.0}", "image_tokens": "{9: 1.0}", "output_tokens": "{5: 1}"}}
     write_servegen_chunks(folder / "mm-image")
     write(folder / "mm-image" / "chunk-0-dataset.json", json.dumps(images))
     tables = write_servegen_tables(folder / "tables")
@@ -95,7 +95,7 @@ def write_samples(folder: Path) -> dict[str, tuple[Path, str | None]]:
         "servegen chunks": (chunks, "servegen"),
         "servegen chunk": (chunks / "chunk-0-trace.csv", "servegen"),
         "servegen renamed": (write(folder / "rates.csv", f"{window}\n{window}\n"), None),
-        "servegen images": (folder / "mm-image", None),
+        "servegen images": (folder / "mm-image", "servegen"),
         "qwen": (write_mooncake(folder / "qwen.jsonl", qwen), "qwen"),
         "blis": (write(folder / "blis.csv", blis), "blis"),
         "gentd26": (write(folder / "gentd26.csv", loads), None),

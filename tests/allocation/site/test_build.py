@@ -139,6 +139,9 @@ class TestFigures:
 
     def test_power_that_you_pay(self, tmp_path: Path) -> None:
         own = ("count = 1\nusd_per_gpu_hour = 3.5", 'count = 1\nbuy = "owned"')
+        told = refusal(tmp_path, own)
+        assert "regions[1].electricity_usd_per_kwh: is missing" in told
+        assert "regions[0]" not in told  # no server there whose electricity is paid
         price = ('name = "eu-west-1"', 'name = "eu-west-1"\nelectricity_usd_per_kwh = 0.2')
         other = ('name = "us-east-1"\n', 'name = "us-east-1"\nelectricity_usd_per_kwh = 0.1\n')
         instance = build(tmp_path, own, price, other)
@@ -322,6 +325,15 @@ class TestOmissions:
         assert refused.value.exit_code == 2
         assert len(refused.value.faults) == len(told.splitlines()) - 1
 
+    def test_a_byte_order_mark_is_no_fault(self, tmp_path: Path) -> None:
+        path = write_site(tmp_path)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert build_site(path)[0].requests > 0
+
+    def test_a_fleet_without_servers(self, tmp_path: Path) -> None:
+        changes = (("count = 2", "count = 0"), ("count = 1", "count = 0"))
+        assert "fleet: names no server" in refusal(tmp_path, *changes)
+
     def test_one_fault_is_one_line(self, tmp_path: Path) -> None:
         told = refusal(tmp_path, ('name = "tiny"\n', ""))
         assert told.endswith('site.toml: name: is missing; add: name = "us-east"')
@@ -331,6 +343,8 @@ class TestOmissions:
         [
             (("hours = 1", "hours = 1.01"), "horizon.hours: must be a whole number of slots"),
             (('name = "us-east-1"', 'name = "moon"'), "longitude: is missing: 'moon' is not"),
+            (("slot_seconds = 300", "slot_seconds = 0.5"), "slot_seconds: must be greater"),
+            (("hours = 1\nslot_seconds = 300", "hours = 8000\nslot_seconds = 1"), "slots, more"),
             (("[horizon]", "[horizon"), "is not TOML"),
             (("version = 1", "version = 2"), "version: must be 1"),
             (("start = 2026-11-30T00:00:00Z", 'start = "soon"'), "must be a date and time"),
@@ -399,6 +413,17 @@ class TestOtherDemand:
         assert arrivals[:, 1].sum() == 0
         assert arrivals[:12, 0].sum(axis=0).tolist() == [80, 40]
         assert arrivals[0, 0].tolist() == [6, 4]
+
+    def test_images_of_a_trace_go_to_their_own_model(self, tmp_path: Path) -> None:
+        rows = [f"2024-10-15T12:{n:02}:00.269Z,{n % 3 == 0:d},1000,250" for n in range(60)]
+        titles = "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
+        (tmp_path / "t.csv").write_text("\n".join([titles, *rows]) + "\n")
+        trace = (
+            '[demand.trace]\nkind = "azure"\nfile = "t.csv"\n'
+            'models = { images = "large", text = "small" }\n'
+        )
+        arrivals = build(tmp_path, ('[demand]\nfile = "demand.csv"\n', trace)).arrivals
+        assert arrivals.sum(axis=(0, 1)).tolist() == [40, 20]
 
     def test_poisson_draws_around_the_table(self, tmp_path: Path) -> None:
         change = ('file = "demand.csv"', 'file = "demand.csv"\nwithin = "poisson"')

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from torta_opt.allocation.instance.data import CANNOT_HOLD, Initial, Instance, System, Weights
-from torta_opt.allocation.instance.generate.fleet import largest_remainder
+from torta_opt.allocation.instance.data import CANNOT_HOLD, Instance, System, Weights
 from torta_opt.allocation.instance.generate.loading import loading_times
 from torta_opt.allocation.instance.generate.parameters import PaperParameters
 from torta_opt.allocation.instance.generate.prices import BYTES_PER_TOKEN_IN, BYTES_PER_TOKEN_OUT
@@ -33,6 +32,7 @@ from torta_opt.allocation.site.fleet import (
     power_tables,
     rent_table,
 )
+from torta_opt.allocation.site.initial import initial_state
 from torta_opt.allocation.site.places import latency_of, topology_of
 from torta_opt.allocation.site.service import Chosen, choose_all, profiles_of, service_tables
 from torta_opt.io import InvalidInput
@@ -83,6 +83,8 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     profiles = profiles_of(site, faults)
     fleet = fleet_of(site, profiles, faults)
     types = tuple(dict.fromkeys(fleet.types))
+    if not types and not faults.found:
+        faults.add("fleet", "names no server", "[[fleet]] with a count above 0")
     chosen, left_out = choose_all(site, profiles, types, faults) if types else ([], [])
     power = power_tables(site, fleet, faults)
     loading = _loading(site, fleet, chosen, faults)
@@ -98,7 +100,7 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
             name=f"site/{site.document.name}",
             description=_description(site, chosen),
             system=system,
-            initial=_initial(site, fleet, system, arrivals),
+            initial=initial_state(site, fleet, system, arrivals),
             arrivals=arrivals,
             price_usd_per_kwh=price,
             up=interruptions(site, fleet, len(arrivals)),
@@ -212,7 +214,8 @@ def _electricity(
     """(T, R) $ per kWh."""
     document = site.document
     price = np.zeros((slots, len(document.regions)))
-    paid = any(pool.buy not in document.electricity.included_in for pool in fleet.pools)
+    included = document.electricity.included_in
+    paid = {pool.region for pool in fleet.pools if pool.buy not in included}
     if not paid:
         notes.append(
             "electricity is in the price of every server: energy is neither counted nor paid "
@@ -229,7 +232,7 @@ def _electricity(
     for i, region in enumerate(document.regions):
         if region.electricity_usd_per_kwh is not None:
             price[:, i] = region.electricity_usd_per_kwh
-        elif document.electricity.file is None and paid:
+        elif document.electricity.file is None and region.name in paid:
             faults.add(
                 f"regions[{i}].electricity_usd_per_kwh",
                 f"is missing, and you pay the electricity of servers in {region.name}",
@@ -292,43 +295,6 @@ def _weighted(site: Site, system: System, mix: np.ndarray, price: np.ndarray) ->
     reroute = found.reroute_usd if entry.reroute_usd is None else entry.reroute_usd
     weights = dataclasses.replace(found, expiry_usd=expiry, reroute_usd=reroute)
     return dataclasses.replace(system, weights=weights)
-
-
-def _initial(site: Site, fleet: FleetTables, system: System, arrivals: np.ndarray) -> Initial:
-    """Servers ready before slot 0: as the fleet says, else all, with models as the demand asks."""
-    start = Initial.all_off(len(system.servers), len(system.regions), len(system.classes))
-    model = np.array(start.model)
-    asked = arrivals.sum(axis=(0, 1))
-    first = 0
-    for pool in fleet.pools:
-        here = np.arange(first, first + pool.count)
-        first += pool.count
-        k = fleet.labels.index(pool.label)
-        if pool.ready is not None:
-            held = _ready(pool.ready, system, k, pool.count, f"fleet ({pool.region}, {pool.label})")
-        elif site.document.initial == "on":
-            work = np.zeros(len(system.models))
-            np.add.at(work, system.class_model, asked * system.server_ms[k])
-            counts = largest_remainder(work, pool.count) if work.sum() > 0 else np.zeros(0, int)
-            held = np.repeat(np.arange(counts.size), counts)
-        else:
-            held = np.zeros(0, int)
-        model[here[: held.size]] = held
-    return dataclasses.replace(start, model=model)
-
-
-def _ready(ready: dict[str, int], system: System, k: int, count: int, where: str) -> np.ndarray:
-    held: list[int] = []
-    for name, servers in ready.items():
-        if name not in system.models:
-            raise InvalidInput(f"{name!r} is not in [[models]]", f"{where}.ready")
-        m = system.models.index(name)
-        if not system.holds[k, m]:
-            raise InvalidInput(f"{name!r} cannot run on this type", f"{where}.ready")
-        held += [m] * servers
-    if len(held) > count:
-        raise InvalidInput(f"names {len(held)} servers, there are {count}", f"{where}.ready")
-    return np.array(held, dtype=int)
 
 
 def _description(site: Site, chosen: Sequence[Chosen]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from torta_opt.allocation.instance.imports.csv_rows import to_milliseconds
+from torta_opt.allocation.instance.imports.horizon import MAX_SLOTS
 from torta_opt.allocation.site.faults import from_schema
 from torta_opt.allocation.site.schema import EXAMPLES, SiteDocument
 from torta_opt.io import InvalidInput
@@ -80,8 +81,7 @@ def _toml(file: str) -> dict[str, Any]:
     try:
         if os.stat(file).st_size > MAX_BYTES:
             raise InvalidInput(f"is larger than {MAX_BYTES} bytes", file=file)
-        with open(file, "rb") as stream:
-            return tomllib.load(stream)
+        return tomllib.loads(Path(file).read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=file) from None
     except UnicodeDecodeError as error:
@@ -98,6 +98,9 @@ def _check_horizon(site: Site) -> None:
         raise InvalidInput("must be whole milliseconds", "horizon.slot_seconds", site.file)
     if abs(site.slots * site.slot_ms - horizon.hours * 3_600_000) > 1e-3 or site.slots < 1:
         rule = f"must be a whole number of slots of {horizon.slot_seconds:g} s"
+        raise InvalidInput(rule, "horizon.hours", site.file)
+    if site.slots > MAX_SLOTS:
+        rule = f"make {site.slots} slots, more than {MAX_SLOTS}: take longer slots"
         raise InvalidInput(rule, "horizon.hours", site.file)
     try:
         _ = site.start_ms

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from support.real_data import real_data
+from support.traces import write_azure
 
+from torta_opt.allocation.instance.imports import import_trace
 from torta_opt.allocation.instance.imports.azure import read_azure
 from torta_opt.allocation.instance.imports.rows import Tally
 
@@ -20,3 +24,25 @@ def test_the_published_code_trace() -> None:
     assert round((ms.max() - ms.min()) / 1000) == 3436
     assert round(np.concatenate([batch.input_tokens for batch in batches]).mean()) == 2048
     assert round(np.concatenate([batch.output_tokens for batch in batches]).mean()) == 28
+
+
+def test_requests_with_images_may_go_to_another_model(tmp_path: Path) -> None:
+    rows = [f"2024-10-15T12:00:{n:02}.269Z,{n % 3},770,491" for n in range(30)]
+    titles = "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
+    path = write_azure(tmp_path / "t.csv", rows, titles)
+    stand_ins = {"images": "llama-2-7b", "text": "llama-3-8b"}
+    instance, _ = import_trace("azure", path, model_map=stand_ins, demand_factor=1.0)
+    asked = dict(
+        zip(instance.system.classes, instance.arrivals.sum(axis=(0, 1)).tolist(), strict=True)
+    )
+    assert sum(n for name, n in asked.items() if name.startswith("llama-2-7b")) == 20
+    assert sum(n for name, n in asked.items() if name.startswith("llama-3-8b")) == 10
+
+
+def test_the_published_multimodal_rows() -> None:
+    tally = Tally()
+    path = real_data("azure_rows_2024_2025/AzureLMM2025_multimodal.first5.csv")
+    (batch,) = [each for each in read_azure(path, tally) if each.arrival_ms.size]
+    names = list(tally.models)
+    assert batch.model is not None
+    assert [names[m] for m in batch.model] == ["text", "images", "images", "text", "images"]

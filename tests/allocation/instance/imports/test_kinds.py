@@ -47,7 +47,6 @@ HINTS = {
     "mooncake": "this looks like a Mooncake trace, .*use import mooncake",
     "servegen": "a ServeGen workload.*use import servegen",
     "servegen renamed": "this looks like a ServeGen workload|is not a file of a ServeGen workload",
-    "servegen images": "a ServeGen workload.*use import servegen|has text_tokens.*multimodal",
     "qwen": "has the field.* chat_id.*this looks like a Qwen-Bailian trace.*use import qwen",
     "blis": "arrival_time_us.*this looks like a BLIS TraceV2, .*use import blis",
     "gentd26": "this looks like a GenTD26 table, .*no importer reads it",
@@ -105,8 +104,8 @@ REAL: dict[str, str | None] = {
     "mooncake_fast25/conversation_trace.jsonl": "mooncake",
     "servegen": "servegen",
     "servegen/m-large_total_rate_600s.csv": "servegen",
-    "servegen_mm_image": None,
-    "servegen_mm_image/chunk-0-trace.csv": None,
+    "servegen_mm_image": "servegen",
+    "servegen_mm_image/chunk-0-trace.csv": "servegen",
     "qwen_bailian/thinking_first_row.jsonl": "qwen",
     "blis/tracev2_toy_real.csv": "blis",
     "gentd26_load_times/lora_request_trace.first5000.csv": None,
@@ -217,8 +216,8 @@ class TestUnusedColumns:
     def test_images_of_azure(self, tmp_path: Path) -> None:
         path, _ = write_samples(tmp_path)["azure images"]
         lines = self.lines("azure", path)
-        assert self.unused(lines) == ["columns not used: NumImages"]
-        assert "NumImages is not used: images add nothing to the work of a request here" in lines
+        assert self.unused(lines) == []
+        assert any("images add nothing to the work of a request" in line for line in lines)
 
     def test_others(self, tmp_path: Path) -> None:
         path, _ = write_samples(tmp_path)["burstgpt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,33 @@ def test_the_published_workload() -> None:
     total = sum(batch.arrival_ms.size for batch in batches)
     assert total == pytest.approx(212.78 * 600, rel=0.2)
     assert "come from clients without token statistics" in drawn.notes[0]
+
+
+def test_multimodal_input_is_the_sum_of_its_kinds(tmp_path: Path) -> None:
+    folder = write_servegen_chunks(tmp_path / "mm")
+    sides = {
+        "text_tokens": "{10: 0.25, 20: 0.75}",
+        "image_tokens": "{0: 0.5, 10: 0.5}",
+        "audio_tokens": "{0: 1.0}",
+        "output_tokens": "{7: 1.0}",
+    }
+    (folder / "chunk-0-dataset.json").write_text(json.dumps({"0": sides}))
+    tally = Tally()
+    workload = read_servegen(folder, tally, 0.1)
+    ((_, law, _),) = workload.tokens["0"]
+    assert law.values.tolist() == [10, 20, 30]
+    assert law.levels.tolist() == [0.125, 0.625, 1.0]
+    assert any("text, image, audio and video" in note for note in tally.notes)
+
+
+def test_the_published_images() -> None:
+    """Client 0 in its first window: 136 or 372 tokens of text and one image of 525 to 1230."""
+    workload = read_servegen(real_data("servegen_mm_image"), Tally(), 0.1)
+    first = workload.tokens["0"][0][1]
+    assert first.values.min() == 136 + 525
+    assert first.values.max() == 372 + 1230
+    weights = np.diff(first.levels, prepend=0)
+    text = 136 * 0.2557027673108869 + 372 * 0.7442972326891131
+    image = 525 * 0.00125602690 + 714 * 0.0000810339938 + 1196 * 0.5144037923909
+    image += 1222 * 0.4666747700660 + 1230 * 0.017584376646
+    assert (weights * first.values).sum() == pytest.approx(text + image, rel=1e-6)

@@ -2,13 +2,17 @@
 
 One request a row: TIMESTAMP (date and time, UTC unless an offset follows; any number of decimals),
 ContextTokens, GeneratedTokens. No model, no client, no place. NumImages of the multimodal trace
-(2025) is not used: the work of images is left out, and the account of the import says so.
+(2025) tells requests with images from those without: they are the models ``images`` and ``text``,
+which ``model_map`` (or a site's ``models``) may give to different models. That images are work of
+their own is left out, and the account of the import says so.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+
+import numpy as np
 
 from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
 from torta_opt.allocation.instance.imports.importer import Importer, Reading
@@ -18,7 +22,12 @@ COLUMNS = {
     "time": Column("TIMESTAMP", "datetime"),
     "input": Column("ContextTokens", "tokens"),
     "output": Column("GeneratedTokens", "tokens"),
+    "images": Column("NumImages", "tokens", is_optional=True),
 }
+NOTE = (
+    "NumImages tells the models images and text apart (model_map); "
+    "images add nothing to the work of a request"
+)
 
 
 def read_azure(
@@ -26,7 +35,13 @@ def read_azure(
 ) -> Iterator[Batch]:
     """Requests of an Azure trace, in the order of the file; times are milliseconds since 1970."""
     for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="azure"):
-        yield Batch(rows["time"], rows["input"], rows["output"])
+        model = None
+        if "images" in rows:
+            if NOTE not in tally.notes:
+                tally.notes.append(NOTE)
+            text, images = tally.model("text"), tally.model("images")
+            model = np.where(rows["images"] > 0, images, text)
+        yield Batch(rows["time"], rows["input"], rows["output"], model)
 
 
 def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:

@@ -320,8 +320,6 @@ def _origins(plan: _Plan) -> str:
 
 def _notes(plan: _Plan, system: System) -> tuple[str, ...]:
     notes = list(plan.trace.tally.notes)
-    if "numimages" in map(str.lower, plan.trace.tally.unused):
-        notes.append("NumImages is not used: images add nothing to the work of a request here")
     stand_ins = {name.lower() for name in plan.parameters.model_map}
     drawn = [name for name in plan.trace.models if name.lower() not in stand_ins]
     if drawn:

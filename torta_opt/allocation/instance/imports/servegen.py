@@ -6,7 +6,9 @@ Two layouts of a folder are read, plain or .gz:
                     requests per second, coefficient of variation of the time between requests, name
                     and two parameters of a fitted law
                     chunk-N-dataset.json: {window start: {"input_tokens": "{tokens: share, ...}",
-                    "output_tokens": ...}}
+                    "output_tokens": ...}}; multimodal workloads have text_tokens, image_tokens,
+                    audio_tokens and video_tokens in place of input_tokens: their sum is taken, each
+                    drawn by itself
     as tables       MODEL_client_windows*.csv: client, t_s, rate_req_per_s, cv
                     MODEL_total_rate*.csv: t_s, total_rate_req_per_s; used without the former only
                     MODEL_token_stats*.csv: client, window_start_s, in_mean, in_p50, in_p90, in_p99,
@@ -38,6 +40,11 @@ from torta_opt.io.structure import Structure
 
 MAX_DATASET_BYTES = 256 << 20
 MAX_CV = 1000.0
+MAX_SUMS = 20_000_000  # of token counts of two kinds of input
+MULTIMODAL = (
+    "input tokens are the sum of text, image, audio and video tokens, each drawn by itself; "
+    "the work of an encoder is left out"
+)
 WINDOW_S = 600.0  # window of the rates in a file with only one
 EVERYONE = "all clients"
 _TABLE = re.compile(r"(.+)_(client_windows|total_rate|token_stats).*\.csv(\.gz)?")
@@ -223,7 +230,7 @@ def _read_chunks(folder: Path, tally: Tally, max_bad_share: float) -> Workload:
         rates |= _client_rates(trace, _RATE, tally, max_bad_share, client, _TRACE_TITLES)
         dataset = folder / f"chunk-{client}-dataset.json"
         if dataset.exists():
-            tokens[client] = _dataset(dataset)
+            tokens[client] = _dataset(dataset, tally)
     if not rates:
         raise InvalidInput("holds no window with requests", file=str(folder))
     if not tokens:
@@ -231,14 +238,13 @@ def _read_chunks(folder: Path, tally: Tally, max_bad_share: float) -> Workload:
     return Workload(folder.name, rates, tokens)
 
 
-def _dataset(file: Path) -> list[tuple[float, TokenLaw, TokenLaw]]:
+def _dataset(file: Path, tally: Tally) -> list[tuple[float, TokenLaw, TokenLaw]]:
     try:
         if file.stat().st_size > MAX_DATASET_BYTES:
             raise InvalidInput(f"is larger than {MAX_DATASET_BYTES} bytes", file=str(file))
         entries = json.loads(_bounded(file))
-        _refuse_images(entries)
         laws = [
-            (float(start), _histogram(sides["input_tokens"]), _histogram(sides["output_tokens"]))
+            (float(start), _input_law(sides, tally), _histogram(sides["output_tokens"]))
             for start, sides in entries.items()
         ]
     except InvalidInput as error:
@@ -264,24 +270,36 @@ def _bounded(file: Path) -> bytes:
     return content
 
 
-def _refuse_images(entries: dict[str, dict[str, Any]]) -> None:
-    """Multimodal workloads tell text, image, audio and video tokens apart: not read yet."""
-    if any("text_tokens" in sides and "input_tokens" not in sides for sides in entries.values()):
-        raise InvalidInput(
-            "has text_tokens and others, as ServeGen's multimodal workloads do, in place of "
-            "input_tokens: only its language workloads are read"
-        )
+def _input_law(sides: dict[str, Any], tally: Tally) -> TokenLaw:
+    """The law of input tokens; of a multimodal workload, that of the sum of its kinds."""
+    if "input_tokens" in sides or "text_tokens" not in sides:
+        return _histogram(sides["input_tokens"])
+    if MULTIMODAL not in tally.notes:
+        tally.notes.append(MULTIMODAL)
+    tokens, shares = np.zeros(1, np.int64), np.ones(1)
+    for kind in ("text_tokens", "image_tokens", "audio_tokens", "video_tokens"):
+        if kind in sides:
+            more, weights = _pairs(sides[kind])
+            if (weights < 0).any() or tokens.size * more.size > MAX_SUMS:
+                raise ValueError("negative shares, or too many sums of tokens")
+            tokens, place = np.unique(np.add.outer(tokens, more), return_inverse=True)
+            shares = np.bincount(place.ravel(), weights=np.multiply.outer(shares, weights).ravel())
+    return histogram_law(tokens, shares)
 
 
 _PAIR = re.compile(r"\s*(\d+)\s*:\s*([0-9.eE+-]+)\s*")
 
 
 def _histogram(text: str) -> TokenLaw:
-    """``{200: 0.25, 311: 0.75}``, the text of a Python dictionary."""
+    return histogram_law(*_pairs(text))
+
+
+def _pairs(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """(tokens, shares) of ``{200: 0.25, 311: 0.75}``, the text of a Python dictionary."""
     inner = text.strip().removeprefix("{").removesuffix("}")
     pairs = [_PAIR.fullmatch(pair) for pair in inner.split(",") if pair.strip()]
     tokens = np.array([int(pair[1]) for pair in pairs if pair])
     shares = np.array([float(pair[2]) for pair in pairs if pair])
     if None in pairs:
         raise ValueError("not a table of tokens and shares")
-    return histogram_law(tokens, shares)
+    return tokens, shares
