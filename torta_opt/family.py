@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -58,6 +58,8 @@ class Request:
         Called with samples of a solver's run.
     known : BoundResult or None
         A bound of the instance that is already proved, for methods that continue from it.
+    options : mapping
+        What the method takes beside all this, by name; most take nothing.
     """
 
     seed: int = 0
@@ -67,6 +69,7 @@ class Request:
     watch: Watch = unwatched
     solver_watch: SolverWatch | None = None
     known: BoundResult | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,17 @@ def _call(target: str, instance: Any, request: Request) -> Any:
 
 @dataclass(frozen=True)
 class BoundMethod:
-    """A method that proves bounds: a summary, and ``compute(instance, request)``."""
+    """A method that proves bounds: a summary, and ``compute(instance, request)``.
+
+    ``statistical`` methods estimate what no policy beats on average over futures; no single
+    schedule is held to them, and a gap cannot be computed from them. ``takes`` names the options
+    of a request that a method uses.
+    """
 
     summary: str
     compute: Callable[[Any, Request], BoundResult]
+    statistical: bool = False
+    takes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torta_opt import arguments
 from torta_opt.families import family_of, guarded
 from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
-from torta_opt.io import Infeasible, VerificationFailed
+from torta_opt.io import Infeasible, InvalidInput, VerificationFailed
 from torta_opt.io.errors import MethodFailed
 from torta_opt.io.status import DONE, INTERRUPTED
 from torta_opt.results import (
@@ -176,11 +176,18 @@ class GapEvaluator:
     @classmethod
     def of(cls, family: Family, instance: Instance, method: str, request: Request) -> GapEvaluator:
         known = request.known
+        if known is None and method in family.bounds and family.bounds[method].statistical:
+            raise _statistical(method)
         request.watch(f"bound: {method if known is None else known.source}", 0, 1)
         proved = known or family.bound(instance, method, request)
         is_floor = proved.source == FLOOR
         least = proved if is_floor else family.bound(instance, FLOOR, Request())
         return cls(family, instance, dataclasses.replace(request, known=proved), proved, least)
+
+    def __post_init__(self) -> None:
+        for limit in (self.proved, self.least):
+            if limit.statistical:  # an estimate over futures refutes no schedule of this one
+                raise _statistical(limit.source)
 
     def judge(self, name: str, schedule: Schedule, seconds: float | None = None) -> GapResult:
         """Verify a schedule, price it, and compare it with the bound and the floor."""
@@ -224,6 +231,11 @@ class GapEvaluator:
                 f"{place}prices it at {found.objective!r} instead of {found.cost!r} and leaves out "
                 f"{found.lost:g} of it: the program is wrong, and so may be the bound"
             )
+
+
+def _statistical(source: str) -> InvalidInput:
+    rule = "is statistical: it holds on average over futures, not for a schedule of this instance"
+    return InvalidInput(f"{source} {rule}; gap --foresight compares with it", field="bound")
 
 
 def compare(

@@ -182,6 +182,15 @@ class BoundResult:
         What ``auto`` chose and why; empty if the method was named.
     stronger : str
         A method that may prove much more in reasonable time; empty if there is none.
+    statistical : bool
+        The value is an estimate of what no policy that cannot see ahead beats on average over the
+        futures of the instance. It says nothing about a single schedule, and is never certified.
+    interval : tuple of float or None
+        The 95 % interval of a statistical value.
+    scenarios : int
+        The number of futures behind a statistical value.
+    clairvoyant : float or None
+        The mean, over the same futures, of the bound for those who know the future.
 
     Examples
     --------
@@ -207,6 +216,10 @@ class BoundResult:
     stopped: str = ""
     why: str = ""
     stronger: str = ""
+    statistical: bool = False
+    interval: tuple[float, float] | None = None
+    scenarios: int = 0
+    clairvoyant: float | None = None
 
     @property
     def certified_value(self) -> float | None:
@@ -219,6 +232,18 @@ class BoundResult:
     def status(self) -> str:
         """``done``, ``limit`` or ``interrupted``: the bound is valid, more time raises it."""
         return status_of(not self.limited, self.interrupted)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What a document says of a statistical bound; nothing of others."""
+        if not self.statistical:
+            return {}
+        return {
+            "statistical": True,
+            "interval": None if self.interval is None else list(self.interval),
+            "scenarios": self.scenarios,
+            "clairvoyant": self.clairvoyant,
+        }
 
     def to_document(self) -> dict[str, Any]:
         """The bound as part of a report."""

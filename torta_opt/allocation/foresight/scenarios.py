@@ -228,6 +228,31 @@ def _kept(spec: Spec, number: int, policies: Sequence[str], folder: Path | None)
     return store.kept(scenario(spec, number, policies, store.load(number)))
 
 
+def kept_penalty(folder: Path | None, spec: Spec, fit: Callable[[], Penalty]) -> Penalty:
+    """The penalty in the folder of a run, or a fitted one, which is then written there.
+
+    ``spec`` is that of the run without its penalty.
+    """
+    if folder is None:
+        return fit()
+    path = folder / "penalty.json"
+    if path.exists():
+        try:
+            found = json.loads(path.read_bytes())
+            fits = found["run"] == spec.name
+            vector = np.array(found["coefficients"], float)
+            horizons = tuple(int(ahead) for ahead in found["horizons"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InvalidInput("is not the penalty of a bound", file=str(path)) from None
+        if not fits:
+            raise InvalidInput("is the penalty of another run", file=str(path))
+        return Penalty.of(spec.instance.system, vector, horizons)
+    penalty = fit()
+    _Store(folder, spec)
+    write_document(path, {"run": spec.name, **penalty.to_document()})
+    return penalty
+
+
 class _Store:
     """A folder with a file for each scenario; none, if there is no folder."""
 
