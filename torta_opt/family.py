@@ -19,7 +19,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torta_opt.io.errors import InvalidInput
-from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
+from torta_opt.results import (
+    Attribution,
+    BoundResult,
+    Check,
+    Evaluation,
+    Foresight,
+    Found,
+    Verification,
+)
 
 if TYPE_CHECKING:
     from torta_opt.solvers.problem import Limits, Progress
@@ -308,6 +316,18 @@ class Family(ABC):
     def build_program(self, instance: Any, **options: Any) -> Any:
         """The program of an instance as arrays."""
         raise self.lacks("program that can be written to a file")
+
+    def foresight(
+        self, instance: Any, policies: Sequence[str], request: Request
+    ) -> tuple[BoundResult, dict[str, Foresight]]:
+        """The bound for policies that cannot see ahead, and policies beside it."""
+        raise self.lacks("law of demand")
+
+    def attribution(
+        self, instance: Any, policies: Sequence[str], proved: BoundResult, request: Request
+    ) -> dict[str, Attribution]:
+        """Which layer of a policy its distance from the bound comes from."""
+        raise self.lacks("layers of servers and requests")
 
     def lacks(self, what: str) -> InvalidInput:
         return InvalidInput(f"{self.name} instances have no {what}")

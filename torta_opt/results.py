@@ -12,6 +12,7 @@ avoidable. Costs are in the unit of the family: dollars for allocation, seconds 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -403,6 +404,87 @@ class Result:
         }
 
 
+@dataclass(frozen=True)
+class Foresight:
+    """What part of a policy's distance from the clairvoyant bound is foresight, over futures.
+
+    Means with 95 % intervals (low, mean, high) over independent futures; statistical, not proved.
+
+    Attributes
+    ----------
+    cost : tuple of float
+        Of the policy.
+    difference : tuple of float
+        Cost less the bound for policies that cannot see ahead, paired by future.
+    beyond : tuple of float
+        Cost less the bound for those who can, paired by future.
+    of_which : tuple of float
+        From and to how much of ``beyond`` no policy can avoid that cannot see ahead: the two bounds
+        apart, and the cheapest policy of the run less the clairvoyant bound.
+    """
+
+    cost: tuple[float, float, float]
+    difference: tuple[float, float, float]
+    beyond: tuple[float, float, float]
+    of_which: tuple[float, float]
+
+    def to_document(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in ("cost", "difference", "beyond"):
+            low, mean, high = getattr(self, name)
+            found[name] = {"mean": mean, "interval": [low, high]}
+        return {"foresight": found, "of_which_foresight": list(self.of_which)}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The parts of cost − bound, in the unit of the family; they add up to it."""
+
+    servers: float
+    requests: float
+    learning: float
+    bound: float
+
+    @property
+    def total(self) -> float:
+        return math.fsum((self.servers, self.requests, self.learning, self.bound))
+
+    def to_document(self) -> dict[str, float]:
+        return {
+            "servers": self.servers,
+            "requests": self.requests,
+            "learning": self.learning,
+            "bound": self.bound,
+        }
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A policy's distance from the bound in parts, in both orders of swapping its layers.
+
+    Attributes
+    ----------
+    policy : str
+        Its name.
+    cost, bound : float
+        What the parts add up to is their difference.
+    servers_first, requests_first : Split
+        The same distance: servers swapped for the clairvoyant's first, and requests first.
+    """
+
+    policy: str
+    cost: float
+    bound: float
+    servers_first: Split
+    requests_first: Split
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "attribution": self.servers_first.to_document(),
+            "attribution_requests_first": self.requests_first.to_document(),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class GapResult:
     """One schedule compared with the bound; cost and gaps are None if it breaks a rule.
@@ -426,6 +508,10 @@ class GapResult:
     gap_at_least : float or None
         The smallest possible distance from the optimum, as a share of the cost: to the cheapest
         schedule verified in the same run. None outside of a report.
+    foresight : Foresight or None
+        What part of the distance is foresight, where that was asked for.
+    attribution : Attribution or None
+        Which layer of the policy the distance comes from, where that was asked for.
     """
 
     policy: str
@@ -437,6 +523,8 @@ class GapResult:
     seconds: float | None = None
     broken: tuple[str, ...] = ()
     gap_at_least: float | None = None
+    foresight: Foresight | None = None
+    attribution: Attribution | None = None
 
     @property
     def feasible(self) -> bool:
@@ -480,7 +568,16 @@ class GapResult:
             "costs": {} if self.evaluation is None else self.evaluation.costs,
             "metrics": {} if self.evaluation is None else self.evaluation.metrics,
             **self._failure(),
+            **self._parts(),
         }
+
+    def _parts(self) -> dict[str, Any]:
+        """What the distance is made of; nothing where that was not asked for."""
+        if self.attribution is None and self.foresight is None:
+            return {}
+        found: dict[str, Any] = {} if self.attribution is None else self.attribution.to_document()
+        unknown = {"of_which_foresight": None}
+        return {**found, **(unknown if self.foresight is None else self.foresight.to_document())}
 
     def _failure(self) -> dict[str, str]:
         if self.schedule is not None:
@@ -509,6 +606,8 @@ class GapReport:
     cheaper : str
         A method that may find a cheaper schedule; empty if a method that knows the whole horizon
         took part.
+    nonanticipative : BoundResult or None
+        The statistical bound for policies that cannot see ahead, where that was asked for.
 
     Examples
     --------
@@ -528,6 +627,7 @@ class GapReport:
     sensitivity: dict[str, GapReport] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     cheaper: str = ""
+    nonanticipative: BoundResult | None = None
 
     @property
     def feasible(self) -> bool:
@@ -551,6 +651,9 @@ class GapReport:
             }
         if self.left_out:
             document["left_out"] = self.left_out
+        if self.nonanticipative is not None:
+            value = {"value": self.nonanticipative.value, "certified": False}
+            document["nonanticipative"] = {**value, **self.nonanticipative.statistics}
         return document if self.status == DONE else {**document, "status": self.status}
 
 

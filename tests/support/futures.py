@@ -2,8 +2,8 @@
 
 ``random_tree(rng)``      a scenario tree of tiny instances with equally likely leaves
 ``expected_on(tree, …)``  conditional means of its arrivals, exact sums
-``Best(tree)``            the best policy that cannot see ahead, by dynamic programming over the nodes
-                          of the tree and all states; and inner values with its own value function
+``Best(tree)``            the best policy that cannot see ahead, by dynamic programming over nodes
+                          of the tree and all states; and inner values with its value function
 """
 
 from __future__ import annotations

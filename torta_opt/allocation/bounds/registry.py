@@ -158,7 +158,6 @@ def compute(instance: Instance, method: str, request: Request | None = None) -> 
 def _computed(instance: Instance, method: str, request: Request) -> BoundResult:
     began = time.perf_counter()
     chosen = METHODS[method] if method in METHODS else methods()[method]
-    _check_options(method, chosen, request)
     if chosen.statistical:  # over many futures: the floor of this one says nothing about it
         return chosen.compute(instance, request)
     try:
@@ -171,12 +170,6 @@ def _computed(instance: Instance, method: str, request: Request) -> BoundResult:
     if not result.certified:  # what a certificate proves contains the floor
         result = dataclasses.replace(result, value=max(result.value, floor(instance).value))
     return dataclasses.replace(result, stronger=_stronger(instance, result))
-
-
-def _check_options(name: str, method: BoundMethod, request: Request) -> None:
-    for option in request.options:
-        if option not in method.takes:
-            raise InvalidInput(f"is no option of the bound {name}", field=option)
 
 
 def _floor_instead(

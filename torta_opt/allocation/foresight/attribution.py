@@ -21,10 +21,7 @@ Every schedule is verified before its cost counts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -37,52 +34,16 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
 from torta_opt.allocation.search.merged_plan import requests_on
+from torta_opt.family import Request
 from torta_opt.io import InvalidInput
+from torta_opt.results import Attribution, BoundResult, Split
 from torta_opt.solvers import Limits
 
 DISPATCHERS = ("greedy_forecast",)  # whose dispatch is tried for given servers
 LEARNED = "torta"  # the policy that has a learned plan, and a parameter that takes the exact one
 EXACT = "plan=target"
-
-
-@dataclass(frozen=True)
-class Split:
-    """The parts of cost − bound, in dollars."""
-
-    servers: float
-    requests: float
-    learning: float
-    bound: float
-
-    @property
-    def total(self) -> float:
-        return math.fsum((self.servers, self.requests, self.learning, self.bound))
-
-    def to_document(self) -> dict[str, float]:
-        return {
-            "servers": self.servers,
-            "requests": self.requests,
-            "learning": self.learning,
-            "bound": self.bound,
-        }
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """A policy's distance from the bound in parts: servers swapped first, and requests first."""
-
-    policy: str
-    cost: float
-    bound: float
-    servers_first: Split
-    requests_first: Split
-
-    def to_document(self) -> dict[str, Any]:
-        return {
-            "attribution": self.servers_first.to_document(),
-            "attribution_requests_first": self.requests_first.to_document(),
-        }
 
 
 class Attributor:
@@ -144,6 +105,23 @@ class Attributor:
         if planned is not None:
             found.append(planned)
         return found
+
+
+def attributed(
+    instance: Instance, policies: Sequence[str], proved: BoundResult, request: Request
+) -> dict[str, Attribution]:
+    """The distances of policies from a proved bound, in parts."""
+    solved = proved.solved if proved.source == "merged" else None
+    request.watch("clairvoyant servers", 0, 1)
+    found = solve_clairvoyant(instance, request.limits, solved)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    attributor = Attributor(instance, found.schedule, proved.value, request.seed, request.limits)
+    parts = {}
+    for name in policies:
+        request.watch(f"{name}: layers swapped", 0, 1)
+        parts[name] = attributor.split(name)
+    return parts
 
 
 def exact_plan_of(name: str) -> str:

@@ -10,6 +10,7 @@ nothing about one schedule of one future.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,13 +46,14 @@ from torta_opt.allocation.law import law_of
 from torta_opt.allocation.law.base import DemandLaw
 from torta_opt.allocation.policies.experiment import Interval, interval
 from torta_opt.family import Request
-from torta_opt.io import InvalidInput, LimitReached
-from torta_opt.results import BoundResult
+from torta_opt.io import InvalidInput, LimitReached, VerificationFailed
+from torta_opt.results import BoundResult, Foresight
 from torta_opt.solvers import Limits
 
 METHOD = "nonanticipative"
 CONTROL = "greedy_forecast"  # the policy whose penalty has mean zero and goes with the inner value
 FIT_SLOTS, FIT_FUTURES, TRIED_FUTURES, FIT_ROUNDS = 48, 10, 6, 6
+UNFAIR, FEWEST = 6.0, 10  # standard errors; scenarios, below which they are not known
 LEAVES, CHILDREN = 16, 2  # of a tree, where nothing else is asked for
 
 
@@ -158,6 +160,8 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
         raise LimitReached(f"{METHOD}: {done} finished, an interval needs 2")
     value, clairvoyant = (_column(rows, name) for name in ("value", "clairvoyant"))
     z = {name: _policy(rows, name, "z") for name in (*policies, *([control] if control else []))}
+    for name, values in z.items():
+        raise_if_unfair(name, values)
     cost = {name: _policy(rows, name, "cost") for name in policies}
     steady = value - z[control] if control else value
     return Estimate(
@@ -170,6 +174,20 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
         {name: interval(usd - clairvoyant) for name, usd in cost.items()},
         found.interrupted,
     )
+
+
+def raise_if_unfair(name: str, z: np.ndarray) -> None:
+    """Raise VerificationFailed if a policy pays a penalty on average that has no mean.
+
+    A penalty must cost nobody anything who cannot see ahead. Its mean over futures is told from 0
+    only where it is ``UNFAIR`` standard errors above it, which chance hardly ever brings.
+    """
+    error = float(z.std(ddof=1)) / math.sqrt(len(z))
+    if len(z) >= FEWEST and float(z.mean()) > UNFAIR * error and z.mean() > 0:
+        raise VerificationFailed(
+            f"{name}: pays {z.mean():.6g} ± {error:.2g} of penalty on average, which a policy that "
+            "cannot see ahead must not: the forecasts of the law or the penalty are wrong"
+        )
 
 
 def _column(rows: Sequence[Row], name: str) -> np.ndarray:
@@ -195,9 +213,7 @@ def spec_of(
     spec = Spec(instance, law, options.way, seed, None, branches, options.children, limits)
     if options.way != PENALTY:
         return spec
-    penalty = kept_penalty(
-        options.folder, spec, lambda: fitted(instance, law, seed, limits, watch)
-    )
+    penalty = kept_penalty(options.folder, spec, lambda: fitted(instance, law, seed, limits, watch))
     return dataclasses.replace(spec, penalty=penalty)
 
 
@@ -304,15 +320,40 @@ def _tied(ask: Oracle, basis: np.ndarray) -> Oracle:
 
 def compute(instance: Instance, request: Request) -> BoundResult:
     """The bound method ``nonanticipative``; ``request.options`` as in ``Options``."""
+    return _run(instance, (), request)[0]
+
+
+def beside(
+    instance: Instance, policies: Sequence[str], request: Request
+) -> tuple[BoundResult, dict[str, Foresight]]:
+    """The bound, and what part of each policy's distance from the clairvoyant is foresight."""
+    bound, found = _run(instance, policies, request)
+    least = max(0.0, found.foresight.low)
+    most = min((each.high for each in found.beyond.values()), default=math.inf)
+    return bound, {
+        name: Foresight(
+            _ends(found.cost[name]),
+            _ends(found.difference[name]),
+            _ends(found.beyond[name]),
+            (min(least, most), most),
+        )
+        for name in policies
+    }
+
+
+def _run(
+    instance: Instance, policies: Sequence[str], request: Request
+) -> tuple[BoundResult, Estimate]:
     began = time.perf_counter()
     found = estimate(
         instance,
         Options.of(request.options),
+        policies,
         seed=request.seed,
         limits=request.limits,
         watch=request.watch,
     )
-    return BoundResult(
+    bound = BoundResult(
         found.value.mean,
         METHOD,
         seconds=time.perf_counter() - began,
@@ -322,3 +363,8 @@ def compute(instance: Instance, request: Request) -> BoundResult:
         scenarios=found.scenarios,
         clairvoyant=found.clairvoyant.mean,
     )
+    return bound, found
+
+
+def _ends(found: Interval) -> tuple[float, float, float]:
+    return found.low, found.mean, found.high

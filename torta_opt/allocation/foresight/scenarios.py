@@ -216,9 +216,7 @@ def _computed(
     import joblib
 
     parallel = joblib.Parallel(n_jobs=jobs or -1, return_as="generator", batch_size=1)
-    tasks = (
-        joblib.delayed(_kept)(spec, number, policies, store.folder) for number in range(count)
-    )
+    tasks = (joblib.delayed(_kept)(spec, number, policies, store.folder) for number in range(count))
     yield from parallel(tasks)
 
 
@@ -270,7 +268,11 @@ class _Store:
             return None
         try:
             row = json.loads(path.read_bytes())
-            fits = row["spec"] == self.spec and row["scenario"] == number and row["policies"] is not None
+            fits = (
+                row["spec"] == self.spec
+                and row["scenario"] == number
+                and row["policies"] is not None
+            )
         except (OSError, ValueError, KeyError, TypeError):
             raise InvalidInput("is not a scenario of a bound", file=str(path)) from None
         if not fits:
@@ -286,5 +288,3 @@ class _Store:
     def _path(self, number: int) -> Path:
         assert self.folder is not None
         return self.folder / f"scenario-{number:04d}.json"
-
-
