@@ -29,6 +29,7 @@ LAYERS = [  # the lowest first
     "allocation.single_slot",
     "allocation.policies",
     "allocation.search",
+    "allocation.foresight",
     "allocation.learning",
     "allocation.family",
     "placement.instance",

@@ -99,7 +99,7 @@ def _check_whole(value: object, name: str, least: int) -> None:
         raise InvalidInput(f"must be a whole number, at least {least}, found {value!r:.40}", name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Estimate:
     """What the finished scenarios say; every figure is a mean with its interval.
 
