@@ -24,6 +24,7 @@ from torta_opt.cli.catalogue import doctor, methods, schema
 from torta_opt.cli.checks import export, verify
 from torta_opt.cli.compare import compare
 from torta_opt.cli.console import complain, print_json
+from torta_opt.cli.futures import futures, law
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
 from torta_opt.cli.simulate import simulate
@@ -46,6 +47,8 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "import": import_,
     "tables": tables,
     "describe": describe,
+    "law": law,
+    "futures": futures,
     "methods": methods,
     "solve": solve,
     "bound": bound,

@@ -79,15 +79,116 @@ def test_edited_demand_is_refused(instance: Instance) -> None:
 
 
 def test_mean_of_futures_is_the_conditional_mean(instance: Instance) -> None:
-    """Given the path up to slot 12: closed form against 400 redraws, cell by cell.
+    """Given the path up to slot 12: closed form against 300 redraws, cell by cell.
 
     z over 1,152 cells is nearly standard normal, so its mean square is 1 ± 0.04, and the largest is
     below 5; cells of a slot share bursts, which widens both: 1 ± 0.4 is a band of several widths.
     """
     law = law_of(instance)
-    path, draws = law.path(instance), 400
+    path, draws = law.path(instance), 300
     counts = np.array([law.redraw(path, seed, 12).arrivals[12:28] for seed in range(draws)])
     mean = law.mean_from(law.known(path, 12), 16)
     z = (counts.mean(axis=0) - mean) / (counts.std(axis=0) / np.sqrt(draws))
     assert abs(z).max() < 5
     assert 0.6 < np.mean(z**2) < 1.4
+
+
+def test_counts_alone_tell_about_the_hidden_states(instance: Instance) -> None:
+    """The belief after 20 slots against the true levels and drift of 30 futures: z of 13 levels and
+    of two contrasts of the drift each. Means of z² over 30 futures, whose levels are nearly
+    independent, are 1 ± 5·√(2/390) and 1 ± 5·√(2/60); the belief is approximate, so ± 0.4 and 1."""
+    law = law_of(instance)
+    of_levels, of_drift = [], []
+    contrast = np.array([[1.0, 0, -1], [0, 1, -1]])
+    for seed in range(30):
+        drivers = law.redraw(law.path(instance), seed).drivers
+        belief = law.belief(drivers.counts[:20])
+        off = drivers.levels[19] - belief.levels.mean
+        of_levels.append(off @ np.linalg.solve(belief.levels.covariance, off) / off.size)
+        off = contrast @ (drivers.drift[19] - belief.drift.mean)
+        spread = contrast @ belief.drift.covariance @ contrast.T
+        of_drift.append(off @ np.linalg.solve(spread, off) / off.size)
+    assert np.mean(of_levels) == pytest.approx(1, abs=0.4)
+    assert np.mean(of_drift) == pytest.approx(1, abs=1)
+
+
+@pytest.fixture(scope="module")
+def ratios(instance: Instance) -> np.ndarray:
+    """(800, 2, R) totals of regions in slots 5 and 9 of 800 futures, divided by their means."""
+    law = law_of(instance)
+    path = law.path(instance)
+    totals = [law.redraw(path, seed).arrivals[[5, 9]].sum(axis=2) for seed in range(800)]
+    return np.array(totals) / (law.scale * law.wave[[5, 9]] * law.weights)
+
+
+def test_moments_of_futures_from_the_start(instance: Instance, ratios: np.ndarray) -> None:
+    """Closed forms of the stationary law, relative to the mean m = Λ·weight·wave: mean 1, variance
+    1/m + exp σ² − 1. Over 800 draws a mean is off by five standard errors at most, a variance of
+    log-normal totals by some 6 %, so by 30 % at most."""
+    law = law_of(instance)
+    mean = law.scale * law.wave[[5, 9]] * law.weights
+    variance = 1 / mean + np.exp(law.parameters.burst_sigma**2) - 1
+    assert (abs(ratios.mean(axis=0) - 1) < 5 * np.sqrt(variance / 800)).all()
+    assert np.allclose(ratios.var(axis=0), variance, rtol=0.3)
+
+
+def test_correlation_of_futures_is_that_of_the_bursts(
+    instance: Instance, ratios: np.ndarray
+) -> None:
+    """Relative totals of one region four slots apart covary by exp(σ²ρ⁴) − 1, those of two regions
+    in one slot by exp(σ²γ) − 1. Half of the variance is common, so that an average over regions has
+    little more than the error of one series of 800, 1/√800 of it twice: 7 %; three of these."""
+    p, off = law_of(instance).parameters, ratios - 1
+    lagged = (off[:, 0] * off[:, 1]).mean()
+    square = off[:, 0].sum(axis=1) ** 2 - (off[:, 0] ** 2).sum(axis=1)
+    across = square.mean() / (12 * 11)
+    assert lagged == pytest.approx(np.exp(p.burst_sigma**2 * p.burst_memory**4) - 1, rel=0.21)
+    assert across == pytest.approx(np.exp(p.burst_sigma**2 * p.burst_common) - 1, rel=0.21)
+
+
+def test_outages_and_surges_that_have_begun_stay() -> None:
+    """One of each, at an early start and a late one; those to come move, servers follow."""
+    instance = generate("paper/polska+surge+outage", seed=1, slots=120, surge_slots=20)
+    law = law_of(instance)
+    drivers = law.path(instance).drivers
+    (region, begin), (_, surge) = drivers.outages[0], drivers.surges[0]
+    late = [law.redraw(law.path(instance), seed, int(begin) + 1).drivers for seed in range(5)]
+    assert all(np.array_equal(each.outages, drivers.outages) for each in late)
+    early = [law.redraw(law.path(instance), seed, int(begin)).drivers.outages for seed in range(20)]
+    assert min(each[0, 1] for each in early) >= begin
+    assert len({tuple(each[0]) for each in early}) > 5
+    assert len({each[0, 0] for each in early}) > 2
+    kept = law.redraw(law.path(instance), 3, int(surge) + 1).drivers.surges
+    assert kept[0].tolist() == drivers.surges[0].tolist()
+    future = law.sample(instance, 3, start=int(begin) + 1)
+    assert np.array_equal(future.up, instance.up)
+    assert not future.up[begin, instance.system.server_region == region].any()
+
+
+def test_a_topology_of_ones_own(tmp_path) -> None:
+    """Its file says which weights and hours the regions have; without it, no law is given."""
+    file = tmp_path / "line.gml"
+    nodes = "".join(f'node [ id {k} label "n{k}" lon {10 * k} lat 40 ]' for k in range(3))
+    file.write_text(f"graph [ {nodes} edge [ source 0 target 1 ] edge [ source 1 target 2 ] ]")
+    instance = generate("topology", seed=2, file=str(file), slots=40)
+    law = law_of(instance, topology=file)
+    assert np.array_equal(law.sample(instance, 1, start=9).arrivals[:9], instance.arrivals[:9])
+    assert law_of(instance).name == "fitted"
+    with pytest.raises(InvalidInput, match="regions: are not those of the topology"):
+        law_of(generate("paper/abilene", slots=40), topology=file)
+
+
+def test_a_description_that_cannot_be_read_is_refused(instance: Instance) -> None:
+    told = instance.description.replace("slots=40", "slots=forty")
+    with pytest.raises(InvalidInput, match="description: 'slots=forty' is not parameter=value"):
+        law_of(dataclasses.replace(instance, description=told))
+    told = instance.description.replace("slots=40", "slots=41")
+    with pytest.raises(InvalidInput, match="arrivals: are not those"):
+        law_of(dataclasses.replace(instance, description=told))
+
+
+def test_weights_may_change(instance: Instance) -> None:
+    dearer = instance.with_weights(instance.system.weights.scaled(4))
+    future = law_of(dearer).sample(dearer, 1)
+    assert future.system.weights is dearer.system.weights
+    assert np.array_equal(future.arrivals, law_of(instance).sample(instance, 1).arrivals)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from support.plain import make_instance
 
-from torta_opt.allocation.policies.base import PRICE_HOURS, Observation, Policy
+from torta_opt.allocation.policies.base import PRICE_HOURS, Observation, Policy, information_of
+from torta_opt.allocation.policies.registry import BUILT_IN, create
 from torta_opt.allocation.schedule.step import initial_state
+from torta_opt.io import InvalidInput
 
 
 @pytest.fixture
@@ -50,3 +52,23 @@ def test_a_policy_has_four_members(missing: str):
     assert isinstance(type("Whole", (), members)(), Policy)
     del members[missing]
     assert not isinstance(type("Partial", (), members)(), Policy)
+
+
+class Told:
+    """A policy that says what it knows."""
+
+    def __init__(self, information: str):
+        self.information = information
+
+
+def test_a_policy_knows_the_past_alone_unless_it_says_more():
+    assert {information_of(create(name)) for name in BUILT_IN} == {"past"}
+    assert information_of(create("torta:plan=target:forecaster=perfect")) == "future"
+    assert information_of(create("torta:plan=target:forecaster=mean_reverting")) == "past"
+    assert information_of(object()) == "past"
+    assert information_of(Told("law")) == "law"
+
+
+def test_what_a_policy_may_know_is_named():
+    with pytest.raises(InvalidInput, match="information: must be one of past, law, states, future"):
+        information_of(Told("all"))

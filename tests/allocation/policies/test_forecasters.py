@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from torta_opt.allocation.policies.forecasters import Learned, forecaster
+from torta_opt.allocation.policies.forecasts.from_past import MeanReverting
 from torta_opt.io import InvalidInput
 
 ARRIVALS = np.random.default_rng(0).integers(1, 50, (6, 3, 2))
@@ -32,6 +33,13 @@ def test_seasonal():
     found = said("seasonal", season=3)
     assert np.array_equal(found[:2], ARRIVALS[:2])
     assert np.array_equal(found[2:], ARRIVALS[:4])
+
+
+def test_mean_reverting_is_the_next_slot_of_the_one_with_a_spread():
+    source = MeanReverting()
+    for arrivals in ARRIVALS:
+        source.see(arrivals)
+    assert np.allclose(said("mean_reverting")[-1], source.means(1)[0])
 
 
 def test_perfect():

@@ -3,7 +3,9 @@
 A policy is any object with the four members of ``Policy``. The runner hands it one ``Observation``
 per slot; nothing that happens later can be reached from it. It may have a fifth member,
 ``deterministic``: True says that the seed changes nothing, so that one run on an instance is all
-there is to see. Who does not say so counts as seeded.
+there is to see. Who does not say so counts as seeded. And it may have a sixth, ``information``, one
+of ``INFORMATION``: what its forecasts rest on, beside what it observes. Who does not say so knows
+the past alone.
 """
 
 from __future__ import annotations
@@ -15,10 +17,22 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.schedule.step import Decision, State
+from torta_opt.io.errors import InvalidInput
 
-__all__ = ["PRICE_HOURS", "Decision", "Observation", "Policy", "State", "is_deterministic"]
+__all__ = [
+    "INFORMATION",
+    "PRICE_HOURS",
+    "Decision",
+    "Observation",
+    "Policy",
+    "State",
+    "information_of",
+    "is_deterministic",
+]
 
 PRICE_HOURS = 24  # how far ahead electricity prices are known
+# What forecasts of demand may rest on, the least first; see docs/forecasts.md.
+INFORMATION = ("past", "law", "states", "future")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,3 +80,12 @@ class Policy(Protocol):
 def is_deterministic(policy: Policy) -> bool:
     """Whether ``policy`` says that it decides the same whatever its seed."""
     return getattr(policy, "deterministic", False) is True
+
+
+def information_of(policy: Policy) -> str:
+    """What the policy's forecasts rest on, one of ``INFORMATION``; "past" if it does not say."""
+    said = getattr(policy, "information", INFORMATION[0])
+    if said not in INFORMATION:
+        known = ", ".join(INFORMATION)
+        raise InvalidInput(f"must be one of {known}, found {said!r:.40}", field="information")
+    return str(said)

@@ -2,6 +2,7 @@
 
     smoothed            F ← F + a·(D − F)
     last                the last slot again
+    mean_reverting      back from recent arrivals to their mean, as fast as the past has shown
     seasonal            the slot one season before; the last slot while there is none
     perfect             the truth: what a study compares with, not a policy one could run
     corrupted           the truth times exp(±s), such that the accuracy (12) is ``accuracy``
@@ -22,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from torta_opt.allocation.policies.forecasting import Smoothing
+from torta_opt.allocation.policies.forecasts.from_past import MeanReverting, NextSlot
 from torta_opt.allocation.schedule.data import MAX_FORECAST
 from torta_opt.io import InvalidInput
 
@@ -147,11 +149,13 @@ def _corrupted(given: Setting) -> Forecaster:
 FORECASTERS: dict[str, Callable[[Setting], Forecaster]] = {
     "smoothed": lambda given: Smoothing(given.smoothing),
     "last": lambda given: Last(),
+    "mean_reverting": lambda given: NextSlot(MeanReverting()),
     "seasonal": lambda given: Seasonal(given.season),
     "perfect": lambda given: Perfect(given.shown("perfect")),
     "corrupted": _corrupted,
     "none": lambda given: Nothing(),
 }
+SHOWN_THE_FUTURE = ("perfect", "corrupted")
 LEARNED = "mlp"  # made by the policy whose network it is
 NAMES = (*FORECASTERS, LEARNED)
 

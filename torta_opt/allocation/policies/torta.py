@@ -28,7 +28,13 @@ import numpy as np
 from torta_opt.allocation.instance.data import OFF, Instance, System
 from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import SlotCapacity, fill_evenly
-from torta_opt.allocation.policies.forecasters import LEARNED, NAMES, Learned, forecaster
+from torta_opt.allocation.policies.forecasters import (
+    LEARNED,
+    NAMES,
+    SHOWN_THE_FUTURE,
+    Learned,
+    forecaster,
+)
 from torta_opt.allocation.policies.macro_state import (
     HISTORY,
     FleetView,
@@ -91,6 +97,11 @@ class Torta(TortaOt):
     def deterministic(self) -> bool:
         """The network takes no lots once it is trained; a corrupted forecast does."""
         return super().deterministic and self.forecaster != "corrupted"
+
+    @property
+    def information(self) -> str:
+        """What its forecast rests on."""
+        return "future" if self.forecaster in SHOWN_THE_FUTURE else "past"
 
     def show(self, instance: Instance) -> None:
         """Let ``perfect`` and ``corrupted`` forecasts know the arrivals: not a fair policy."""
