@@ -227,7 +227,7 @@ def bound(
         Called as ``watch(step, done, total)``.
     options
         What the method takes beside these, by name; ``nonanticipative`` takes ``scenarios``,
-        ``way``, ``children``, ``block``, ``folder`` and ``jobs``.
+        ``way``, ``children``, ``block``, ``tiers``, ``folder`` and ``jobs``.
 
     Returns
     -------

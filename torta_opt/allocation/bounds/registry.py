@@ -70,7 +70,7 @@ METHODS: dict[str, BoundMethod] = {
         "futures",
         lazily("allocation.foresight.nonanticipative:compute"),
         statistical=True,
-        takes=frozenset({"scenarios", "way", "children", "block", "folder", "jobs"}),
+        takes=frozenset({"scenarios", "way", "children", "block", "tiers", "folder", "jobs"}),
     ),
 }
 

@@ -65,6 +65,8 @@ class Options:
     way         ``none``, ``penalty`` or ``tree``
     children    of every node at which a tree parts
     block       slots from one branch of a tree to the next; None: as many as give ``LEAVES`` leaves
+    tiers       groups that the servers of a type are divided into by what they cost; None: as many
+                as keep the merged program small. Fewer are faster and prove less
     folder      where finished scenarios are kept, and taken from
     jobs        processes side by side; 0: one for each core
     """
@@ -73,6 +75,7 @@ class Options:
     way: str = NONE
     children: int = CHILDREN
     block: int | None = None
+    tiers: int | None = None
     folder: Path | None = None
     jobs: int = 1
 
@@ -82,6 +85,8 @@ class Options:
         _check_whole(self.jobs, "jobs", 0)
         if self.block is not None:
             _check_whole(self.block, "block", 1)
+        if self.tiers is not None:
+            _check_whole(self.tiers, "tiers", 1)
         if self.way not in WAYS:
             raise InvalidInput(f"must be one of {', '.join(WAYS)}, found {self.way!r:.40}", "way")
 
@@ -210,7 +215,16 @@ def spec_of(
     """What the scenarios of a run depend on; coefficients of a penalty are fitted here."""
     law = law or law_of(instance)
     branches = branches_of(instance.slots, options) if options.way == TREE else ()
-    spec = Spec(instance, law, options.way, seed, None, branches, options.children, limits)
+    spec = Spec(
+        instance,
+        law,
+        options.way,
+        seed,
+        branches=branches,
+        children=options.children,
+        tiers=options.tiers,
+        limits=limits,
+    )
     if options.way != PENALTY:
         return spec
     penalty = kept_penalty(options.folder, spec, lambda: fitted(instance, law, seed, limits, watch))

@@ -53,6 +53,7 @@ class Spec:
                tree of futures
     penalty    the coefficients of way ``penalty``
     branches   slots at which the tree of way ``tree`` parts into ``children``
+    tiers      of the merged program (``build_merged_program``); the leaves of a tree have one
     """
 
     instance: Instance
@@ -62,6 +63,7 @@ class Spec:
     penalty: Penalty | None = None
     branches: tuple[int, ...] = ()
     children: int = 2
+    tiers: int | None = None
     limits: Limits | None = None
 
     @property
@@ -77,6 +79,7 @@ class Spec:
                     "penalty": None if self.penalty is None else self.penalty.to_document(),
                     "branches": list(self.branches),
                     "children": self.children,
+                    "tiers": self.tiers,
                     "version": __version__,
                 }
             )
@@ -125,7 +128,7 @@ class _Leaves:
             if any((leaf.up != future.up).any() for leaf in self.tree.leaves):
                 rule = "tree needs futures with the same outages; use none or penalty"
                 raise InvalidInput(rule, field="way")
-        first = merged_of(future, 1 if len(self.tree.leaves) > 1 else None)
+        first = merged_of(future, 1 if len(self.tree.leaves) > 1 else spec.tiers)
         others = [merged_of(leaf, 1) for leaf in self.tree.leaves[1:]]
         self.merged: list[MergedProgram] = [first, *others]
         self.charges: list[np.ndarray] = [np.zeros(len(m.program.cost)) for m in self.merged]
