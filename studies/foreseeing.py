@@ -2,8 +2,8 @@
 
 In every slot it plans the servers of a window by the merged program: the arrivals of this slot and
 of the next ``ahead`` slots as they will come, those after that as the smoothed forecast expects
-them. Servers follow the plan (``server_counts.toward``), requests go where ``greedy_forecast`` sends
-them. With ``ahead=0`` it sees no more than any policy.
+them. Servers follow the plan (``server_counts.toward``), and requests go where ``greedy_forecast``
+sends them. With ``ahead=0`` it sees no more than any policy.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Foreseeing(GreedyForecast):
     def __init__(
         self, instance: Instance, ahead: int, window: int = 8, threshold: float = 0.3
     ) -> None:
-        super().__init__(safety=0.0)
+        super().__init__()
         self.name = f"foreseeing-{ahead}"
         self.future, self.ahead = instance.arrivals, ahead
         self.window, self.threshold = max(window, min(ahead, 16) + 1), threshold

@@ -91,12 +91,11 @@ def computed(
     instance = case(name, given.slots, given.trace)
     found: dict[str, Any] = {}
     for way in ("none", "penalty"):
-        options = Options(given.futures, way=way, folder=folder / way, jobs=given.jobs)
+        options = Options(given.futures, way=way, tiers=1, folder=folder / way, jobs=given.jobs)
         print(f"{name}: {way}", flush=True)
         found[way] = as_document(estimate(instance, options, POLICIES))
-    costs = foreseen(
-        instance, given.foreseen, folder, lambda line: print(f"{name}: {line}", flush=True)
-    )
+    say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
+    costs = foreseen(instance, given.foreseen, folder, say)
     found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
     found["regions"], found["servers"] = len(instance.system.regions), len(instance.system.servers)
     write_document(path, found)
@@ -124,8 +123,8 @@ def bounds_of(found: dict[str, Any]) -> str:
     bracket = penalty["difference"][cheapest]
     cost = none["cost"][cheapest]["mean"]
     return (
-        f"{found['regions']} regions, {found['servers']} servers. Who knows the future pays at least "
-        f"{shown(none['clairvoyant'])} $, who does not at least {shown(penalty['value'])} $ "
+        f"{found['regions']} regions, {found['servers']} servers. Who knows the future pays at "
+        f"least {shown(none['clairvoyant'])} $, who does not at least {shown(penalty['value'])} $ "
         f"({shown(gain)} $ more). The cheapest policy, `{cheapest}`, is {shown(bracket)} $ above "
         f"that, {100 * bracket['mean'] / cost:.1f} % of its cost. So of its distance from the "
         f"clairvoyant bound, {shown(most)} $, foresight is between "
@@ -136,7 +135,8 @@ def bounds_of(found: dict[str, Any]) -> str:
 def table(found: dict[str, Any]) -> str:
     none, penalty = found["none"], found["penalty"]
     lines = [
-        "| policy | mean cost $ | above the bound without foresight $ | above the clairvoyant bound $ |",
+        "| policy | mean cost $ | above the bound without foresight $ "
+        "| above the clairvoyant bound $ |",
         "|---|---|---|---|",
     ]
     for name in sorted(none["cost"], key=lambda name: none["cost"][name]["mean"]):
@@ -164,16 +164,18 @@ def shown(found: dict[str, Any] | Interval) -> str:
 
 HEAD = """# What foresight is worth
 
-Written by `make foresight` (`studies/foresight.py`). A bound that knows the future says how far a policy is
-from the best schedule in hindsight. No policy can have all of that. The bound for policies that cannot see
-ahead ([proof](bounds/nonanticipative.md)) says what none of them beats on average, so what is left above it
-could be had without a crystal ball, as far as the bound is tight.
+Written by `make foresight` (`studies/foresight.py`). A bound that knows the future says how far a
+policy is from the best schedule in hindsight. No policy can have all of that. The bound for
+policies that cannot see ahead ([proof](bounds/nonanticipative.md)) says what none of them beats on
+average. What a policy costs above it could be had without foresight, as far as the bound is tight.
 
-Sizes: {slots} slots of 45 s from the presets' own initial state, {futures} futures of each instance's law, the
-last table over the first {foreseen} of them. Figures are means with 95 % intervals (mean ± half width) over futures;
-differences are paired by future. They are estimates. `--way penalty` is used for the bound without foresight. The last
-table of each case shows a policy that plans servers in a window of 8 slots or more by the merged program, of which the given number
-of slots after the present one is known as it will come.
+Sizes: {slots} slots of 45 s from the initial state of the presets, {futures} futures of the law of
+each instance, the last table over the first {foreseen} of them. All figures are means over futures,
+± half the width of a 95 % interval; differences are paired by future. They are estimates, not
+certified. Bounds are those of the merged program with one tier; the one without foresight is
+`--way penalty`. The last table of each case is about one policy: it plans servers by the merged
+program in a window of at least 8 slots, of which the given number after the present one is known
+as it will come, the rest forecast.
 """
 
 

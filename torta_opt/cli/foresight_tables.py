@@ -38,7 +38,7 @@ def foresight_tables(report: GapReport, unit: str) -> Iterator[RenderableType]:
     value, low, high, clear = money([bound.value, *bound.interval, bound.clairvoyant])
     yield Text(
         f"{bound.scenarios} futures: no policy that cannot see ahead costs less than {value} "
-        f"{unit} on average\n(an estimate, 95 % {low} to {high}); who knows the future, {clear} {unit}"
+        f"{unit} on average\n(an estimate, 95 % {low} to {high}); with the future known, {clear}"
     )
     table = _table(f"mean over futures, {unit}", ("cost", "cannot see ahead", "knows the future"))
     spans = []

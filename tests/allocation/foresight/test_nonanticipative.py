@@ -211,11 +211,10 @@ def test_a_penalty_that_policies_pay_on_average_is_caught() -> None:
 
 def test_means_that_are_wrong_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts that fall short by half: every server that is ready is charged for demand."""
-    instance, law = small()
+    instance, _ = small()
     plain = expected_along
     wrong = lambda *of: 0.5 * plain(*of)  # noqa: E731
-    for module in ("inner",):
-        monkeypatch.setattr(f"torta_opt.allocation.foresight.{module}.expected_along", wrong)
+    monkeypatch.setattr("torta_opt.allocation.foresight.inner.expected_along", wrong)
     size = size_of(instance.system, HORIZONS)
     penalty = Penalty.of(instance.system, np.full(size, 0.01), HORIZONS)
     rows = [
