@@ -35,6 +35,7 @@ LAYERS = [  # the lowest first
     "allocation.policies",
     "allocation.log",
     "allocation.search",
+    "allocation.foresight",
     "allocation.learning",
     "allocation.family",
     "placement.instance",

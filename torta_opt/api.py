@@ -10,7 +10,7 @@ before a number is returned.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
@@ -200,8 +200,14 @@ def bound(
     limits: Limits | None = None,
     constraints: Sequence[Any] = (),
     solver_watch: SolverWatch | None = None,
+    seed: int = 0,
+    watch: Watch | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> BoundResult:
     """Prove a number that no schedule of an instance can beat.
+
+    The bound ``nonanticipative`` is of another kind: an estimate of what no policy that cannot see
+    ahead beats on average over futures of the instance (``statistical`` of the result).
 
     Parameters
     ----------
@@ -216,6 +222,13 @@ def bound(
         Constraints of the user. The bound then holds for the schedules that satisfy them.
     solver_watch
         Called with a sample of the run when the proved bound improves.
+    seed
+        Seed of all random numbers, of methods that draw any.
+    watch
+        Called as ``watch(step, done, total)``.
+    options
+        What the method takes beside these, by name; ``nonanticipative`` takes ``scenarios``,
+        ``way``, ``children``, ``block``, ``tiers``, ``folder`` and ``jobs``.
 
     Returns
     -------
@@ -239,8 +252,21 @@ def bound(
     (0.1354, True)
     """
     arguments.check_bound_call(instance, method, limits, constraints, solver_watch)
-    request = Request(limits=limits, constraints=tuple(constraints), solver_watch=solver_watch)
-    return family_of(instance).bound(instance, method, request)
+    arguments.check_seed(seed)
+    arguments.check_callable(watch, "watch")
+    family = family_of(instance)
+    for option in options or {}:
+        if method not in family.bounds or option not in family.bounds[method].takes:
+            raise InvalidInput(f"is no option of the bound {method}", field=option)
+    request = Request(
+        seed=seed,
+        limits=limits,
+        constraints=tuple(constraints),
+        watch=watch or unwatched,
+        solver_watch=solver_watch,
+        options=options or {},
+    )
+    return family.bound(instance, method, request)
 
 
 def verify(instance: Instance, schedule: Schedule) -> Verification:

@@ -13,13 +13,21 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torta_opt.io.errors import InvalidInput
-from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
+from torta_opt.results import (
+    Attribution,
+    BoundResult,
+    Check,
+    Evaluation,
+    Foresight,
+    Found,
+    Verification,
+)
 
 if TYPE_CHECKING:
     from torta_opt.solvers.problem import Limits, Progress
@@ -58,6 +66,8 @@ class Request:
         Called with samples of a solver's run.
     known : BoundResult or None
         A bound of the instance that is already proved, for methods that continue from it.
+    options : mapping
+        What the method takes beside all this, by name; most take nothing.
     """
 
     seed: int = 0
@@ -67,6 +77,7 @@ class Request:
     watch: Watch = unwatched
     solver_watch: SolverWatch | None = None
     known: BoundResult | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,10 +122,17 @@ def _call(target: str, instance: Any, request: Request) -> Any:
 
 @dataclass(frozen=True)
 class BoundMethod:
-    """A method that proves bounds: a summary, and ``compute(instance, request)``."""
+    """A method that proves bounds: a summary, and ``compute(instance, request)``.
+
+    ``statistical`` methods estimate what no policy beats on average over futures; no single
+    schedule is held to them, and a gap cannot be computed from them. ``takes`` names the options
+    of a request that a method uses.
+    """
 
     summary: str
     compute: Callable[[Any, Request], BoundResult]
+    statistical: bool = False
+    takes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -298,6 +316,18 @@ class Family(ABC):
     def build_program(self, instance: Any, **options: Any) -> Any:
         """The program of an instance as arrays."""
         raise self.lacks("program that can be written to a file")
+
+    def foresight(
+        self, instance: Any, policies: Sequence[str], request: Request
+    ) -> tuple[BoundResult, dict[str, Foresight]]:
+        """The bound for policies that cannot see ahead, and policies beside it."""
+        raise self.lacks("law of demand")
+
+    def attribution(
+        self, instance: Any, policies: Sequence[str], proved: BoundResult, request: Request
+    ) -> dict[str, Attribution]:
+        """Which layer of a policy its distance from the bound comes from."""
+        raise self.lacks("layers of servers and requests")
 
     def lacks(self, what: str) -> InvalidInput:
         return InvalidInput(f"{self.name} instances have no {what}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torta_opt import arguments
 from torta_opt.families import family_of, guarded
 from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
-from torta_opt.io import Infeasible, VerificationFailed
+from torta_opt.io import Infeasible, InvalidInput, VerificationFailed
 from torta_opt.io.errors import MethodFailed
 from torta_opt.io.status import DONE, INTERRUPTED
 from torta_opt.results import (
@@ -150,6 +150,81 @@ def gap(
     return run.report(status)
 
 
+def with_parts(
+    report: GapReport,
+    instance: Instance,
+    *,
+    foresight: Mapping[str, Any] | None = None,
+    attribute: bool = False,
+    seed: int = 0,
+    limits: Limits | None = None,
+    watch: Watch | None = None,
+) -> GapReport:
+    """A report with what the distances of its policies are made of.
+
+    Parameters
+    ----------
+    report, instance
+        The report, and the instance that it is about.
+    foresight
+        Options of the bound ``nonanticipative``; None: it is not computed.
+    attribute
+        Whether to swap the layers of each policy for the clairvoyant's, one after the other.
+    seed, limits, watch
+        As for ``gap``.
+
+    Returns
+    -------
+    GapReport
+        Policies that know the future, and schedules of a user, stay as they are.
+
+    Raises
+    ------
+    InvalidInput
+        If the demand of the instance has no known law, or a policy has no layers.
+    LimitReached
+        If Ctrl-C or a limit came before two futures were finished.
+
+    Examples
+    --------
+    >>> import torta_opt
+    >>> from torta_opt.gaps import with_parts
+    >>> instance = torta_opt.generate("small/loading")
+    >>> report = with_parts(torta_opt.gap(instance, "lcp"), instance, attribute=True)
+    >>> first = report.results[0]
+    >>> parts = first.attribution.servers_first
+    >>> abs(parts.total - (first.cost - report.bound.value)) < 1e-9
+    True
+    """
+    family = family_of(instance)
+    request = Request(
+        seed=seed, limits=limits, watch=watch or unwatched, options=dict(foresight or {})
+    )
+    online = [
+        each.policy for each in report.results if each.feasible and _is_online(family, each.policy)
+    ]
+    results = report.results
+    if attribute:
+        parts = family.attribution(instance, online, report.bound, request)
+        results = tuple(
+            dataclasses.replace(each, attribution=parts.get(each.policy)) for each in results
+        )
+    if foresight is None:
+        return dataclasses.replace(report, results=results)
+    bound, found = family.foresight(instance, online, request)
+    results = tuple(dataclasses.replace(each, foresight=found.get(each.policy)) for each in results)
+    status = INTERRUPTED if bound.interrupted else report.status
+    return dataclasses.replace(report, results=results, nonanticipative=bound, status=status)
+
+
+def _is_online(family: Family, name: str) -> bool:
+    """Whether a name in a report is that of a policy; a schedule of a user may have any name."""
+    try:
+        return not family.method(name).knows_future
+    except InvalidInput:
+        return False
+
+
 def _names(
     family: Family, policies: Sequence[str] | str | None, schedules: Mapping[str, Any] | None
 ) -> list[str]:
@@ -176,11 +251,18 @@ class GapEvaluator:
     @classmethod
     def of(cls, family: Family, instance: Instance, method: str, request: Request) -> GapEvaluator:
         known = request.known
+        if known is None and method in family.bounds and family.bounds[method].statistical:
+            raise _statistical(method)
         request.watch(f"bound: {method if known is None else known.source}", 0, 1)
         proved = known or family.bound(instance, method, request)
         is_floor = proved.source == FLOOR
         least = proved if is_floor else family.bound(instance, FLOOR, Request())
         return cls(family, instance, dataclasses.replace(request, known=proved), proved, least)
+
+    def __post_init__(self) -> None:
+        for limit in (self.proved, self.least):
+            if limit.statistical:  # an estimate over futures refutes no schedule of this one
+                raise _statistical(limit.source)
 
     def judge(self, name: str, schedule: Schedule, seconds: float | None = None) -> GapResult:
         """Verify a schedule, price it, and compare it with the bound and the floor."""
@@ -224,6 +306,11 @@ class GapEvaluator:
                 f"{place}prices it at {found.objective!r} instead of {found.cost!r} and leaves out "
                 f"{found.lost:g} of it: the program is wrong, and so may be the bound"
             )
+
+
+def _statistical(source: str) -> InvalidInput:
+    rule = "is statistical: it holds on average over futures, not for a schedule of this instance"
+    return InvalidInput(f"{source} {rule}; gap --foresight compares with it", field="bound")
 
 
 def compare(

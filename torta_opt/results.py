@@ -208,6 +208,15 @@ class BoundResult:
         What ``auto`` chose and why; empty if the method was named.
     stronger : str
         A method that may prove much more in reasonable time; empty if there is none.
+    statistical : bool
+        The value is an estimate of what no policy that cannot see ahead beats on average over the
+        futures of the instance. It says nothing about a single schedule, and is never certified.
+    interval : tuple of float or None
+        The 95 % interval of a statistical value.
+    scenarios : int
+        The number of futures behind a statistical value.
+    clairvoyant : float or None
+        The mean, over the same futures, of the bound for those who know the future.
 
     Examples
     --------
@@ -233,6 +242,10 @@ class BoundResult:
     stopped: str = ""
     why: str = ""
     stronger: str = ""
+    statistical: bool = False
+    interval: tuple[float, float] | None = None
+    scenarios: int = 0
+    clairvoyant: float | None = None
 
     @property
     def certified_value(self) -> float | None:
@@ -245,6 +258,18 @@ class BoundResult:
     def status(self) -> str:
         """``done``, ``limit`` or ``interrupted``: the bound is valid, more time raises it."""
         return status_of(not self.limited, self.interrupted)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What a document says of a statistical bound; nothing of others."""
+        if not self.statistical:
+            return {}
+        return {
+            "statistical": True,
+            "interval": None if self.interval is None else list(self.interval),
+            "scenarios": self.scenarios,
+            "clairvoyant": self.clairvoyant,
+        }
 
     def to_document(self) -> dict[str, Any]:
         """The bound as part of a report."""
@@ -457,6 +482,87 @@ def _draw(kind: str, ax: Axes | None, own: dict[str, Any], data: dict[str, Any])
     return axes
 
 
+@dataclass(frozen=True)
+class Foresight:
+    """What part of a policy's distance from the clairvoyant bound is foresight, over futures.
+
+    Means with 95 % intervals (low, mean, high) over independent futures; statistical, not proved.
+
+    Attributes
+    ----------
+    cost : tuple of float
+        Of the policy.
+    difference : tuple of float
+        Cost less the bound for policies that cannot see ahead, paired by future.
+    beyond : tuple of float
+        Cost less the bound for those who can, paired by future.
+    of_which : tuple of float
+        From and to how much of ``beyond`` no policy can avoid that cannot see ahead: the two bounds
+        apart, and the cheapest policy of the run less the clairvoyant bound.
+    """
+
+    cost: tuple[float, float, float]
+    difference: tuple[float, float, float]
+    beyond: tuple[float, float, float]
+    of_which: tuple[float, float]
+
+    def to_document(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in ("cost", "difference", "beyond"):
+            low, mean, high = getattr(self, name)
+            found[name] = {"mean": mean, "interval": [low, high]}
+        return {"foresight": found, "of_which_foresight": list(self.of_which)}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The parts of cost − bound, in the unit of the family; they add up to it."""
+
+    servers: float
+    requests: float
+    learning: float
+    bound: float
+
+    @property
+    def total(self) -> float:
+        return math.fsum((self.servers, self.requests, self.learning, self.bound))
+
+    def to_document(self) -> dict[str, float]:
+        return {
+            "servers": self.servers,
+            "requests": self.requests,
+            "learning": self.learning,
+            "bound": self.bound,
+        }
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A policy's distance from the bound in parts, in both orders of swapping its layers.
+
+    Attributes
+    ----------
+    policy : str
+        Its name.
+    cost, bound : float
+        What the parts add up to is their difference.
+    servers_first, requests_first : Split
+        The same distance: servers swapped for the clairvoyant's first, and requests first.
+    """
+
+    policy: str
+    cost: float
+    bound: float
+    servers_first: Split
+    requests_first: Split
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "attribution": self.servers_first.to_document(),
+            "attribution_requests_first": self.requests_first.to_document(),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class GapResult:
     """One schedule compared with the bound; cost and gaps are None if it breaks a rule.
@@ -480,6 +586,10 @@ class GapResult:
     gap_at_least : float or None
         The smallest possible distance from the optimum, as a share of the cost: to the cheapest
         schedule verified in the same run. None outside of a report.
+    foresight : Foresight or None
+        What part of the distance is foresight, where that was asked for.
+    attribution : Attribution or None
+        Which layer of the policy the distance comes from, where that was asked for.
     """
 
     policy: str
@@ -491,6 +601,8 @@ class GapResult:
     seconds: float | None = None
     broken: tuple[str, ...] = ()
     gap_at_least: float | None = None
+    foresight: Foresight | None = None
+    attribution: Attribution | None = None
 
     @property
     def feasible(self) -> bool:
@@ -534,7 +646,16 @@ class GapResult:
             "costs": {} if self.evaluation is None else self.evaluation.costs,
             "metrics": {} if self.evaluation is None else self.evaluation.metrics,
             **self._failure(),
+            **self._parts(),
         }
+
+    def _parts(self) -> dict[str, Any]:
+        """What the distance is made of; nothing where that was not asked for."""
+        if self.attribution is None and self.foresight is None:
+            return {}
+        found: dict[str, Any] = {} if self.attribution is None else self.attribution.to_document()
+        unknown = {"of_which_foresight": None}
+        return {**found, **(unknown if self.foresight is None else self.foresight.to_document())}
 
     def _failure(self) -> dict[str, str]:
         if self.schedule is not None:
@@ -563,6 +684,8 @@ class GapReport:
     cheaper : str
         A method that may find a cheaper schedule; empty if a method that knows the whole horizon
         took part.
+    nonanticipative : BoundResult or None
+        The statistical bound for policies that cannot see ahead, where that was asked for.
 
     Examples
     --------
@@ -582,6 +705,7 @@ class GapReport:
     sensitivity: dict[str, GapReport] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     cheaper: str = ""
+    nonanticipative: BoundResult | None = None
 
     @property
     def feasible(self) -> bool:
@@ -605,6 +729,9 @@ class GapReport:
             }
         if self.left_out:
             document["left_out"] = self.left_out
+        if self.nonanticipative is not None:
+            value = {"value": self.nonanticipative.value, "certified": False}
+            document["nonanticipative"] = {**value, **self.nonanticipative.statistics}
         return document if self.status == DONE else {**document, "status": self.status}
 
     def to_frame(self) -> pd.DataFrame:

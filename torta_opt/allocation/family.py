@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -33,7 +33,15 @@ from torta_opt.family import (
     lazily,
 )
 from torta_opt.io.errors import InvalidInput, VerificationFailed
-from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
+from torta_opt.results import (
+    Attribution,
+    BoundResult,
+    Check,
+    Evaluation,
+    Foresight,
+    Found,
+    Verification,
+)
 
 
 class AllocationFamily(Family):
@@ -231,6 +239,20 @@ class AllocationFamily(Family):
 
     def unit_under(self, weights: str | None) -> str:
         return "req·s" if weights == "paper" else self.unit
+
+    def foresight(
+        self, instance: Instance, policies: Sequence[str], request: Request
+    ) -> tuple[BoundResult, dict[str, Foresight]]:
+        from torta_opt.allocation.foresight.nonanticipative import beside
+
+        return beside(instance, policies, request)
+
+    def attribution(
+        self, instance: Instance, policies: Sequence[str], proved: BoundResult, request: Request
+    ) -> dict[str, Attribution]:
+        from torta_opt.allocation.foresight.attribution import attributed
+
+        return attributed(instance, policies, proved, request)
 
     def build_model(self, instance: Instance, **options: Any) -> Any:
         from torta_opt.allocation.formulations.pyomo_model import build_allocation_model

@@ -16,15 +16,22 @@ from torta_opt.cli.console import (
     watching_solver,
 )
 from torta_opt.cli.options import (
+    Block,
+    Children,
+    Folder,
     InstanceFile,
+    Jobs,
     Json,
+    Scenarios,
     Seed,
     Slots,
     Threads,
     TimeLimit,
+    Way,
     Weights,
     WorkLimit,
     cut_to,
+    foresight_options,
     limits_of,
     priced_by,
 )
@@ -33,6 +40,7 @@ from torta_opt.io.status import DONE
 
 if TYPE_CHECKING:
     from torta_opt.allocation.instance import Instance
+    from torta_opt.results import BoundResult
 
 
 def solve(
@@ -112,6 +120,13 @@ def bound(
     time_limit: TimeLimit = None,
     work_limit: WorkLimit = None,
     threads: Threads = 1,
+    scenarios: Scenarios = None,
+    way: Way = None,
+    children: Children = None,
+    block: Block = None,
+    folder: Folder = None,
+    jobs: Jobs = 1,
+    seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Prove a number that no schedule can beat."""
@@ -123,8 +138,20 @@ def bound(
         check_writable(output, instance, weights)
     limits = limits_of(time_limit, work_limit, threads)
     problem = priced_by(cut_to(api.open_instance(instance), slots), weights)
-    with watching_solver(method, time_limit) as solver_watch:
-        proved = api.bound(problem, method, limits=limits, solver_watch=solver_watch)
+    options = foresight_options(scenarios, way, children, block, folder, jobs)
+    known = family_of(problem).bounds.get(method)
+    if output is not None and known is not None and known.statistical:
+        raise InvalidInput(f"{method} is statistical: it has no bound file", "--output")
+    with watching() as watch, watching_solver(method, time_limit) as solver_watch:
+        proved = api.bound(
+            problem,
+            method,
+            limits=limits,
+            solver_watch=None if options else solver_watch,
+            seed=seed,
+            watch=watch if options else None,
+            options=options,
+        )
     if output is not None:
         write_document(output, api.bound_to_document(proved, problem))
     document = {
@@ -137,11 +164,14 @@ def bound(
         "seconds": proved.seconds,
         "costs": proved.costs,
         "output": output,
+        **proved.statistics,
     }
     if proved.stopped:
         document["stopped"] = proved.stopped
     if proved.status != DONE:
         say(how_it_ended(proved))
+    if proved.statistical:
+        return show(json_, document, lambda: _estimated(problem, proved, weights))
     proof = "certified" if proved.certified else "not certified"
     unit = family_of(problem).unit_under(weights)
     line = f"{problem.name}: no schedule costs less than {proved.value:.10g} {unit}"
@@ -153,3 +183,18 @@ def bound(
     show(json_, document, lambda: f"{line} (source {proved.source}, {proof}){beside}")
     if output is not None and proved.beside is not None and proved.why:
         say(f"{output} holds the certified bound, {proved.beside.value:.10g} {unit}")
+
+
+def _estimated(problem: Any, found: BoundResult, weights: str | None) -> str:
+    """A statistical bound in words."""
+    from torta_opt.families import family_of
+
+    unit = family_of(problem).unit_under(weights)
+    assert found.interval is not None
+    low, high = found.interval
+    return (
+        f"{problem.name}: on average over futures, no policy that cannot see ahead costs less than "
+        f"{found.value:.7g} {unit}\n"
+        f"an estimate, not certified: 95 % interval {low:.7g} to {high:.7g} {unit}, "
+        f"{found.scenarios} futures; knowing the future: {found.clairvoyant:.7g} {unit}"
+    )

@@ -16,14 +16,20 @@ from torta_opt.cli.console import (
     watching_solver,
 )
 from torta_opt.cli.options import (
+    Block,
+    Children,
+    Folder,
+    Jobs,
     Json,
     Seed,
     Slots,
     Threads,
     TimeLimit,
+    Way,
     Weights,
     WorkLimit,
     cut_to,
+    foresight_options,
     limits_of,
     own_schedules,
     policy_list,
@@ -65,6 +71,23 @@ def gap(
     time_limit: TimeLimit = None,
     work_limit: WorkLimit = None,
     threads: Threads = 1,
+    foresight: Annotated[
+        int | None,
+        typer.Option(
+            "--foresight",
+            metavar="N",
+            help="beside it, the bound for policies that cannot see ahead, over N futures",
+        ),
+    ] = None,
+    attribute: Annotated[
+        bool,
+        typer.Option("--attribute", help="which layer of each policy its distance comes from"),
+    ] = False,
+    way: Way = None,
+    children: Children = None,
+    block: Block = None,
+    folder: Folder = None,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
@@ -82,6 +105,11 @@ def gap(
         )
     if page is not None:
         check_writable(page, *instances, *(schedule or ()), certificate)
+    options = foresight_options(foresight, way, children, block, folder, jobs)
+    if foresight is None and options:
+        raise InvalidInput("is missing", field="--foresight")
+    if folder is not None and len(instances) > 1:
+        raise InvalidInput("can only be used with one instance", field="--folder")
     names = None if policies is None else policy_list(policies)
     limits = limits_of(time_limit, work_limit, threads, seed)
     reports, subjects = [], []
@@ -104,6 +132,16 @@ def gap(
                 solver_watch=solver_watch,
                 proved=proved,
             )
+            if report.status == DONE and (foresight is not None or attribute):
+                report = gaps.with_parts(
+                    report,
+                    problem,
+                    foresight=options if foresight is not None else None,
+                    attribute=attribute,
+                    seed=seed,
+                    limits=limits,
+                    watch=watch,
+                )
         reports.append(report)
         if report.status != DONE and not any(each.results for each in reports):
             raise KeyboardInterrupt  # a bound alone is no result: nothing was compared with it

@@ -75,6 +75,59 @@ Threads = Annotated[
 ]
 
 
+Scenarios = Annotated[
+    int | None,
+    typer.Option("--scenarios", metavar="N", help="nonanticipative: futures to average over"),
+]
+
+
+Way = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WAY", help="none, penalty or tree: how foresight is taken from the bound"
+    ),
+]
+
+
+Children = Annotated[
+    int | None, typer.Option(metavar="N", help="way tree: children where a tree parts")
+]
+
+
+Block = Annotated[
+    int | None, typer.Option(metavar="SLOTS", help="way tree: slots from one branch to the next")
+]
+
+
+Folder = Annotated[
+    str | None,
+    typer.Option("--folder", metavar="FOLDER", help="keep finished futures there, and resume"),
+]
+
+
+Jobs = Annotated[int, typer.Option(help="futures side by side; 0: one per core", min=0, max=1024)]
+
+
+def foresight_options(
+    scenarios: int | None,
+    way: str | None,
+    children: int | None,
+    block: int | None,
+    folder: str | None,
+    jobs: int,
+) -> dict[str, Any]:
+    """What was given of the options of bounds over futures."""
+    given = {
+        "scenarios": scenarios,
+        "way": way,
+        "children": children,
+        "block": block,
+        "folder": None if folder is None else Path(folder),
+        "jobs": None if jobs == 1 else jobs,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def takes_options(
     kind: type[GivenOptions],
 ) -> Callable[[Callable[[GivenOptions], None]], Callable[..., None]]:

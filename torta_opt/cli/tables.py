@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from torta_opt.cli.foresight_tables import attribution_tables, foresight_tables
 from torta_opt.io.text import _MISSING, money, number, percent
 from torta_opt.results import Check, Evaluation, GapReport, Result
 
@@ -29,6 +30,8 @@ def gap_tables(report: GapReport, unit: str = "$") -> RenderableType:
         *_bound_lines(report, unit),
         *_broken_lines(report),
         *_splits(report, unit),
+        *attribution_tables(report, unit),
+        *foresight_tables(report, unit),
         *_sensitivity(report),
     ]
     return Group(*parts)

@@ -43,6 +43,8 @@ def bound_to_document(bound: BoundResult, instance: Instance) -> dict[str, Any]:
     """
     if bound.why and bound.beside is not None:
         bound = bound.beside
+    if bound.statistical:
+        raise InvalidInput(f"{bound.source} is statistical: it has no bound file", field="bound")
     document = {
         "format": FORMAT,
         "version": VERSION,

@@ -65,6 +65,13 @@ METHODS: dict[str, BoundMethod] = {
         "branch and bound on the allocation program: whole servers only",
         lazily("allocation.bounds.milp:compute"),
     ),
+    "nonanticipative": BoundMethod(
+        "for policies that cannot see ahead: an estimate of what none beats on average over "
+        "futures",
+        lazily("allocation.foresight.nonanticipative:compute"),
+        statistical=True,
+        takes=frozenset({"scenarios", "way", "children", "block", "tiers", "folder", "jobs"}),
+    ),
 }
 
 
@@ -150,8 +157,10 @@ def compute(instance: Instance, method: str, request: Request | None = None) -> 
 
 def _computed(instance: Instance, method: str, request: Request) -> BoundResult:
     began = time.perf_counter()
+    chosen = METHODS[method] if method in METHODS else methods()[method]
+    if chosen.statistical:  # over many futures: the floor of this one says nothing about it
+        return chosen.compute(instance, request)
     try:
-        chosen = METHODS[method] if method in METHODS else methods()[method]
         result = _checked(instance, chosen.compute(instance, request), began)
     except (LimitReached, KeyboardInterrupt) as error:
         return _floor_instead(instance, method, error, began)

@@ -35,16 +35,18 @@ def recover(
     method: str = "optimal",
     rank: np.ndarray | None = None,
     barred: np.ndarray | None = None,
+    named: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Schedule:
     """A legal schedule close to an answer of the program (``AllocationProgram.values``).
 
     rank     (S,): servers of a pool with a low rank start first and stop last
     barred   (T, S, C) true where a server is not to process a class
+    named    commands and their models, both (T, S), where it is known which servers they are
 
     Raises ValueError if a server count is not an integer.
     """
     pools = Pools.of(instance) if pools is None else pools
-    command, command_model = name_servers(pools, values, rank)
+    command, command_model = name_servers(pools, values, rank) if named is None else named
     routing = round_routing(instance, values["x"])
     if barred is None:
         barred = np.zeros((*command.shape, len(instance.system.classes)), bool)

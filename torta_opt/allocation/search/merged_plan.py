@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.bounds.merged import MergedBound, merged_bound
-from torta_opt.allocation.formulations.merged import MergedProgram
+from torta_opt.allocation.formulations.merged import MergedProgram, lift_merged
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.recover import name_servers, recover
@@ -88,6 +88,33 @@ def plan_merged(
     return _planned(instance, merged, best)
 
 
+def requests_on(
+    instance: Instance,
+    merged: MergedProgram,
+    command: np.ndarray,
+    command_model: np.ndarray,
+    limits: Limits | None = None,
+) -> Schedule | None:
+    """A schedule of given servers, with requests planned as ``plan_merged`` does.
+
+    command, command_model   (T, S) legal commands of every server; they are kept as they are
+
+    None if a limit came first. Raises PlanInterrupted.
+    """
+    shape = *instance.arrivals.shape[:2], *instance.arrivals.shape[1:]
+    nothing = np.zeros((*command.shape, len(instance.system.classes)), np.int64)
+    idle = Schedule(np.zeros(shape, np.int64), command, command_model, nothing)
+    program = merged.program
+    counts = program.vector(lift_merged(merged, idle))
+    problem = with_servers(program, counts, shortened(program))
+    answer = solve_lp(problem, limits=limits, crossover=False)
+    if answer.status is Status.INTERRUPTED:
+        raise PlanInterrupted(None)
+    if answer.x is None:
+        return None
+    return _split(instance, merged, program.values(answer.x), (command, command_model))
+
+
 def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:
     if best is None or best.x is None:
         return None
@@ -100,8 +127,16 @@ def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationPr
     return dataclasses.replace(program, cost=program.cost - program.matrix[rows].T @ dual[rows])
 
 
-def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarray]) -> Schedule:
-    """A schedule of the instance from an answer of its merged program with whole servers."""
+def _split(
+    instance: Instance,
+    merged: MergedProgram,
+    values: dict[str, np.ndarray],
+    named: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Schedule:
+    """A schedule of the instance from an answer of its merged program with whole servers.
+
+    named   commands and their models, where it is known which servers they are
+    """
     dropped = _set_aside(merged.program.instance, values["expired"][:, 0])
     served = dataclasses.replace(
         merged.program.instance,
@@ -113,8 +148,9 @@ def _split(instance: Instance, merged: MergedProgram, values: dict[str, np.ndarr
     kept["x"] = served.arrivals[:, None].astype(float)
     usd = merged.pools.on_usd.mean(axis=0)[merged.pools.of_server]
     pools = Pools.of(served)
-    room = _room(instance, *name_servers(pools, kept, usd))
-    plan = recover(served, kept, pools=pools, rank=usd, barred=_barred(instance, room, dropped))
+    named = name_servers(pools, kept, usd) if named is None else named
+    barred = _barred(instance, _room(instance, *named), dropped)
+    plan = recover(served, kept, pools=pools, barred=barred, named=named)
     work = served_by_region(instance, plan.processing)
     waiting, deadlines = served.initial.backlog[0], served.system.deadline_slots
     inflow = inflow_of(served.arrivals[:, 0], waiting, work, deadlines)

@@ -14,19 +14,26 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from torta_opt.allocation.bounds.certificate import APART, AXES, Certificate, shape_of
-from torta_opt.allocation.bounds.checker.columns import SCALE, Column, Columns
+from torta_opt.allocation.bounds.checker.columns import SCALE, Column, Columns, units
 from torta_opt.allocation.bounds.checker.counted import count
 from torta_opt.allocation.bounds.checker.rows import NoSuchRow, Rows
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.io.errors import InvalidInput
 
+Charges = Mapping[Column, float]
 
-def proven_by(certificate: Certificate, instance: Instance) -> Fraction:
+
+def proven_by(
+    certificate: Certificate, instance: Instance, charges: Charges | None = None
+) -> Fraction:
     """Dollars that no legal schedule of ``instance`` costs less than.
+
+    charges   dollars by column that a schedule pays beside its cost, for each unit of the column:
+              a penalty on foresight. The rows do not depend on them
 
     Raises InvalidInput where the certificate does not fit the instance.
     """
@@ -51,15 +58,18 @@ def proven_by(certificate: Certificate, instance: Instance) -> Fraction:
             for column, coefficient in row.entries:
                 activity[column] -= -y * coefficient // row.over
     for column, cost, most in columns:
-        reduced = cost - activity.get(column, 0)
+        extra = 0 if charges is None else units(charges.get(column, 0.0))
+        reduced = cost + extra - activity.get(column, 0)
         if reduced < 0:
             total += reduced * most // 1
     return Fraction(total, SCALE)
 
 
-def certified_bound(certificate: Certificate, instance: Instance) -> float:
+def certified_bound(
+    certificate: Certificate, instance: Instance, charges: Charges | None = None
+) -> float:
     """The same as the largest float64 that is not above it; −inf if there is none."""
-    return rounded_down(proven_by(certificate, instance))
+    return rounded_down(proven_by(certificate, instance, charges))
 
 
 def rounded_down(value: Fraction) -> float:

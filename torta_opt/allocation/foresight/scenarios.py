@@ -1,0 +1,293 @@
+"""One future at a time: its inner value, and what policies cost on it; side by side, resumable.
+
+A run is a ``Spec``. Scenario n of it depends on the spec and n alone, so scenarios can be computed
+in any order, by any number of processes, and kept: each is one file of a folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torta_opt import __version__
+from torta_opt.allocation.foresight.futures import BRANCHES, EVALUATION, future_of, seed_of
+from torta_opt.allocation.foresight.inner import (
+    certified,
+    charged,
+    charges_of,
+    errors_along,
+    merged_of,
+    penalty_of,
+    raise_if_outside,
+    solved,
+)
+from torta_opt.allocation.foresight.penalty import Penalty
+from torta_opt.allocation.foresight.tree import ScenarioTree, sample_tree, tree_program
+from torta_opt.allocation.formulations.merged import MergedProgram
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.instance.document import instance_sha256
+from torta_opt.allocation.law.base import DemandLaw
+from torta_opt.allocation.policies.registry import create
+from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.io import InvalidInput, VerificationFailed, sha256_of, write_document
+from torta_opt.results import ROUNDING
+from torta_opt.solvers import Limits
+
+NONE, PENALTY, TREE = "none", "penalty", "tree"
+WAYS = (NONE, PENALTY, TREE)
+Row = dict[str, Any]
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """What a scenario depends on, beside its number.
+
+    way        ``none``: the clairvoyant; ``penalty``: he pays for foresight; ``tree``: a sampled
+               tree of futures
+    penalty    the coefficients of way ``penalty``
+    branches   slots at which the tree of way ``tree`` parts into ``children``
+    tiers      of the merged program (``build_merged_program``); the leaves of a tree have one
+    """
+
+    instance: Instance
+    law: DemandLaw
+    way: str
+    seed: int
+    penalty: Penalty | None = None
+    branches: tuple[int, ...] = ()
+    children: int = 2
+    tiers: int | None = None
+    limits: Limits | None = None
+
+    @property
+    def name(self) -> str:
+        """A hash of all that the values depend on."""
+        return str(
+            sha256_of(
+                {
+                    "instance": instance_sha256(self.instance),
+                    "law": self.law.describe(),
+                    "way": self.way,
+                    "seed": self.seed,
+                    "penalty": None if self.penalty is None else self.penalty.to_document(),
+                    "branches": list(self.branches),
+                    "children": self.children,
+                    "tiers": self.tiers,
+                    "version": __version__,
+                }
+            )
+        )
+
+
+# --- one scenario -------------------------------------------------------------------------------
+
+
+def scenario(spec: Spec, number: int, policies: Sequence[str], known: Row | None = None) -> Row:
+    """Scenario ``number``: value, clairvoyant, and for every policy its cost and penalty z.
+
+    ``known`` is the same scenario with fewer policies. In every scenario the mean over the leaves
+    of cost + z of a policy that takes the same decisions wherever leaves have the same past is at
+    least the value; VerificationFailed is raised where it is not.
+    """
+    row = known or {"scenario": number, "spec": spec.name, "policies": {}}
+    missing = [name for name in policies if name not in row["policies"]]
+    if "value" in row and not missing:
+        return row
+    work = _Leaves(spec, number)
+    found = {name: work.play(name) for name in missing}
+    if "value" not in row:
+        row = {**row, **work.values()}
+    row = {**row, "policies": {**row["policies"], **found}}
+    for name, each in found.items():
+        paid = each["cost"] + each["z"]
+        if paid < row["value"] - ROUNDING * max(abs(paid), each["paid"]):
+            raise VerificationFailed(
+                f"{name}: on {work.tree.leaves[0].name} costs {paid!r} with its penalty, less than "
+                f"the inner bound {row['value']!r}: one of the two is wrong"
+            )
+    return row
+
+
+class _Leaves:
+    """The futures of a scenario, their programs and charges: one, or the leaves of a tree."""
+
+    def __init__(self, spec: Spec, number: int) -> None:
+        self.spec = spec
+        future = future_of(spec.law, spec.instance, spec.seed, number, EVALUATION)
+        self.tree = ScenarioTree((future,), np.zeros((1, future.slots), np.int64), np.ones(1))
+        if spec.way == TREE:
+            seed = seed_of(spec.seed, number, BRANCHES)
+            self.tree = sample_tree(future, _draw(spec.law), spec.branches, spec.children, seed)
+            if any((leaf.up != future.up).any() for leaf in self.tree.leaves):
+                rule = "tree needs futures with the same outages; use none or penalty"
+                raise InvalidInput(rule, field="way")
+        first = merged_of(future, 1 if len(self.tree.leaves) > 1 else spec.tiers)
+        others = [merged_of(leaf, 1) for leaf in self.tree.leaves[1:]]
+        self.merged: list[MergedProgram] = [first, *others]
+        self.charges: list[np.ndarray] = [np.zeros(len(m.program.cost)) for m in self.merged]
+        if spec.penalty is not None:
+            errors = errors_along(spec.law, future, spec.penalty.horizons)
+            self.charges = [charged(first, spec.penalty, errors)]
+
+    def values(self) -> Row:
+        """Inner value and that of a clairvoyant, both from below."""
+        spec, limits = self.spec, self.spec.limits
+        alone = [certified(m, solved(m, 0.0, limits))[0] for m in self.merged]
+        clairvoyant = float(self.tree.weight @ np.array(alone))
+        value = clairvoyant
+        if spec.way == TREE:
+            program = tree_program(self.tree, [each.program for each in self.merged])
+            value = max(value, program.bound(limits))
+        elif spec.penalty is not None:
+            merged = self.merged[0]
+            result = solved(merged, self.charges[0], limits)
+            group = tuple(merged.program.pools.of_server.tolist())
+            charges = charges_of(spec.law, merged.instance, spec.penalty, group)
+            value = certified(merged, result, charges)[0]
+        return {"value": value, "clairvoyant": clairvoyant, "leaves": len(self.tree.leaves)}
+
+    def play(self, name: str) -> dict[str, float]:
+        """Mean cost and penalty of a policy over the leaves; all its schedules are verified."""
+        cost, z, paid = [], [], []
+        for leaf, merged, usd in zip(self.tree.leaves, self.merged, self.charges, strict=True):
+            schedule = run(create(name), leaf, self.spec.seed).schedule
+            verify(leaf, schedule).raise_if_broken(name)
+            priced = evaluate(leaf, schedule)
+            raise_if_outside(merged, name, schedule, priced.cost)
+            cost.append(priced.cost)
+            paid.append(sum(map(abs, priced.costs.values())))
+            z.append(penalty_of(merged, usd, schedule) if self.spec.penalty is not None else 0.0)
+        means = (float(self.tree.weight @ np.array(each)) for each in (cost, z, paid))
+        return dict(zip(("cost", "z", "paid"), means, strict=True))
+
+
+def _draw(law: DemandLaw) -> Callable[[Instance, int, int], Instance]:
+    return lambda leaf, seed, start: law.sample(leaf, seed, start=start)
+
+
+# --- many of them -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Scenarios:
+    """The first scenarios of a run, without gaps; ``interrupted`` where Ctrl-C came first."""
+
+    rows: list[Row]
+    interrupted: bool = False
+
+
+def scenarios(
+    spec: Spec,
+    count: int,
+    policies: Sequence[str],
+    *,
+    jobs: int = 1,
+    folder: Path | None = None,
+    watch: Watch = lambda done, total: None,
+) -> Scenarios:
+    """Scenarios 0 … count − 1, those that the folder holds taken from there.
+
+    Each is written as it finishes. After Ctrl-C those are returned that come before the first one
+    missing: which ones finish early must not depend on what they cost.
+    """
+    store = _Store(folder, spec)
+    rows: list[Row] = []
+    try:
+        watch(0, count)
+        for row in _computed(spec, count, policies, jobs, store):
+            rows.append(row)
+            watch(len(rows), count)
+    except KeyboardInterrupt:
+        return Scenarios(rows, interrupted=True)
+    return Scenarios(rows)
+
+
+def _computed(
+    spec: Spec, count: int, policies: Sequence[str], jobs: int, store: _Store
+) -> Iterator[Row]:
+    if jobs == 1:
+        for number in range(count):
+            yield store.kept(scenario(spec, number, policies, store.load(number)))
+        return
+    import joblib
+
+    parallel = joblib.Parallel(n_jobs=jobs or -1, return_as="generator", batch_size=1)
+    tasks = (joblib.delayed(_kept)(spec, number, policies, store.folder) for number in range(count))
+    yield from parallel(tasks)
+
+
+def _kept(spec: Spec, number: int, policies: Sequence[str], folder: Path | None) -> Row:
+    """In a process of its own; writes what it has, so that it is kept whatever others do."""
+    store = _Store(folder, spec)
+    return store.kept(scenario(spec, number, policies, store.load(number)))
+
+
+def kept_penalty(folder: Path | None, spec: Spec, fit: Callable[[], Penalty]) -> Penalty:
+    """The penalty in the folder of a run, or a fitted one, which is then written there.
+
+    ``spec`` is that of the run without its penalty.
+    """
+    if folder is None:
+        return fit()
+    path = folder / "penalty.json"
+    if path.exists():
+        try:
+            found = json.loads(path.read_bytes())
+            fits = found["run"] == spec.name
+            vector = np.array(found["coefficients"], float)
+            horizons = tuple(int(ahead) for ahead in found["horizons"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InvalidInput("is not the penalty of a bound", file=str(path)) from None
+        if not fits:
+            raise InvalidInput("is the penalty of another run", file=str(path))
+        return Penalty.of(spec.instance.system, vector, horizons)
+    penalty = fit()
+    _Store(folder, spec)
+    write_document(path, {"run": spec.name, **penalty.to_document()})
+    return penalty
+
+
+class _Store:
+    """A folder with a file for each scenario; none, if there is no folder."""
+
+    def __init__(self, folder: Path | None, spec: Spec) -> None:
+        self.folder, self.spec = folder, spec.name
+        if folder is None:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"cannot be made: {error.strerror}", file=str(folder)) from None
+
+    def load(self, number: int) -> Row | None:
+        if self.folder is None or not (path := self._path(number)).exists():
+            return None
+        try:
+            row = json.loads(path.read_bytes())
+            fits = (
+                row["spec"] == self.spec
+                and row["scenario"] == number
+                and row["policies"] is not None
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InvalidInput("is not a scenario of a bound", file=str(path)) from None
+        if not fits:
+            rule = "is a scenario of another run: another instance, way, seed, penalty or version"
+            raise InvalidInput(rule, file=str(path))
+        return dict(row)
+
+    def kept(self, row: Row) -> Row:
+        if self.folder is not None:
+            write_document(self._path(row["scenario"]), row)
+        return row
+
+    def _path(self, number: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"scenario-{number:04d}.json"
