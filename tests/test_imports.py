@@ -23,6 +23,7 @@ LAYERS = [  # the lowest first
     "transport",
     "allocation.instance",
     "allocation.schedule",
+    "allocation.law",
     "allocation.formulations",
     "allocation.bounds",
     "allocation.single_slot",

@@ -39,7 +39,7 @@ def build(topology: Topology, name: str, parameters: PaperParameters, seed: int)
     price = prices.electricity_prices(topology, parameters, seed)
     system = _system(topology, weights, parameters, seed)
     system = with_default_weights(system, mix, price.max(axis=0), parameters)
-    expected = shape * _requests(system, mix, parameters) / shape.sum()
+    expected = shape * expected_requests(system, mix, parameters) / shape.sum()
     expected *= demand.surge_factors(topology, parameters, seed)[:, :, None]
     return Instance(
         name=name,
@@ -106,7 +106,7 @@ def _targets(
     return np.ceil(np.round(mean_s * parameters.slo_factor, 6))
 
 
-def _requests(system: System, mix: np.ndarray, parameters: PaperParameters) -> float:
+def expected_requests(system: System, mix: np.ndarray, parameters: PaperParameters) -> float:
     """Expected requests in all, to four digits: what takes ``load`` of the fleet's time."""
     servers = np.bincount(system.server_type, minlength=len(system.types))
     per_slot = parameters.load / least_load(system, mix, servers)
