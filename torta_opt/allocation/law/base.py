@@ -115,6 +115,10 @@ class DemandLaw(ABC):
     def known(self, path: Path, slot: int) -> Any:
         """The belief of one who knows ``path`` before ``slot``, and what drove it."""
 
+    def announced(self, belief: Any, path: Path) -> Any:
+        """The belief of one who is also told what the law says is announced when it begins."""
+        return belief
+
     @abstractmethod
     def mean_from(self, belief: Any, horizon: int) -> np.ndarray:
         """(horizon, R, C) the mean of the arrivals of the next slots; 0 past the last slot."""

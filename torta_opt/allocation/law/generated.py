@@ -134,8 +134,8 @@ class GeneratedLaw(DemandLaw):
         fits = fits and np.array_equal(instance.arrivals, path.arrivals)
         if not (fits and np.array_equal(instance.up, path.up)):
             raise InvalidInput(
-                "are not those that the description tells how to generate: edited, of another "
-                "version, or cut under another name; so their law is not known",
+                "are not those that the description tells how to generate (edited, of another "
+                "version, or cut under another name): only the law fitted can be used",
                 field="arrivals" if not fits else "outages",
             )
         return path

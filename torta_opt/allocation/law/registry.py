@@ -35,6 +35,9 @@ class Entry:
 
 LAWS: dict[str, Entry] = {  # the first that fits is taken
     "generated": Entry("generated", "the law that a generated instance was drawn from"),
+    "fitted": Entry(
+        "fitted", "season, autoregression and dispersion fitted to the demand of an instance"
+    ),
 }
 
 
