@@ -27,6 +27,7 @@ LAYERS = [  # the lowest first
     "allocation.formulations",
     "allocation.bounds",
     "allocation.single_slot",
+    "allocation.assignment",
     "allocation.policies",
     "allocation.search",
     "allocation.learning",

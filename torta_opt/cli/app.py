@@ -20,6 +20,7 @@ import typer
 
 from torta_opt import __version__
 from torta_opt.cli.answers import bound, solve
+from torta_opt.cli.assign import assign
 from torta_opt.cli.catalogue import doctor, methods, schema
 from torta_opt.cli.checks import export, verify
 from torta_opt.cli.compare import compare
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "export": export,
     "verify": verify,
     "simulate": simulate,
+    "assign": assign,
     "train": train,
     "compare": compare,
     "doctor": doctor,

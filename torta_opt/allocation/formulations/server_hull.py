@@ -38,33 +38,48 @@ def facets_of(load_ms: tuple[int, ...], slot_ms: int) -> Facets:
     return np.array(facets)
 
 
-def shared_out(total: np.ndarray, facets: Facets, servers: int) -> np.ndarray:
+class CannotShare(AssertionError):
+    """Totals that servers cannot process; a fault of the caller where ``least`` is 0."""
+
+
+def shared_out(
+    total: np.ndarray, facets: Facets, servers: int, least: np.ndarray | None = None
+) -> np.ndarray:
     """(servers, classes) points within the facets that add up to ``total``.
 
     Server after server takes an integer point such that the rest stays within the facets of those
-    that are left; that there is one is the theorem.
+    that are left; that there is one is the theorem. Where every server is to have a part of its own
+    (``least``, of the same shape), there may be none: ``CannotShare``.
     """
     pair = np.zeros(2, int)
     pair[: len(total)] = total
+    own = np.zeros((servers, 2), int)
+    if least is not None:
+        own[:, : len(total)] = least
+    later = own[::-1].cumsum(axis=0)[::-1] - own
     shares = np.zeros((servers, 2), int)
     if not len(facets):
         return shares[:, : len(total)]
     for n, left in enumerate(range(servers - 1, -1, -1)):
-        shares[n] = _one_share(pair, facets, left)
+        shares[n] = _one_share(pair, facets, left, own[n], later[n])
         pair = pair - shares[n]
     if pair.any():
-        raise AssertionError(f"{total} cannot be shared out to {servers} servers")
+        raise CannotShare(f"{total} cannot be shared out to {servers} servers")
     return shares[:, : len(total)]
 
 
-def _one_share(pair: np.ndarray, facets: Facets, left: int) -> np.ndarray:
-    """An integer point p within the facets, with pair − p within ``left`` times the facets."""
+def _one_share(
+    pair: np.ndarray, facets: Facets, left: int, own: np.ndarray, later: np.ndarray
+) -> np.ndarray:
+    """An integer point p ≥ own within the facets, with pair − p ≥ later within ``left`` times the
+    facets."""
     a = np.arange(pair[0] + 1)
-    most = np.minimum(_highest(a, facets, 1), pair[1])  # of p's second number
-    least = np.maximum(pair[1] - _highest(pair[0] - a, facets, left), 0)
-    fits = np.flatnonzero((least <= most) & (most >= 0))
+    most = np.minimum(_highest(a, facets, 1), pair[1] - later[1])  # of p's second number
+    least = np.maximum(pair[1] - _highest(pair[0] - a, facets, left), own[1])
+    held = (a >= own[0]) & (a <= pair[0] - later[0])
+    fits = np.flatnonzero((least <= most) & (most >= 0) & held)
     if not len(fits):
-        raise AssertionError(f"{pair} cannot be shared out to {left + 1} servers")
+        raise CannotShare(f"{pair} cannot be shared out to {left + 1} servers")
     best = fits[np.argmin(np.abs(fits * (left + 1) - pair[0]))]  # near the mean: servers alike
     even = pair[1] // (left + 1)
     return np.array([best, np.clip(even, least[best], most[best])])

@@ -24,6 +24,7 @@ from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.forecasters import Forecaster
 from torta_opt.allocation.policies.forecasting import Smoothing
+from torta_opt.allocation.policies.program_dispatch import Slot, program_processing
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
 
@@ -65,7 +66,11 @@ class LayeredPolicy(ABC):
         self.next_desk = self._next_slot(fleet.model, fleet.loading_ms_after, state.processing)
         self._serve_waiting(state.waiting, desk)
         routing = self._route_all(observation.arrivals, desk)
-        return Decision(routing, command, command_model, desk.processing)
+        processing = desk.processing
+        if self.settings.micro == "program":
+            slot = Slot(observation, fleet, routing, self.expected, processing)
+            processing = program_processing(self.tables, slot, int(self.settings.micro_slots))
+        return Decision(routing, command, command_model, processing)
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """(S,) commands and their models."""

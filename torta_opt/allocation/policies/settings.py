@@ -9,6 +9,7 @@ from typing import Any
 from torta_opt.io import InvalidInput
 
 RULES = ("demand", "all", "none")
+MICRO = ("greedy", "program")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Settings:
                     over so many slots where servers are compared
     patience_slots  slots in a row in which a server must not be needed before it is stopped; null:
                     as many as it costs to start it again (the break-even rule of ski rental)
+    micro           how the servers of a region get its requests: ``greedy`` by the policy's own rule;
+                    ``program`` by the assignment program (``program_dispatch``)
+    micro_slots     slots that this program looks ahead beyond the one decided
     """
 
     smoothing: float = 0.4
@@ -33,10 +37,17 @@ class Settings:
     gradual: float = 0.25
     horizon_slots: float = 40.0
     patience_slots: int | None = None
+    micro: str = "greedy"
+    micro_slots: int = 2
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise InvalidInput(f"must be one of {', '.join(RULES)}", field="rule")
+        if self.micro not in MICRO:
+            raise InvalidInput(f"must be one of {', '.join(MICRO)}", field="micro")
+        check_number("micro_slots", self.micro_slots, 0, 100)
+        if self.micro_slots != int(self.micro_slots):
+            raise InvalidInput(f"must be a whole number, found {self.micro_slots!r}", "micro_slots")
         check_number("smoothing", self.smoothing, 0, 1)
         check_number("safety", self.safety, 0, 1e6)
         check_number("gradual", self.gradual, 0, 1)

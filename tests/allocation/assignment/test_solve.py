@@ -1,0 +1,99 @@
+"""The fast path against trying everything, and against the named program."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from support.assignments import brute_force, random_assignment
+
+from torta_opt.allocation.assignment.solve import solve_assignment, value_of
+from torta_opt.allocation.formulations.assignment import Assignment, build_assignment_program
+from torta_opt.solvers import Limits, solve_milp
+
+CLOSE = 1e-6
+
+
+def check(seed: int, **sizes: int) -> None:
+    data = random_assignment(np.random.default_rng(seed), must_serve=0.1, **sizes)
+    expected, found = brute_force(data), solve_assignment(data)
+    if math.isinf(expected):
+        assert not found.found
+        return
+    assert found.objective == pytest.approx(expected, abs=CLOSE), seed
+    assert found.is_optimal
+
+
+def test_the_fast_path_finds_what_trying_everything_finds() -> None:
+    for seed in range(80):
+        check(seed)
+    for seed in range(80):
+        check(seed, options=1, slots=1, servers=3, requests=3)
+
+
+@pytest.mark.slow
+def test_the_fast_path_finds_what_trying_everything_finds_on_thousands() -> None:
+    for seed in range(80, 1500):
+        check(seed)
+        check(seed, options=1, slots=1, servers=3, requests=3)
+
+
+def alike(seed: int) -> Assignment:
+    """One model, many servers of two kinds, a look-ahead of real numbers."""
+    rng = np.random.default_rng(seed)
+    servers, groups, slots = int(rng.integers(4, 9)), int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    kind = rng.integers(0, 2, servers)
+    work = rng.integers(50, 400, (2, groups))
+    return Assignment(
+        group_model=np.zeros(groups, int),
+        arrivals=rng.integers(0, 25, (slots, groups)).astype(float),
+        waiting=rng.integers(0, 6, (groups, 2)),
+        deadline_slots=rng.integers(0, 4, groups),
+        work_ms=work[kind],
+        serve_usd=np.repeat(rng.uniform(0, 1, (1, 2, groups)), slots, axis=0)[:, kind],
+        hot_usd=rng.uniform(0, 0.05, (2, groups))[kind],
+        hot_permille=370,
+        quota=rng.integers(0, 3, (servers, groups)),
+        count=np.ones(servers, int),
+        usable_ms=np.full((servers, 1, slots, 1), 1000),
+        option_usd=np.zeros((servers, 1)),
+        wait_usd=2.0,
+        expiry_usd=rng.uniform(4, 8, groups),
+        left_usd=rng.uniform(0, 3, groups),
+    )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_counting_finds_the_optimum_of_the_named_program(seed: int) -> None:
+    data = alike(seed)
+    found = solve_assignment(data)
+    direct = solve_milp(build_assignment_program(data).problem, Limits(gap=1e-7))
+    assert found.objective == pytest.approx(direct.objective, rel=1e-5)
+    assert found.bound <= direct.objective + CLOSE
+    assert value_of(data, found.z) == pytest.approx(found.objective, rel=1e-5)
+
+
+def test_no_time_leaves_the_start() -> None:
+    for seed in range(20):
+        data = alike(seed)
+        start = np.zeros(data.work_ms.shape, int)
+        found = solve_assignment(data, Limits(seconds=0.0), start)
+        assert found.objective <= value_of(data, start) + CLOSE
+        assert found.bound <= found.objective
+
+
+def test_a_start_is_never_made_worse() -> None:
+    for seed in range(20):
+        data = alike(seed)
+        best = solve_assignment(data)
+        again = solve_assignment(data, Limits(work=0), best.z)
+        assert again.objective <= best.objective + 1e-5 * abs(best.objective)
+
+
+def test_a_start_that_is_illegal_counts_for_nothing() -> None:
+    data = alike(1)
+    assert math.isinf(value_of(data, np.full(data.work_ms.shape, 10**6)))
+    whole = dataclasses.replace(data, whole_slots=1)
+    assert solve_assignment(whole, start=np.full(data.work_ms.shape, 10**6)).found

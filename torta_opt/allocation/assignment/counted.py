@@ -1,0 +1,128 @@
+"""Servers alike counted instead of named, and the way back.
+
+There. Servers with the same times, prices and options differ only in what is hot on them. Counted,
+they are one row of the program with ``count`` servers and the sum of their quotas: a relaxation,
+as sums of what each can do obey every row summed.
+
+Back. Totals of up to two groups that obey the facets of n servers can be shared out to n servers
+(``server_hull``), each of which takes its quota first: the same cost if every hot request of the
+totals stays hot. In later slots of real numbers every server takes an n-th of the totals.
+``loss_usd`` is what is lost of the price of the relaxation; where it is 0 the optimum is proven.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from torta_opt.allocation.formulations.assignment import Assignment
+from torta_opt.allocation.formulations.server_hull import CannotShare, facets_of, shared_out
+
+
+def part(data: Assignment, servers: np.ndarray, groups: np.ndarray) -> Assignment:
+    """The task of these servers and groups alone."""
+    return dataclasses.replace(
+        data,
+        group_model=data.group_model[groups],
+        arrivals=data.arrivals[:, groups],
+        waiting=data.waiting[groups],
+        deadline_slots=data.deadline_slots[groups],
+        work_ms=data.work_ms[np.ix_(servers, groups)],
+        serve_usd=data.serve_usd[:, servers][:, :, groups],
+        hot_usd=data.hot_usd[np.ix_(servers, groups)],
+        quota=data.quota[np.ix_(servers, groups)],
+        count=data.count[servers],
+        usable_ms=data.usable_ms[servers],
+        option_usd=data.option_usd[servers],
+        expiry_usd=data.expiry_usd[groups],
+        left_usd=data.left_usd[groups],
+    )
+
+
+def counted(data: Assignment) -> tuple[Assignment, np.ndarray]:
+    """The task with servers alike as one, and (S,) the row of each server in it."""
+    slots, servers, _ = data.sizes
+    parts = (data.work_ms, data.hot_usd, data.option_usd, data.usable_ms.reshape(servers, -1))
+    flat = [np.asarray(each, float).reshape(servers, -1) for each in parts]
+    flat += [data.serve_usd[t] for t in range(slots)]
+    _, first, kind = np.unique(
+        np.concatenate(flat, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    kind = kind.reshape(-1)
+    merged = part(data, first, np.arange(len(data.group_model)))
+    quota = np.zeros_like(merged.quota)
+    count = np.zeros_like(merged.count)
+    np.add.at(quota, kind, np.minimum(data.quota, data.room[0].max(axis=1)))
+    np.add.at(count, kind, data.count)
+    return dataclasses.replace(merged, quota=quota, count=count), kind
+
+
+def named(
+    data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarray
+) -> np.ndarray | None:
+    """(S, G) requests of slot 0 by server, from totals (rows, G) of the counted task.
+
+    Only of the servers that ``rows`` stand for. None where the totals cannot be shared out; every
+    server has one option.
+    """
+    z = np.zeros(data.work_ms.shape, np.int64)
+    for row in rows.tolist():
+        wanted = total[row]
+        groups = np.flatnonzero(wanted)
+        servers = np.flatnonzero(kind == row)
+        if len(groups) == 0:
+            continue
+        if len(servers) == 1:
+            z[servers[0]] = wanted
+            continue
+        if len(groups) > 2:
+            return None
+        shares = _shared(data, servers, groups, wanted[groups])
+        if shares is None:
+            return None
+        z[np.ix_(servers, groups)] = shares
+    return z
+
+
+def _shared(
+    data: Assignment, servers: np.ndarray, groups: np.ndarray, wanted: np.ndarray
+) -> np.ndarray | None:
+    """(servers, groups) with each server's quota first, or else without regard to it."""
+    s = int(servers[0])
+    usable = int(data.usable_ms[s, data.option[s], 0, data.group_model[groups[0]]][0])
+    facets = facets_of(tuple(data.work_ms[s, groups].tolist()), usable)
+    quota = data.quota[np.ix_(servers, groups)] * (data.hot_usd[s, groups] > 0)
+    before = quota.cumsum(axis=0) - quota
+    least = np.clip(wanted - before, 0, quota)
+    for own in (least, np.zeros_like(least)):
+        try:
+            return shared_out(wanted, facets, len(servers), own)
+        except CannotShare:
+            continue
+    return None
+
+
+def loss_usd(
+    data: Assignment,
+    kind: np.ndarray,
+    z: np.ndarray,
+    hot: np.ndarray,
+    later: np.ndarray,
+    later_hot: np.ndarray,
+) -> float:
+    """$ by which named requests cost more than the totals that they came from, at most.
+
+    z                  (S, G) named, slot 0
+    hot                (rows, G) hot ones of the totals, slot 0
+    later, later_hot   (rows, G) totals and hot ones of slot 1, real
+    """
+    got = np.zeros_like(hot)
+    np.add.at(got, kind, np.minimum(z, data.quota))
+    size = np.bincount(kind, minlength=len(hot))[:, None]
+    again = np.zeros_like(later_hot)
+    np.add.at(again, kind, np.minimum((later / size)[kind], data.hot_permille / 1000 * z))
+    saved = np.zeros_like(hot)
+    saved[kind] = data.hot_usd
+    lost = np.maximum(hot - got, 0) + np.maximum(later_hot - again, 0)
+    return float((lost * saved).sum())

@@ -1,0 +1,133 @@
+"""``micro=program``: requests handed to the servers of a region by the assignment program.
+
+A policy decides commands and routing as ever. Then, region by region and model by model, the
+program ``formulations.assignment_model`` is solved over this slot and ``look_ahead`` more: what the
+servers that are on can do, what waits by age, what was routed here, and in later slots the forecast,
+routed as this slot's requests of the same origin and class were. Its first slot is the decision. A
+request that is left at the end of the window costs one more slot of waiting and the least service.
+
+The greedy rule's answer is the start, so the program's is never worse, by the program's objective;
+where time runs out, the best found stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from torta_opt.allocation.formulations.assignment import Assignment
+from torta_opt.allocation.policies.base import Observation
+from torta_opt.allocation.policies.dispatch import Tables
+from torta_opt.allocation.schedule.step import Fleet
+from torta_opt.solvers import Limits
+
+GAP = 5e-4  # relative, of each part: far below what the forecast is worth
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """What is known of a slot once commands and routing are decided.
+
+    routing   (R, R, C) requests by origin, region and class
+    expected  (R, C) requests by origin and class expected in each slot to come
+    greedy    (S, C) requests that the greedy rule hands to servers
+    """
+
+    observation: Observation
+    fleet: Fleet
+    routing: np.ndarray
+    expected: np.ndarray
+    greedy: np.ndarray
+
+
+def program_processing(
+    tables: Tables, slot: Slot, look_ahead: int, seconds: float = np.inf
+) -> np.ndarray:
+    """(S, C) requests that each server serves in this slot; after ``seconds`` the best so far."""
+    from torta_opt.allocation.assignment.solve import solve_assignment
+
+    task = assignment_of(tables, slot, look_ahead)
+    processing = slot.greedy.copy()
+    if task is None:
+        return processing
+    servers, region, kind, data = task
+    cells = servers[:, None], kind
+    here = tables.system.server_region[servers][:, None] == region
+    start = np.where(here, slot.greedy[cells], 0)
+    found = solve_assignment(data, Limits(seconds=seconds, gap=GAP), start)
+    if found.found:
+        processing[servers] = 0
+        np.add.at(processing, cells, found.z)
+    return processing
+
+
+def assignment_of(
+    tables: Tables, slot: Slot, look_ahead: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Assignment] | None:
+    """The task of all regions at once: its servers (S',), region and class of its groups (G',).
+
+    Groups are requests of one class in one region; servers of other regions cannot take them.
+    """
+    system, observation = tables.system, slot.observation
+    weights, slots = system.weights, look_ahead + 1
+    arrivals, state = _arrivals(slot, slots), observation.state
+    come = arrivals[0] + state.waiting.sum(axis=2)
+    region, kind = np.nonzero(come > 0)
+    servers = np.flatnonzero(slot.fleet.usable_ms > 0)
+    cells = servers[:, None], kind
+    at = system.server_region[servers][:, None] == region
+    fits = slot.fleet.model[servers][:, None] == system.class_model[kind]
+    able = at & fits & tables.can_serve[cells]
+    servers, able = servers[able.any(axis=1)], able[able.any(axis=1)]
+    served = able.any(axis=0)
+    region, kind, able = region[served], kind[served], able[:, served]
+    if not able.size:
+        return None
+    cells = servers[:, None], kind
+    ahead = np.minimum(np.arange(slots), len(observation.price_ahead) - 1)
+    price = weights.energy_factor * observation.price_ahead[ahead][:, region]
+    serve = tables.service_usd[cells] + price[:, None, :] * tables.busy_kwh[cells]
+    serve = np.where(able, serve, np.inf)
+    saved_s = np.nan_to_num(system.service_s - system.hot_service_s)[system.server_type]
+    wait = weights.time_usd_per_s * system.slot_s
+    usable = _usable_ms(tables, slot.fleet, slots)[servers]
+    loaded = np.arange(len(system.models)) == slot.fleet.model[servers][:, None]
+    data = Assignment(
+        group_model=system.class_model[kind],
+        arrivals=arrivals[:, region, kind],
+        waiting=state.waiting[region, kind],
+        deadline_slots=system.deadline_slots[kind],
+        work_ms=np.where(able, tables.work_ms[cells], 0),
+        serve_usd=serve,
+        hot_usd=np.where(able, weights.time_usd_per_s * saved_s[cells], 0.0),
+        hot_permille=system.hot_permille,
+        quota=np.where(able, system.hot_permille * state.processing[cells] // 1000, 0),
+        count=np.ones(len(servers), np.int64),
+        usable_ms=(usable[:, :, None] * loaded[:, None, :])[:, None],
+        option_usd=np.zeros((len(servers), 1)),
+        wait_usd=wait,
+        expiry_usd=weights.expiry_usd[kind],
+        left_usd=serve[-1].min(axis=0) + wait,
+    )
+    return servers, region, kind, data
+
+
+def _usable_ms(tables: Tables, fleet: Fleet, slots: int) -> np.ndarray:
+    """(S, H) time that each server that is on can give in this slot and those after it."""
+    slot_ms = tables.system.slot_ms
+    usable = np.zeros((len(fleet.model), slots), np.int64)
+    usable[:, 0] = fleet.usable_ms
+    for t in range(1, slots):
+        left = fleet.loading_ms_after - (t - 1) * slot_ms
+        usable[:, t] = slot_ms - np.clip(left, 0, slot_ms)
+    return np.where(fleet.on[:, None], usable, 0)
+
+
+def _arrivals(slot: Slot, slots: int) -> np.ndarray:
+    """(H, R, C) requests that come to each region: routed ones, then the forecast likewise."""
+    inflow = slot.routing.sum(axis=0)
+    sent = slot.routing.sum(axis=1)
+    share = slot.routing / np.maximum(sent, 1)[:, None, :]
+    expected = np.einsum("ijc,ic->jc", share, slot.expected)
+    return np.concatenate([inflow[None], np.repeat(expected[None], slots - 1, axis=0)])
