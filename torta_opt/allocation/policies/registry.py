@@ -75,6 +75,11 @@ BUILT_IN: dict[str, Entry] = {
     "robd": Entry(
         "robd", "Robd", "regularized online balanced descent on servers; greedy routing of requests"
     ),
+    "open_loop": Entry(
+        "open_loop",
+        "OpenLoop",
+        "plans servers against sampled demand, over epochs that grow; greedy routing of requests",
+    ),
     "rhc": Entry(
         "rhc",
         "Rhc",
