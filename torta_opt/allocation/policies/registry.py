@@ -71,6 +71,12 @@ BUILT_IN: dict[str, Entry] = {
         "TORTA: a network trained for the topology picks regions, scores pick servers",
         on_request=True,
     ),
+    "torta_plus": Entry(
+        "torta_plus",
+        "TortaPlus",
+        "open_loop with a learned value of servers, used where sampled futures show no loss",
+        on_request=True,
+    ),
     "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers; greedy routing of requests"),
     "robd": Entry(
         "robd", "Robd", "regularized online balanced descent on servers; greedy routing of requests"
