@@ -1,7 +1,7 @@
 """Train the values of servers in models/: fleet-cuts and fleet-network (minutes on one core).
 
-Examples are kept beside the weights (--examples) and continued after an interruption; the same seeds
-give the same examples, and from them the same weights on the same machine.
+Examples are kept in a file (--examples) and continued after an interruption; the same seeds give
+the same examples, and from them the same weights on the same machine.
 
     python studies/train_fleet_value.py --examples build/fleet-examples.npz --number 1500
 """

@@ -63,7 +63,7 @@ def test_starts_nothing_that_does_not_pay():
 
 
 def test_numbers_are_common_to_all_samples():
-    """Room for a request that one sample of three brings: a fifth of a server, rent and start 3.4 $."""
+    """Room for a request that one sample of three brings costs a fifth of a server: 3.4 $."""
     fleet = program(samples=3)
     rare = demand(fleet, 5.0, 5.0, 6.0)
     cheap = fleet.solve(state(fleet, 1.0), costs(fleet, short=0.5), rare)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sparse
@@ -26,7 +28,7 @@ def random_network(rng: np.random.Generator) -> Network:
                 rng.normal(size=(new, FEATURES)),
                 rng.normal(size=new),
             )
-            for old, new in zip(widths[:-1], widths[1:], strict=True)
+            for old, new in pairwise(widths)
         )
     )
 

@@ -22,8 +22,8 @@ subject to  n[0,g] = ready[g] − stop[0,g] − leave[0,g]                      
             Σ_k z[e,s,k,c] + short[e,s,c] = D[e,s,c]                                (demand)
             Σ_{c of m} u[k,c]·z[e,s,k,c] ≤ usable_ms·n[e,(k,m)]                     (capacity)
 
-A server that starts or enters in epoch e is ready in epoch e+1. V is the value of servers beyond the
-last epoch (``server_value``). The program serves to decide: it is neither a relaxation nor a
+A server that starts or enters in epoch e is ready in epoch e+1. V is the value of servers beyond
+the last epoch (``server_value``). The program serves to decide: it is neither a relaxation nor a
 restriction of the problem, and no bound is taken from it.
 """
 
@@ -118,8 +118,8 @@ class FleetCosts:
 
 @dataclass(frozen=True, eq=False)
 class FleetPlan:
-    """The answer: dollars, (E, G) servers ready, started, stopped, leaving and entering, and (G,) what
-    a further ready server would change the dollars by."""
+    """The answer: dollars, (G,) what a further ready server would change them by, and (E, G)
+    servers ready, started, stopped, leaving and entering."""
 
     usd: float
     slope: np.ndarray
@@ -154,7 +154,7 @@ class FleetProgram:
         self.columns, self._n_columns = _numbered(
             {
                 "n": (epochs, kinds),
-                **{move: (epochs, kinds) for move in MOVES},
+                **dict.fromkeys(MOVES, (epochs, kinds)),
                 "z": (epochs, samples, serves),
                 "short": (epochs, samples, classes),
             }
@@ -215,9 +215,7 @@ class FleetProgram:
         lower[r["state"][1]] = upper[r["state"][1]] = state.loading
         lower[r["size"]] = lower[r["capacity"]] = -np.inf
         upper[r["size"]] = state.servers
-        upper[r["size"][0]] -= np.bincount(
-            self.kinds.type, state.loading, len(self.system.types)
-        )
+        upper[r["size"][0]] -= np.bincount(self.kinds.type, state.loading, len(self.system.types))
         lower[r["demand"]] = upper[r["demand"]] = demand
         return lower, upper
 

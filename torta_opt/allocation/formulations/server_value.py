@@ -8,10 +8,10 @@ cuts      V = max_k ( a_k·n + b_k·f + c_k )
 network   h₁ = (W₁n + U₁f + d₁)⁺,  h_l = (H_l h_{l−1} + W_l n + U_l f + d_l)⁺,  H_l ≥ 0
           V = w·h_L + s·n + t·f + c,  w ≥ 0
 
-The network is an input-convex neural network (Amos, Xu and Kolter, ICML 2017): what follows a layer
-grows with it, so replacing h = (…)⁺ by h ≥ …, h ≥ 0 changes no minimum. Both are then an *epigraph*:
-columns y, rows D·y − A·n ≥ r(f), and V = min over y of p·y + s·n + k(f). Only r and k depend on f, so
-a program that stays in the solver keeps its matrix.
+The network is an input-convex neural network (Amos, Xu and Kolter, ICML 2017): what follows a
+layer grows with it, so replacing h = (…)⁺ by h ≥ …, h ≥ 0 changes no minimum. Both are then an
+*epigraph*: columns y, rows D·y − A·n ≥ r(f), and V = min over y of p·y + s·n + k(f). Only r and k
+depend on f, so a program that stays in the solver keeps its matrix.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Cuts:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer: ``hidden`` (N, N before) H, ``servers`` (N, G) W, ``features`` (N, F) U, ``constant``
-    (N,) d. The first has no H, the last no ⁺ and N = 1."""
+    """One layer: ``hidden`` (N, N before) H, ``servers`` (N, G) W, ``features`` (N, F) U,
+    ``constant`` (N,) d. The first has no H, the last no ⁺ and N = 1."""
 
     hidden: np.ndarray
     servers: np.ndarray

@@ -1,19 +1,21 @@
 """Learn what servers are worth beyond a window: from the duals of open-loop plans of what follows.
 
-Example i: a state n of servers, a mean demand d and h slots that follow, all drawn at random. The fleet
-program over these h slots gives the cost V_i and, as duals of its first state rows, the slope
+Example i: a state n of servers, a mean demand d and h slots that follow, all drawn at random. The
+fleet program over these h slots gives the cost V_i and, as duals of its first state rows, the slope
 ∂V/∂n. A value is fitted to both,
 
     Σ_i huber((V(n_i) − V_i)/a) + γ·Σ_i |(∇V(n_i) − ∂V_i/∂n)/b|²
 
-a and b the spread of costs and slopes. Decisions hang on the slopes, so γ is large. V_i is convex in n, being the least cost of a linear program, so
-cuts and input-convex networks can follow it.
+a and b the spread of costs and slopes. Decisions hang on the slopes, so γ is large.
+
+V_i is convex in n, being the least cost of a linear program, so cuts and input-convex networks can follow it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -186,7 +188,7 @@ def _module(kind: str, examples: Examples) -> Any:
             super().__init__()
             widths = [0, *WIDTHS, 1]
             noise = torch.randn
-            pairs = list(zip(widths[:-1], widths[1:], strict=True))
+            pairs = list(pairwise(widths))
             self.hidden = nn.ParameterList([0.2 * noise(new, old).abs() for old, new in pairs])
             self.servers = nn.ParameterList([0.05 * noise(new, kinds) for _, new in pairs])
             self.features = nn.ParameterList(
@@ -206,7 +208,12 @@ def _module(kind: str, examples: Examples) -> Any:
             layers = []
             for at in range(len(self.constant)):
                 scale = DOLLARS if at == len(self.constant) - 1 else 1.0
-                parts = (self.hidden[at].abs(), self.servers[at], self.features[at], self.constant[at])
+                parts = (
+                    self.hidden[at].abs(),
+                    self.servers[at],
+                    self.features[at],
+                    self.constant[at],
+                )
                 layers.append(Layer(*(scale * p.detach().numpy().astype(float) for p in parts)))
             return Network(tuple(layers))
 

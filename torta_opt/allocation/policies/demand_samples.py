@@ -5,9 +5,9 @@
     mix[t+h]  ∝ mix[t] · exp( τ·√(1 − ω²ʰ)·z_m(c) )
 
 fast, slow and mix are exponentially smoothed totals and shares of classes; u and z are standard
-normal. The total reverts to its slow mean with memory ρ, the shares of the models drift. u and z are
-stratified, drawn once per run and kept from slot to slot, so that plans of neighbouring slots differ
-by what was learned and not by new noise.
+normal. The total reverts to its slow mean with memory ρ, the shares of the models drift. u and z
+are stratified, drawn once per run and kept from slot to slot, so that plans of neighbouring slots
+differ by what was learned and not by new noise.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class DemandProcess:
 class DemandSamples:
     """Learns slot by slot; ``draw`` gives samples of one slot in each of several epochs."""
 
-    def __init__(self, system: System, process: DemandProcess, epochs: int, samples: int, seed: int):
+    def __init__(
+        self, system: System, process: DemandProcess, epochs: int, samples: int, seed: int
+    ):
         rng = np.random.default_rng(seed)
         self._model, self._process = system.class_model, process
         models = len(system.models)

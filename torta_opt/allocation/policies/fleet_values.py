@@ -40,7 +40,9 @@ def is_finite(value: ServerValue | None, features: np.ndarray) -> bool:
     return all(np.isfinite(array).all() for array in arrays)
 
 
-def load_value(kind: str, system: System, path: str | os.PathLike[str] | None = None) -> ServerValue:
+def load_value(
+    kind: str, system: System, path: str | os.PathLike[str] | None = None
+) -> ServerValue:
     """The value of a file, or of ``models/``. Raises InvalidInput unless it fits the system."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -89,4 +91,3 @@ def to_tensors(value: ServerValue) -> dict[str, np.ndarray]:
             for part in PARTS
         }
     return {name: np.ascontiguousarray(array, np.float32) for name, array in named.items()}
-

@@ -68,8 +68,8 @@ class FleetView:
         return FleetCosts(slots, by_epoch, start, enter, serve, short, worth * start)
 
     def commands(self, plan: FleetPlan, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        """(S,) commands and models of the plan's first epoch; a part of a server above ``threshold``
-        counts as one."""
+        """(S,) commands and models of the plan's first epoch; a part of a server above
+        ``threshold`` counts as one."""
         start, stop, leave, enter = (
             np.floor(getattr(plan, move)[0] + 1 - threshold + 1e-9).astype(int)
             for move in ("start", "stop", "leave", "enter")

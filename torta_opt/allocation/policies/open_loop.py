@@ -2,16 +2,16 @@
 
 Every ``replan_slots`` slots the fleet program (``formulations.fleet_program``) is solved: how many
 servers of each type to have on with each model, all regions as one, over epochs of 2, 2, 4, 8, 16 …
-slots up to ``span`` slots ahead or the end of the known electricity prices. The numbers are common to
-all samples of demand (``demand_samples``), so no plan uses a future that it cannot know; a start
-happens only if it pays over what the samples bring. Of the plan, the first epoch is carried out.
-At the end of the span a ready server is worth a share of its start, the less the fewer slots follow.
+slots up to ``span`` slots ahead or the end of the known electricity prices. The numbers are common
+to all samples of demand (``demand_samples``), so no plan uses a future that it cannot know; a start
+happens only if it pays over what the samples bring. Of the plan, the first epoch is carried out. At
+the end of the span a ready server is worth a share of its start, the less the fewer slots follow.
 
-A request that is not served in its slot costs ``shortage`` times its expiry price: queues are not in
-the program, and a shortage lasts for some slots.
+A request that is not served in its slot costs ``shortage`` times its expiry price: queues are not
+in the program, and a shortage lasts for some slots.
 
-Routing and dispatch are those of ``greedy_forecast``, or of ``micro=program``. Where demand is confined
-to some regions, the plan does not see it: it takes all regions as one.
+Routing and dispatch are those of ``greedy_forecast``, or of ``micro=program``. Where demand is
+confined to some regions, the plan does not see it: it takes all regions as one.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class OpenLoop(GreedyForecast):
     replan_slots  slots from plan to plan
     span          slots planned ahead at most
     spread        σ of the total demand around its slow mean
-    budget        seconds that a slot's plan may take; when they are over, the servers are those that
-                  ``greedy_forecast`` would have
+    budget        seconds that a slot's plan may take; when they are over, the servers are those
+                  that ``greedy_forecast`` would have
     """
 
     name = "open_loop"
@@ -90,7 +90,7 @@ class OpenLoop(GreedyForecast):
 
     @property
     def epoch_slots(self) -> tuple[int, ...]:
-        """Lengths of the epochs, of which ``span`` and the end of prices cut the last ones short."""
+        """Lengths of the epochs; ``span`` and the end of the prices cut the last ones short."""
         return EPOCH_SLOTS
 
     def new_program(self, value: ServerValue | None) -> FleetProgram:
@@ -118,7 +118,9 @@ class OpenLoop(GreedyForecast):
         """The plan of this slot; None if the budget is spent."""
         demand = self.demand(observation, self.samples)
         limits = Limits(seconds=self.budget, threads=1)
-        return self.program.solve(view.state(), self.costs(observation, view), demand, limits=limits)
+        return self.program.solve(
+            view.state(), self.costs(observation, view), demand, limits=limits
+        )
 
     def slots(self, observation: Observation) -> np.ndarray:
         """(E,) L, slots of the epochs."""

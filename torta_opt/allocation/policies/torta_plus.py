@@ -1,8 +1,8 @@
 """Ours: the plan of ``open_loop`` with a learned value of servers in place of the far epochs.
 
-Two plans are made. The *plain* one is that of ``open_loop``. The *learned* one plans the first epochs
-alone and lets a learned value V (``formulations.server_value``) say what the servers that are ready at
-their end are worth: cuts, or an input-convex network.
+Two plans are made. The *plain* one is that of ``open_loop``. The *learned* one plans the first
+epochs alone and lets a learned value V (``formulations.server_value``) say what the servers that
+are ready at their end are worth: cuts, or an input-convex network.
 
 The learned plan is carried out only where its first moves cost no more than the plain ones over
 sampled futures that neither plan has seen: the plain program is solved on fresh samples twice, with
@@ -41,7 +41,7 @@ class TortaPlus(OpenLoop):
 
     name = "torta_plus"
 
-    def __init__(self, value: str = "network", weights: str | None = None, **settings: Any):
+    def __init__(self, value: str = "none", weights: str | None = None, **settings: Any):
         super().__init__(**settings)
         if value not in VALUES:
             raise InvalidInput(f"must be one of {', '.join(VALUES)}", field="value")
