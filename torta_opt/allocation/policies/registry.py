@@ -72,9 +72,20 @@ BUILT_IN: dict[str, Entry] = {
         "TORTA: a network trained for the topology picks regions, scores pick servers",
         on_request=True,
     ),
+    "torta_plus": Entry(
+        "torta_plus",
+        "TortaPlus",
+        "open_loop with a learned value of servers, used where sampled futures show no loss",
+        on_request=True,
+    ),
     "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers; greedy routing of requests"),
     "robd": Entry(
         "robd", "Robd", "regularized online balanced descent on servers; greedy routing of requests"
+    ),
+    "open_loop": Entry(
+        "open_loop",
+        "OpenLoop",
+        "plans servers against sampled demand, over epochs that grow; greedy routing of requests",
     ),
     "rhc": Entry(
         "rhc",

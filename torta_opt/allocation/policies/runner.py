@@ -76,6 +76,11 @@ def run(policy: Policy, instance: Instance, seed: int = 0, progress: Progress | 
     return Run(schedule, time.perf_counter() - begin, slot_seconds)
 
 
+def first_observation(instance: Instance) -> Observation:
+    """What a policy sees in slot 0."""
+    return _Memory(instance).observe(0, initial_state(instance))
+
+
 def _name(policy: Policy) -> str:
     """Name of the policy, with which its schedules are labelled."""
     kind = type(policy).__name__

@@ -1,0 +1,142 @@
+"""Open-loop feedback control of the fleet: plan it against sampled demand, act, plan again.
+
+Every ``replan_slots`` slots the fleet program (``formulations.fleet_program``) is solved: how many
+servers of each type to have on with each model, all regions as one, over epochs of 2, 2, 4, 8, 16 …
+slots up to ``span`` slots ahead or the end of the known electricity prices. The numbers are common
+to all samples of demand (``demand_samples``), so no plan uses a future that it cannot know; a start
+happens only if it pays over what the samples bring. Of the plan, the first epoch is carried out. At
+the end of the span a ready server is worth a share of its start, the less the fewer slots follow.
+
+A request that is not served in its slot costs ``shortage`` times its expiry price: queues are not
+in the program, and a shortage lasts for some slots.
+
+Routing and dispatch are those of ``greedy_forecast``, or of ``micro=program``. Where demand is
+confined to some regions, the plan does not see it: it takes all regions as one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from torta_opt.allocation.formulations.fleet_program import FleetCosts, FleetPlan, FleetProgram
+from torta_opt.allocation.formulations.server_value import ServerValue
+from torta_opt.allocation.instance.data import System
+from torta_opt.allocation.policies.base import Observation
+from torta_opt.allocation.policies.demand_samples import DemandProcess, DemandSamples
+from torta_opt.allocation.policies.fleet_view import FleetView
+from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
+from torta_opt.allocation.policies.settings import check_number, check_share
+from torta_opt.io import InvalidInput
+from torta_opt.solvers import Limits
+
+EPOCH_SLOTS = (2, 2, 4, 8, 16, 32, 64)
+SAMPLES = 12
+SAMPLE_SEED = 7
+WORTH = 0.5  # of a start, of a server that is ready at the end of the span
+WORTH_SLOTS = 90.0  # to follow the span, for it to be worth that much
+
+
+class OpenLoop(GreedyForecast):
+    """See the module. Its own parameters, beside those of ``Settings``:
+
+    load          share of a server's time that plans count on
+    shortage      what a request not served in its slot costs, in expiry prices
+    threshold     a part of a server above it counts as one
+    replan_slots  slots from plan to plan
+    span          slots planned ahead at most
+    spread        σ of the total demand around its slow mean
+    budget        seconds that a slot's plan may take; when they are over, the servers are those
+                  that ``greedy_forecast`` would have
+    """
+
+    name = "open_loop"
+    deterministic = True
+
+    def __init__(
+        self,
+        load: float = 0.85,
+        shortage: float = 1.5,
+        threshold: float = 0.6,
+        replan_slots: int = 4,
+        span: int = 128,
+        spread: float = 0.15,
+        budget: float = 1.0,
+        **settings: Any,
+    ):
+        super().__init__(**settings)
+        check_share("load", load)
+        check_share("threshold", threshold)
+        check_number("shortage", shortage, 0, 1e6)
+        check_number("spread", spread, 0, 10)
+        check_number("budget", budget, 0, 1e6)
+        for name, value, least in (("replan_slots", replan_slots, 1), ("span", span, 4)):
+            check_number(name, value, least, 1e6)
+            if value != int(value):
+                raise InvalidInput(f"must be a whole number, found {value!r}", field=name)
+        if load == 0:
+            raise InvalidInput("must be above 0", field="load")
+        self.load, self.shortage, self.threshold = load, shortage, threshold
+        self.replan_slots, self.span = int(replan_slots), int(span)
+        self.spread, self.budget = spread, budget
+
+    def reset(self, system: System, seed: int) -> None:
+        super().reset(system, seed)
+        epochs = len(self.epoch_slots)
+        process = DemandProcess(spread=self.spread)
+        self.samples = DemandSamples(system, process, epochs, SAMPLES, SAMPLE_SEED)
+        self.program = self.new_program(None)
+
+    @property
+    def epoch_slots(self) -> tuple[int, ...]:
+        """Lengths of the epochs; ``span`` and the end of the prices cut the last ones short."""
+        return EPOCH_SLOTS
+
+    def new_program(self, value: ServerValue | None) -> FleetProgram:
+        system = self.tables.system
+        usable_ms = self.load * system.slot_ms
+        return FleetProgram(system, len(self.epoch_slots), SAMPLES, usable_ms, value)
+
+    def prepare(self, observation: Observation) -> None:
+        super().prepare(observation)
+        self.samples.learn(observation.arrivals)
+
+    def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+        if self.settings.rule != "demand":
+            return super().commands(observation)
+        if observation.slot % self.replan_slots:
+            idle = np.full(len(observation.up), 0)
+            return idle, idle - 1
+        view = FleetView(self.tables, self.program.kinds, observation)
+        plan = self.plan(observation, view)
+        if plan is None:
+            return super().commands(observation)
+        return view.commands(plan, self.threshold)
+
+    def plan(self, observation: Observation, view: FleetView) -> FleetPlan | None:
+        """The plan of this slot; None if the budget is spent."""
+        demand = self.demand(observation, self.samples)
+        limits = Limits(seconds=self.budget, threads=1)
+        return self.program.solve(
+            view.state(), self.costs(observation, view), demand, limits=limits
+        )
+
+    def slots(self, observation: Observation) -> np.ndarray:
+        """(E,) L, slots of the epochs."""
+        end = np.minimum(np.cumsum(self.epoch_slots), min(self.span, len(observation.price_ahead)))
+        lengths: np.ndarray = np.diff(end, prepend=0).astype(float)
+        return lengths
+
+    def costs(self, observation: Observation, view: FleetView) -> FleetCosts:
+        slots = self.slots(observation)
+        after = len(observation.price_ahead) - slots.sum()
+        worth = WORTH * min(1.0, after / WORTH_SLOTS)
+        return view.costs(slots, self.shortage, worth)
+
+    def demand(self, observation: Observation, samples: DemandSamples) -> np.ndarray:
+        """(E, S, C) requests of a slot; what waits comes on top in the first epoch."""
+        slots = self.slots(observation)
+        demand = samples.draw(slots)
+        demand[0] += observation.state.waiting.sum(axis=(0, 2)) / self.epoch_slots[0]
+        return demand
