@@ -54,6 +54,8 @@ def test_futures_are_of_the_law_too(instance: Instance, tmp_path) -> None:
     grandchild = law_of(again).sample(again, 4, start=20)
     assert np.array_equal(grandchild.arrivals[:20], child.arrivals[:20])
     assert np.array_equal(law.sample(child, 4, start=20).arrivals, grandchild.arrivals)
+    brother = law.sample(child, 7, start=9)  # nothing of the child is left from slot 9 on
+    assert np.array_equal(brother.arrivals, law.sample(instance, 7, start=9).arrivals)
     sibling = law.sample(law.sample(instance, 2, start=9), 4, start=20)
     assert not np.array_equal(sibling.arrivals[20:], grandchild.arrivals[20:])
 
