@@ -54,6 +54,8 @@ def test_futures_are_of_the_law_too(instance: Instance, tmp_path) -> None:
     grandchild = law_of(again).sample(again, 4, start=20)
     assert np.array_equal(grandchild.arrivals[:20], child.arrivals[:20])
     assert np.array_equal(law.sample(child, 4, start=20).arrivals, grandchild.arrivals)
+    brother = law.sample(child, 7, start=9)  # nothing of the child is left from slot 9 on
+    assert np.array_equal(brother.arrivals, law.sample(instance, 7, start=9).arrivals)
     sibling = law.sample(law.sample(instance, 2, start=9), 4, start=20)
     assert not np.array_equal(sibling.arrivals[20:], grandchild.arrivals[20:])
 
@@ -192,3 +194,19 @@ def test_weights_may_change(instance: Instance) -> None:
     future = law_of(dearer).sample(dearer, 1)
     assert future.system.weights is dearer.system.weights
     assert np.array_equal(future.arrivals, law_of(instance).sample(instance, 1).arrivals)
+
+
+def test_surges_are_told_when_they_begin_and_not_before() -> None:
+    instance = generate("paper/polska+surge", seed=1, slots=60, surge_slots=10, surges=1)
+    law = law_of(instance)
+    path = law.path(instance)
+    begin = int(path.drivers.surges[0, 1])
+    assert begin > 0
+    before = law.belief(instance.arrivals[:begin])
+    assert len(law.announced(before, path).surges) == 0
+    assert len(law.announced(before, path, now=True).surges) == 1
+    assert len(law.known(path, begin).surges) == 0
+    after = law.belief(instance.arrivals[: begin + 1])
+    assert len(law.announced(after, path).surges) == 1
+    earlier = law.belief(instance.arrivals[: begin - 1])
+    assert len(law.announced(earlier, path, now=True).surges) == 0

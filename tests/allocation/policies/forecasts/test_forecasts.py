@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,8 +23,19 @@ from torta_opt.allocation.policies.forecasts.from_law import FromLaw
 from torta_opt.allocation.policies.forecasts.from_past import MeanReverting
 from torta_opt.io import InvalidInput
 
-NAMES = list(PATH_FORECASTERS)
-FAIR = [name for name, entry in PATH_FORECASTERS.items() if entry.information in ("past", "law")]
+EXTRA = pytest.mark.skipif(find_spec("statsforecast") is None, reason="an extra, not installed")
+
+
+def named(*information: str) -> list:
+    """Forecasters that know one of these; what needs an extra is skipped without it."""
+    return [
+        pytest.param(name, marks=EXTRA) if name == "statsforecast" else name
+        for name, entry in PATH_FORECASTERS.items()
+        if entry.information in information
+    ]
+
+
+NAMES, FAIR = named(*INFORMATION), named("past", "law")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +151,12 @@ def test_quantiles_are_of_sums_too(instance: Instance) -> None:
     assert np.isin(middle[0, 0], found.paths[:, 0, 0].sum(axis=1))  # a value of a path
     cells = found.quantiles([0.95])[0]
     assert (cells.sum(axis=2) > high).any()  # quantiles of sums are not sums of quantiles
+
+
+def test_an_extra_that_is_missing_is_named(instance: Instance, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "statsforecast.models", None)
+    with pytest.raises(InvalidInput, match=r"forecaster: needs the package statsforecast: pip"):
+        path_forecaster("statsforecast", Given(instance))
 
 
 def test_wrong_requests(instance: Instance) -> None:

@@ -14,6 +14,7 @@ from torta_opt.allocation.law.registry import law_of
 from torta_opt.allocation.policies.forecasts.base import PathForecaster
 from torta_opt.allocation.policies.forecasts.from_law import FromLaw, FromStates
 from torta_opt.allocation.policies.forecasts.from_past import LastSlot, MeanReverting, Seasonal
+from torta_opt.allocation.policies.forecasts.from_statsforecast import StatsForecast
 from torta_opt.allocation.policies.forecasts.from_truth import Corrupted, Perfect
 from torta_opt.io.errors import InvalidInput
 
@@ -82,6 +83,11 @@ PATH_FORECASTERS: dict[str, Entry] = {
         lambda given: Seasonal(given.slots_of_season),
     ),
     "last": Entry("past", "the last slot again", lambda given: LastSlot()),
+    "statsforecast": Entry(
+        "past",
+        "exponential smoothing by region, as the package statsforecast chooses it (an extra)",
+        lambda given: StatsForecast(),
+    ),
     "perfect": Entry("future", "the truth", lambda given: Perfect(given.future)),
     "corrupted": Entry(
         "future",
