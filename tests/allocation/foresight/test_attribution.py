@@ -33,9 +33,7 @@ def attributor() -> Attributor:
     return Attributor(instance, found.schedule, solved.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["skylb", "lcp", pytest.param("torta", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["skylb", "lcp", pytest.param("torta", marks=pytest.mark.slow)])
 def test_the_parts_add_up_to_cost_less_bound_in_both_orders(name: str) -> None:
     work = attributor()
     found = work.split(name)
