@@ -13,14 +13,14 @@ the gaps; the cheapest schedule gives the gap at least; the report is printed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
 from torta_opt.families import family_of, guarded
 from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
-from torta_opt.io import Infeasible, InvalidInput, VerificationFailed
+from torta_opt.io import Infeasible, InvalidInput, LimitReached, VerificationFailed
 from torta_opt.io.errors import MethodFailed
 from torta_opt.io.status import DONE, INTERRUPTED
 from torta_opt.results import (
@@ -176,14 +176,14 @@ def with_parts(
     Returns
     -------
     GapReport
-        Policies that know the future, and schedules of a user, stay as they are.
+        Policies that know the future, and schedules of a user, stay as they are. After Ctrl-C it
+        has what was finished, and ``status`` is ``"interrupted"``; where a limit came before two
+        futures were finished, ``left_out`` says so.
 
     Raises
     ------
     InvalidInput
         If the demand of the instance has no known law, or a policy has no layers.
-    LimitReached
-        If Ctrl-C or a limit came before two futures were finished.
 
     Examples
     --------
@@ -203,18 +203,27 @@ def with_parts(
     online = [
         each.policy for each in report.results if each.feasible and _is_online(family, each.policy)
     ]
-    results = report.results
-    if attribute:
-        parts = family.attribution(instance, online, report.bound, request)
-        results = tuple(
-            dataclasses.replace(each, attribution=parts.get(each.policy)) for each in results
-        )
-    if foresight is None:
-        return dataclasses.replace(report, results=results)
-    bound, found = family.foresight(instance, online, request)
-    results = tuple(dataclasses.replace(each, foresight=found.get(each.policy)) for each in results)
-    status = INTERRUPTED if bound.interrupted else report.status
-    return dataclasses.replace(report, results=results, nonanticipative=bound, status=status)
+    try:
+        if attribute:
+            parts = family.attribution(instance, online, report.bound, request)
+            report = _with(report, lambda each: {"attribution": parts.get(each.policy)})
+        if foresight is not None:
+            bound, found = family.foresight(instance, online, request)
+            report = _with(report, lambda each: {"foresight": found.get(each.policy)})
+            status = INTERRUPTED if bound.interrupted else report.status
+            report = dataclasses.replace(report, nonanticipative=bound, status=status)
+    except KeyboardInterrupt:
+        return dataclasses.replace(report, status=INTERRUPTED)
+    except LimitReached as error:  # what was compared before is there all the same
+        left_out = {**report.left_out, "nonanticipative": str(error)}
+        return dataclasses.replace(report, left_out=left_out)
+    return report
+
+
+def _with(report: GapReport, parts: Callable[[GapResult], dict[str, Any]]) -> GapReport:
+    """The report with further fields of its results."""
+    results = tuple(dataclasses.replace(each, **parts(each)) for each in report.results)
+    return dataclasses.replace(report, results=results)
 
 
 def _is_online(family: Family, name: str) -> bool:

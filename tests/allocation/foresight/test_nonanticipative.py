@@ -271,7 +271,7 @@ def test_wrong_options_are_refused(given: dict[str, object], rule: str) -> None:
 
 
 def test_an_instance_without_a_law_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="no law is known"):
+    with pytest.raises(InvalidInput, match="too few to fit a law"):
         torta_opt.bound(torta_opt.generate("small/loading"), "nonanticipative")
 
 
@@ -302,3 +302,24 @@ def test_the_command_line_prints_an_estimate(tmp_path: Path) -> None:
     parts = row["attribution"]
     distance = row["cost"] - report["bound"]["value"]
     assert sum(parts.values()) == pytest.approx(distance, abs=1e-9)
+
+
+def test_a_gap_survives_ctrl_c_and_limits_of_what_goes_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance, _ = small()
+    report = gaps.gap(instance, "lcp", bound_method="floor")
+
+    def stopped(error: type[BaseException]) -> None:
+        def raising(*of: object, **given: object) -> None:
+            raise error("too late")
+
+        monkeypatch.setattr(nonanticipative, "beside", raising)
+
+    stopped(KeyboardInterrupt)
+    found = gaps.with_parts(report, instance, foresight={"scenarios": 2})
+    assert (found.status, len(found.results)) == ("interrupted", 1)
+    stopped(LimitReached)
+    found = gaps.with_parts(report, instance, foresight={"scenarios": 2})
+    assert found.left_out == {"nonanticipative": "too late"}
+    assert found.nonanticipative is None
