@@ -8,7 +8,8 @@ fleet program over these h slots gives the cost V_i and, as duals of its first s
 
 a and b the spread of costs and slopes. Decisions hang on the slopes, so γ is large.
 
-V_i is convex in n, being the least cost of a linear program, so cuts and input-convex networks can follow it.
+V_i is convex in n, being the least cost of a linear program, so cuts and input-convex networks can
+follow it.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class OpenLoop(GreedyForecast):
         replan_slots: int = 4,
         span: int = 128,
         spread: float = 0.15,
-        budget: float = 1.0,
+        budget: float = 5.0,
         **settings: Any,
     ):
         super().__init__(**settings)
