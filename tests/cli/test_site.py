@@ -62,6 +62,21 @@ class TestCommands:
         assert json.loads(out)["start"] == "2026-11-30T00:15:00Z"
         assert "0,2026-11-30T00:15:00Z," in (folder / "servers.csv").read_text()
 
+    def test_long_tables_are_summed_on_the_terminal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        site, instance = str(write_site(tmp_path)), str(tmp_path / "i.json")
+        schedule, folder = str(tmp_path / "s.json"), str(tmp_path / "plan")
+        torta(capsys, "build", site, "-o", instance)
+        torta(capsys, "solve", instance, "--method", "round_robin", "-o", schedule)
+        _, whole, _ = torta(capsys, "plan", instance, schedule, "-o", folder, "--site", site)
+        monkeypatch.setattr("torta_opt.cli.plan.MOST_ROWS", 0)
+        _, short, _ = torta(capsys, "plan", instance, schedule, "-o", folder, "--site", site)
+        assert "eu-west-1" in whole
+        assert "eu-west-1" not in short
+        (total,) = re.findall(r"^you pay ([\d,.]+) \$$", whole, re.M)
+        assert f"you pay {total} $" in short
+
     def test_json_is_one_document(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         site = str(write_site(tmp_path))
         code, out, _ = torta(capsys, "build", site, "-o", str(tmp_path / "i.json"), "--json")

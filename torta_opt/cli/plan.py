@@ -74,40 +74,65 @@ def _begin(
 def _tables(plan: Plan, output: str, files: int) -> Any:
     from rich.console import Group
 
-    from torta_opt.allocation.plan.make import peak_servers
     from torta_opt.cli.tables import rows_table
-    from torta_opt.io.text import money, number, percent
+    from torta_opt.io.text import money
 
-    servers = [(*names, f"{least} to {most}") for *names, least, most in peak_servers(plan)]
-    classes = [
-        (
-            row[0],
-            f"{row[2]:,}",
-            f"{row[4]:,}",
-            number(row[5]),
-            number(row[6]),
-            number(row[7]),
-            percent(row[11]),
-        )
-        for row in plan.tables["classes"].rows
-    ]
-    paid = [(row[0], row[1], row[2], f"{row[3]:,.1f} {row[4]}", row[5]) for row in plan.bill.rows]
-    usd = money([*(row[4] for row in paid), plan.paid_usd])
-    bill = [(*row[:4], amount) for row, amount in zip(paid, usd, strict=False)]
-    priced = [
-        (name, amount)
-        for (name, _), amount in zip(
-            plan.priced.rows, money([row[1] for row in plan.priced.rows]), strict=True
-        )
-    ]
+    bill = _bill(plan)
+    usd = money([*(row[-1] for row in bill), plan.paid_usd])
+    paid = [(*row[:-1], amount) for row, amount in zip(bill, usd, strict=False)]
+    names = [row[0] for row in plan.priced.rows]
+    priced = list(zip(names, money([row[1] for row in plan.priced.rows]), strict=True))
     return Group(
-        rows_table(("region", "type", "model", "servers on"), servers),
+        rows_table(("region", "type", "model", "servers on"), _servers(plan)),
         rows_table(
             ("class", "requests", "expired", "target s", "mean s", "p95 s", "within target"),
-            classes,
+            _classes(plan),
         ),
-        rows_table(("you pay", "region", "what", "quantity", "$"), bill),
+        rows_table(("you pay", "region", "what", "quantity", "$"), paid),
         f"you pay {usd[-1]} $",
         rows_table(("priced, not paid", "$"), priced),
         f"{output}: {files} files",
     )
+
+
+def _servers(plan: Plan) -> list[tuple[str, ...]]:
+    """Least and most servers on, by region; of many, over all regions."""
+    from torta_opt.allocation.plan.make import peak_servers
+
+    found = peak_servers(plan)
+    if len(found) > MOST_ROWS:
+        found = peak_servers(plan, over_regions=True)
+    return [(*names, f"{least} to {most}") for *names, least, most in found]
+
+
+def _classes(plan: Plan) -> list[tuple[str, ...]]:
+    from torta_opt.io.text import number, percent
+
+    rows = plan.tables["classes"].rows
+    return [
+        (
+            row[0],
+            f"{row[2]:,}",
+            f"{row[4]:,}",
+            *(number(row[n]) for n in (5, 6, 7)),
+            percent(row[11]),
+        )
+        for row in rows
+    ]
+
+
+def _bill(plan: Plan) -> list[tuple[Any, ...]]:
+    """Rows of the bill; of many, the sums by item and, for servers, by type."""
+    rows = plan.bill.rows
+    if len(rows) > MOST_ROWS:
+        sums: dict[tuple[str, str, str], list[float]] = {}
+        for item, _, what, quantity, unit, usd in rows:
+            key = item, what if item in ("rent", "paid anyway") else "", unit
+            total = sums.setdefault(key, [0.0, 0.0])
+            total[0] += quantity
+            total[1] += usd
+        rows = tuple((i, "all", w, q, u, usd) for (i, w, u), (q, usd) in sums.items())
+    return [(*row[:3], f"{row[3]:,.1f} {row[4]}", row[5]) for row in rows]
+
+
+MOST_ROWS = 30  # of a table on the terminal; the files have all

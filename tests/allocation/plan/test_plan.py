@@ -177,6 +177,13 @@ class TestSite:
         most = {names: high for *names_, _, high in peak_servers(plan) for names in [tuple(names_)]}
         assert all(0 < high <= 2 for high in most.values())
 
+    def test_peaks_over_all_regions(self, plan: Plan) -> None:
+        total = plan.on[:12].sum(axis=1)
+        for _, kind, model, least, most in peak_servers(plan, over_regions=True):
+            k = plan.instance.system.types.index(kind)
+            m = plan.instance.system.models.index(model)
+            assert (least, most) == (total[:, k, m].min(), total[:, k, m].max())
+
 
 class TestFiles:
     def test_folder(self, plan: Plan, tmp_path: Path) -> None:

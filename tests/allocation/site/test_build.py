@@ -325,6 +325,14 @@ class TestOmissions:
         assert refused.value.exit_code == 2
         assert len(refused.value.faults) == len(told.splitlines()) - 1
 
+    @pytest.mark.parametrize(
+        "start",
+        ["2026-11-30", '"2026-11-30"', '"2026-11-30 00:00:00"', "2026-11-30T01:00:00+01:00"],
+    )
+    def test_a_start_in_other_words(self, tmp_path: Path, start: str) -> None:
+        instance = build(tmp_path, ("start = 2026-11-30T00:00:00Z", f"start = {start}"))
+        assert "Slot 0 begins 2026-11-30T00:00:00Z" in instance.description
+
     def test_a_byte_order_mark_is_no_fault(self, tmp_path: Path) -> None:
         path = write_site(tmp_path)
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())

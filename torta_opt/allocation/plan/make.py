@@ -110,13 +110,15 @@ def site_facts(path: str | os.PathLike[str], instance: Instance) -> SiteFacts:
     )
 
 
-def peak_servers(plan: Plan) -> list[tuple[str, str, str, int, int]]:
+def peak_servers(plan: Plan, over_regions: bool = False) -> list[tuple[str, str, str, int, int]]:
     """(region, type, model, least, most) servers that are on, over the slots with demand."""
     system = plan.instance.system
     on = plan.on[: plan.slots_with_demand]
+    if over_regions:
+        on = on.sum(axis=1, keepdims=True)
     return [
         (
-            system.regions[j],
+            "all" if over_regions else system.regions[j],
             system.types[k],
             system.models[m],
             int(on[:, j, k, m].min()),

@@ -69,7 +69,8 @@ def time_ms(value: str | datetime.datetime | datetime.date, field: str) -> int:
     if isinstance(value, datetime.datetime):
         zoned = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
         return round(zoned.timestamp() * 1000)
-    ms, known = to_milliseconds(np.array([str(value)], dtype=object))
+    text = f"{value}T00:00:00" if len(str(value)) == len("2026-11-30") else str(value)
+    ms, known = to_milliseconds(np.array([text], dtype=object))
     if not known[0]:
         raise InvalidInput(
             f"{value!r:.40} must be a date and time such as 2026-11-30T00:00:00Z", field
