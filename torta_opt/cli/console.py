@@ -47,7 +47,12 @@ def print_json(document: Any) -> None:
 
 
 def print_table(table: Any) -> None:
-    """A terminal at its own width; anything else gets plain text of at most 100 columns."""
+    """A terminal at its own width; anything else gets plain text of at most 100 columns.
+
+    Lines of text are printed as they are: a path that is broken in two can no longer be copied.
+    """
+    if isinstance(table, str):
+        return print(table)
     from rich.console import Console
 
     is_terminal = sys.stdout.isatty()

@@ -31,7 +31,7 @@ import numpy as np
 from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.policies.fleets.hpa import Stabiliser
 from torta_opt.allocation.policies.fleets.rule import FleetRule, View, slots_of
-from torta_opt.allocation.policies.forecasters import Smoothing
+from torta_opt.allocation.policies.forecasters import forecaster
 from torta_opt.allocation.policies.settings import check_number
 
 MOST_STARTS = 1000
@@ -69,12 +69,12 @@ class Agh(FleetRule):
     def reset(self, tables: Tables) -> None:
         super().reset(tables)
         self._every = slots_of(self.period_s, tables)
-        self._smoothing = Smoothing(self.smoothing)
+        self._forecaster = forecaster("smoothed", self.smoothing)
         self._plan: np.ndarray | None = None
         self._stabiliser = Stabiliser(slots_of(self.hold_s, tables))
 
     def levels(self, view: View) -> np.ndarray:
-        expected = self._smoothing.update(view.observation.arrivals)
+        expected = self._forecaster.update(view.observation.arrivals)
         if self._plan is None or view.observation.slot % self._every == 0:
             demand = expected + self.margin * np.sqrt(expected)
             demand = demand + view.observation.state.waiting.sum(axis=2)
