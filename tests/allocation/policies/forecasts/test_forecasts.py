@@ -20,7 +20,7 @@ from torta_opt.allocation.policies.forecasts import (
     path_forecaster,
 )
 from torta_opt.allocation.policies.forecasts.from_law import FromLaw
-from torta_opt.allocation.policies.forecasts.from_past import MeanReverting
+from torta_opt.allocation.policies.forecasts.from_past import LastSlot, MeanReverting
 from torta_opt.io import InvalidInput
 
 EXTRA = pytest.mark.skipif(find_spec("statsforecast") is None, reason="an extra, not installed")
@@ -126,6 +126,15 @@ def test_mean_reverting_goes_back_to_the_mean() -> None:
     now, usual = arrivals[-1].sum(), arrivals.sum(axis=(1, 2)).mean()
     assert ahead[15] < ahead[3] < ahead[0] < now
     assert abs(ahead[15] - usual) < 0.2 * (now - usual)  # 0.7¹⁶ = 0.3 %, learned with noise
+
+
+def test_errors_are_learned_for_each_distance() -> None:
+    """Two levels in turn: the last slot again is right two slots ahead, and wrong one ahead."""
+    rng, source = np.random.default_rng(0), LastSlot()
+    for t in range(80):
+        source.see(rng.poisson(np.full((3, 2), (100.0, 300.0)[t % 2])))
+    low, high = source.forecast(2, 400, 0).by("all").quantiles([0.05, 0.95])[:, :, 0]
+    assert high[0] - low[0] > 5 * (high[1] - low[1])
 
 
 def test_announced_surges_are_forecast(instance: Instance) -> None:
