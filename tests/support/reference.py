@@ -452,7 +452,7 @@ class _Simulation:
             "load_balance": sum(self.balances) / len(self.balances) if self.balances else None,
             "energy_kwh": self.sums["energy_kwh"],
             "energy_usd": self.sums["energy_usd"],
-            "carbon_g": None if self.tables.carbon is None else self.sums["carbon_g"],
+            **({} if self.tables.carbon is None else {"carbon_g": self.sums["carbon_g"]}),
             "rent_usd": self.sums["rent_usd"],
             "transfer_usd": self.sums["transfer_usd"],
             "starts": self.starts,
