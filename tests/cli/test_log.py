@@ -53,6 +53,7 @@ def test_the_table_says_what_was_bent(files, capsys):
     [
         (lambda a: [x for x in a if x not in ("--replicas", a[6])], "--replicas: is required"),
         (lambda a: [*a, "--set", "x=1"], "--set: cannot be used with log"),
+        (lambda a: [*a, "--demand", a[8]], "--demand: must name another file than -o"),
         (lambda a: ["import", "azure", *a[2:]], "--instance: can only be used with import log"),
     ],
 )

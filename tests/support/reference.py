@@ -74,6 +74,8 @@ class Tables:
         self.slo_s: list[float] = system.slo_s.tolist()
         self.arrivals: list[Any] = instance.arrivals.tolist()
         self.price: list[Any] = exact(instance.price_usd_per_kwh.tolist())
+        carbon = instance.carbon_g_per_kwh
+        self.carbon: list[Any] | None = None if carbon is None else exact(carbon.tolist())
         self.up: list[list[bool]] = instance.up.tolist()
         self.initial_model: list[int] = initial.model.tolist()
         self.initial_loading_ms: list[int] = initial.loading_ms.tolist()
@@ -245,6 +247,7 @@ class _Simulation:
             (
                 "energy_kwh",
                 "energy_usd",
+                "carbon_g",
                 "rent_usd",
                 "transfer_usd",
                 "overhead_usd",
@@ -381,6 +384,8 @@ class _Simulation:
             usd, rent = tables.price[t][j] * kwh, tables.rent_usd_per_hour[j][k] * hours
             self.sums["energy_kwh"] += kwh
             self.sums["energy_usd"] += usd
+            if tables.carbon is not None:
+                self.sums["carbon_g"] += tables.carbon[t][j] * kwh
             self.sums["rent_usd"] += rent
             self.costs["energy"][t] += tables.energy_factor * usd
             self.costs["rent"][t] += tables.rent_factor * rent
@@ -447,6 +452,7 @@ class _Simulation:
             "load_balance": sum(self.balances) / len(self.balances) if self.balances else None,
             "energy_kwh": self.sums["energy_kwh"],
             "energy_usd": self.sums["energy_usd"],
+            **({} if self.tables.carbon is None else {"carbon_g": self.sums["carbon_g"]}),
             "rent_usd": self.sums["rent_usd"],
             "transfer_usd": self.sums["transfer_usd"],
             "starts": self.starts,

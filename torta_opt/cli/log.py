@@ -33,6 +33,8 @@ def import_log(
     check_writable(output, requests, instance, replicas)
     if demand is not None:
         check_writable(demand, requests, instance, replicas)
+        if demand == output:
+            raise InvalidInput("must name another file than -o", field="--demand")
     problem = api.open_instance(instance)
     families.require(problem, "allocation")
     problem, schedule, bent = from_log(problem, requests, replicas, start_s, demand is not None)

@@ -14,6 +14,7 @@ from support.processors import printed_elsewhere
 from support.reference import COMPONENTS, simulate
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
+from torta_opt.allocation.instance.carbon import with_carbon
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.rules import MAX_COUNT
 from torta_opt.allocation.schedule.data import Schedule
@@ -76,6 +77,14 @@ class TestAgainstReference:
     @given(feasible_cases())
     def test_agrees_on_tiny_instances(self, case):
         check_against_reference(*case)
+
+    def test_agrees_on_carbon(self):
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            instance = random_tiny_instance(rng)
+            schedule = random_feasible_schedule(instance, rng)
+            grams = rng.integers(0, 900, instance.price_usd_per_kwh.shape).astype(float)
+            check_against_reference(with_carbon(instance, grams), schedule)
 
     @pytest.mark.slow
     def test_agrees_on_many_seeds(self):

@@ -43,10 +43,11 @@ def evaluate(instance: Instance, schedule: Schedule) -> Evaluation:
     metrics |= {
         "energy_kwh": float(energy_kwh.sum()),
         "energy_usd": float((energy_kwh * instance.price_usd_per_kwh).sum()),
-        "carbon_g": carbon_g(instance, energy_kwh),
         "rerouted_requests": float(moved.sum()),
         "frobenius": float(frobenius.sum()),
     }
+    if instance.carbon_g_per_kwh is not None:
+        metrics["carbon_g"] = float((energy_kwh * instance.carbon_g_per_kwh).sum())
     return Evaluation(sum(costs.values()), costs, metrics, by_slot)
 
 
@@ -103,12 +104,6 @@ def energy_by_pool(
     energy = servers.on * (system.idle_kw[kind] * system.slot_hours) + busy_h * span_kw
     regions = np.eye(len(system.regions))[system.server_region]
     return np.einsum("ts,sj->tj", energy, regions)
-
-
-def carbon_g(instance: Instance, energy_kwh: np.ndarray) -> float | None:
-    """g CO₂ of ``energy_kwh`` (T, R); None if the instance does not know its intensity."""
-    intensity = instance.carbon_g_per_kwh
-    return None if intensity is None else float((energy_kwh * intensity).sum())
 
 
 def rerouting(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from support.plain import make_instance
 from support.tiny import tiny_instances
 
 from torta_opt.allocation.instance import Instance, save_instance
+from torta_opt.allocation.instance.carbon import with_carbon
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.instance.imports import load_tables, save_tables
 from torta_opt.allocation.instance.imports.tables import TITLES
@@ -77,7 +78,8 @@ def test_any_number_and_text_comes_back(
 
 
 def test_every_table_is_written_with_its_titles(tmp_path: Path) -> None:
-    files = save_tables(generate("small/outage"), tmp_path / "new" / "folder")
+    instance = with_carbon(generate("small/outage"), np.array([100.0, 300.0]))
+    files = save_tables(instance, tmp_path / "new" / "folder")
     assert [Path(file).stem for file in files] == list(TITLES)
     for file in files:
         with open(file, newline="") as stream:

@@ -125,7 +125,7 @@ class FleetRule(ABC):
         """(P, M) servers that make up ``replicas`` (R, M), as few as possible of them new."""
         lacking, usd = self.preference(view.observation.price)
         levels = view.on.copy()
-        region, regions = self.region, self.tables.sizes[0]
+        region = self.region
         now = self.by_region(view.on)
         servers = np.bincount(self.kinds.of_server, view.observation.up, self.kinds.shape[0])
         for m in range(self.kinds.shape[1]):
@@ -136,8 +136,8 @@ class FleetRule(ABC):
         for m in scarce:
             free = np.maximum(servers.astype(np.int64) - levels.sum(axis=1), 0)
             room = np.where(self.kinds.holds[:, m] & np.isfinite(usd[:, m]), free, 0)
-            short = np.maximum(replicas[:, m] - np.minimum(now[:, m], replicas[:, m]), 0)
-            levels[:, m] += fill_in_order(short[:regions], region, room, lacking[:, m], usd[:, m])
+            short = np.maximum(replicas[:, m] - now[:, m], 0)
+            levels[:, m] += fill_in_order(short, region, room, lacking[:, m], usd[:, m])
         return levels
 
     def preference(self, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
