@@ -318,7 +318,7 @@ class Instance:
         table
             ``settings``, ``regions``, ``models``, ``classes``, ``types``, ``loading``, ``service``,
             ``servers``, ``latency``, ``prices``, ``arrivals``, ``rent``, ``transfer``, ``outages``,
-            ``backlog``, ``processing`` or ``routing``: the tables that ``torta-opt tables`` writes,
+            ``backlog``, ``processing``, ``routing`` or ``carbon``: the tables that ``torta-opt tables`` writes,
             with the same columns and units.
 
         Raises
@@ -344,8 +344,8 @@ class Instance:
         Parameters
         ----------
         frames
-            Data frames by table. ``rent``, ``transfer``, ``outages``, ``backlog``, ``processing``
-            and ``routing`` may be missing; further columns are left alone.
+            Data frames by table. ``rent``, ``transfer``, ``outages``, ``backlog``, ``processing``,
+            ``routing`` and ``carbon`` may be missing; further columns are left alone.
 
         Raises
         ------

@@ -27,7 +27,7 @@ def to_frame(instance: Instance, table: str) -> pd.DataFrame:
     if table not in TITLES:
         known = ", ".join(TITLES)
         raise InvalidInput(f"{table!r:.40} is not a table; known: {known}", field="table")
-    rows = dict(tables_of(instance))[table]
+    rows = dict(tables_of(instance)).get(table, ())  # an optional one that is not known is empty
     return pd.DataFrame(list(map(tuple, rows)), columns=list(TITLES[table]))
 
 
