@@ -22,6 +22,8 @@ from torta_opt.allocation.policies.server_counts import Kinds, toward
 from torta_opt.allocation.policies.window import window_instance
 from torta_opt.solvers import solve_lp
 
+LONGEST = 48  # slots that are planned at once, however many are known
+
 
 @dataclass(frozen=True, eq=False)
 class Types(Kinds):
@@ -50,7 +52,7 @@ class Foreseeing(GreedyForecast):
         super().__init__()
         self.name = f"foreseeing-{ahead}"
         self.future, self.ahead = instance.arrivals, ahead
-        self.window, self.threshold = max(window, min(ahead, 16) + 1), threshold
+        self.window, self.threshold = max(window, min(ahead, LONGEST - 1) + 1), threshold
 
     def reset(self, system: Any, seed: int) -> None:
         super().reset(system, seed)

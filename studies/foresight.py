@@ -113,6 +113,8 @@ def page(results: dict[str, dict[str, Any]], given: argparse.Namespace) -> str:
     parts = [HEAD.format(slots=given.slots, futures=given.futures, foreseen=given.foreseen)]
     for name, found in results.items():
         parts.append(f"## {name}\n\n{bounds_of(found)}\n{table(found)}\n{slots_table(found)}")
+    if missing := [name for name in CASES if name not in results]:
+        parts.append(f"Not computed yet at this size: {'; '.join(missing)}.\n")
     return "\n".join(parts)
 
 
@@ -175,7 +177,7 @@ each instance, the last table over the first {foreseen} of them. All figures are
 certified. Bounds are those of the merged program with one tier; the one without foresight is
 `--way penalty`. The last table of each case is about one policy: it plans servers by the merged
 program in a window of at least 8 slots, of which the given number after the present one is known
-as it will come, the rest forecast.
+as it will come, the rest forecast; "all" are those of a window of 48.
 """
 
 

@@ -46,7 +46,8 @@ def test_floor_is_the_closed_form_and_names_itself() -> None:
 def test_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
         InvalidInput,
-        match="method: 'nothing' is not a bound; known: floor, merged, lp, windows, milp, auto",
+        match="method: 'nothing' is not a bound; known: floor, merged, lp, windows, milp, "
+        "nonanticipative, auto",
     ):
         compute(INSTANCE, "nothing")
 

@@ -114,7 +114,7 @@ def attributed(
     solved = proved.solved if proved.source == "merged" else None
     request.watch("clairvoyant servers", 0, 1)
     found = solve_clairvoyant(instance, request.limits, solved)
-    if found.interrupted:
+    if found.interrupted or found.schedule is None:
         raise KeyboardInterrupt
     attributor = Attributor(instance, found.schedule, proved.value, request.seed, request.limits)
     parts = {}

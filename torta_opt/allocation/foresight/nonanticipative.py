@@ -85,6 +85,8 @@ class Options:
         _check_whole(self.jobs, "jobs", 0)
         if self.block is not None:
             _check_whole(self.block, "block", 1)
+        if self.folder is not None:
+            object.__setattr__(self, "folder", Path(self.folder))
         if self.tiers is not None:
             _check_whole(self.tiers, "tiers", 1)
         if self.way not in WAYS:
@@ -171,14 +173,18 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
     steady = value - z[control] if control else value
     return Estimate(
         len(rows),
-        interval(steady),
-        interval(clairvoyant),
-        interval(steady - clairvoyant),
-        {name: interval(usd) for name, usd in cost.items()},
-        {name: interval(usd + z[name] - value) for name, usd in cost.items()},
-        {name: interval(usd - clairvoyant) for name, usd in cost.items()},
+        _interval(steady),
+        _interval(clairvoyant),
+        _interval(steady - clairvoyant),
+        {name: _interval(usd) for name, usd in cost.items()},
+        {name: _interval(usd + z[name] - value) for name, usd in cost.items()},
+        {name: _interval(usd - clairvoyant) for name, usd in cost.items()},
         found.interrupted,
     )
+
+
+def _interval(values: np.ndarray) -> Interval:
+    return interval(values.tolist())
 
 
 def raise_if_unfair(name: str, z: np.ndarray) -> None:

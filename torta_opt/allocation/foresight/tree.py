@@ -184,8 +184,8 @@ class _Parts:
         self.entries.append((entries.data, entries.row + self.rows, number[entries.col]))
         self.sides.append((program.row_lower[kept], program.row_upper[kept]))
         self.upper.append(program.upper[own])
-        self.rows += np.count_nonzero(kept)
-        self.columns += np.count_nonzero(own)
+        self.rows += int(np.count_nonzero(kept))
+        self.columns += int(np.count_nonzero(own))
 
     def program(
         self, cost: np.ndarray, constant: float, columns: tuple[np.ndarray, ...]

@@ -18,7 +18,7 @@ from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.certificate import APART, AS_ONE, AXES, Certificate, Cut, shape_of
 from torta_opt.allocation.bounds.checker import check
-from torta_opt.allocation.bounds.checker.columns import Columns
+from torta_opt.allocation.bounds.checker.columns import SCALE, Columns
 from torta_opt.allocation.bounds.checker.counted import count
 from torta_opt.allocation.bounds.checker.rows import NoSuchRow, Rows
 from torta_opt.allocation.instance import Instance
@@ -201,6 +201,7 @@ def is_noticed(mutant: Mutant, most: int) -> bool:
         or any(believes(changed, *case) for case in refusals())
         or rounds_up(changed)
         or charges_too_much(changed)
+        or forgets_charges(changed)
     )
 
 
@@ -257,6 +258,33 @@ def charges_too_much(module: types.ModuleType) -> bool:
     return False
 
 
+def forgets_charges(module: types.ModuleType) -> bool:
+    """What a schedule pays beside its cost, by column: added to the cost, below and above 0."""
+    rng = np.random.default_rng(59)
+    for _ in range(4):
+        instance = random_tiny_instance(rng, servers=2)
+        certificate = Certificate(AS_ONE, (0, 1), (), (0.5, 1.0), {})
+        try:
+            columns = Columns(count(instance, (0, 1), as_one=True), (0.5, 1.0))
+        except InvalidInput:
+            continue
+        cells = [(column, cost, most) for column, cost, most in columns]
+        usds = rng.normal(0, 1, len(cells)).tolist()
+        charges = {cell[0]: usd for cell, usd in zip(cells, usds, strict=True)}
+        del charges[cells[0][0]]
+        total = Fraction(columns.constant)
+        for column, cost, most in cells:
+            usd = cost + int(Fraction(charges.get(column, 0.0)) * SCALE // 1)
+            total += min(0, usd) * most // 1
+        try:
+            found = module.proven_by(certificate, instance, charges)
+            if abs(found - total / SCALE) > Fraction(1, 2**60):  # other units round otherwise
+                return True
+        except Exception:  # a mutant may fail in any way: that is being noticed
+            return True
+    return False
+
+
 # --- tests --------------------------------------------------------------------------------------
 
 EXCUSED = {name for names in HARMLESS.values() for name in names}
@@ -267,6 +295,7 @@ def test_the_killers_let_the_checker_itself_live() -> None:
     assert not any(believes(check, *case) for case in refusals())
     assert not rounds_up(check)
     assert not charges_too_much(check)
+    assert not forgets_charges(check)
     assert len(refusals()) > 100
 
 

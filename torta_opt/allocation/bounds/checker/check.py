@@ -58,8 +58,9 @@ def proven_by(
             for column, coefficient in row.entries:
                 activity[column] -= -y * coefficient // row.over
     for column, cost, most in columns:
-        extra = 0 if charges is None else units(charges.get(column, 0.0))
-        reduced = cost + extra - activity.get(column, 0)
+        reduced = cost - activity.get(column, 0)
+        if charges is not None and column in charges:
+            reduced += units(charges[column])
         if reduced < 0:
             total += reduced * most // 1
     return Fraction(total, SCALE)
