@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def collect(teacher: Teacher, file: Path, number: int) -> Examples:
     return found.part(slice(number))
 
 
-def _say(kind: str):
+def _say(kind: str) -> Callable[[int, float], None]:
     return lambda step, loss: print(f"{kind}: step {step}, loss {loss:.4f}", file=sys.stderr)
 
 

@@ -92,7 +92,8 @@ class Layer:
     def before(self, h: np.ndarray, servers: np.ndarray, features: np.ndarray) -> np.ndarray:
         """(N,) what the ⁺ is taken of."""
         given = self.servers @ servers + self.features @ features + self.constant
-        return self.hidden @ h + given if h.size else given
+        total: np.ndarray = self.hidden @ h + given if h.size else given
+        return total
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,12 +40,14 @@ DOLLARS = 100.0  # unit of costs while learning
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """(N, G) servers, (N, F) features, (N,) dollars, (N, G) slopes."""
+    """(N, G) servers, (N, F) features, (N,) dollars, (N, G) slopes, (N, G) servers that the plan of
+    the example goes to, which the state of the next example is made from."""
 
     servers: np.ndarray
     features: np.ndarray
     usd: np.ndarray
     slope: np.ndarray
+    after: np.ndarray
 
     def part(self, which: slice) -> Examples:
         return Examples(*(getattr(self, f)[which] for f in self.__dataclass_fields__))
@@ -64,10 +66,10 @@ class Teacher:
         self._servers = view.state().servers
         busy = instance.arrivals[instance.arrivals.any(axis=(1, 2))]
         self._demand = busy.sum(axis=1).mean(axis=0)
-        self._last = view.state().ready
+        self.last = view.state().ready
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-        """One example; states are those that suit the demand of the example before, disturbed."""
+    def draw(self, rng: np.random.Generator) -> tuple[Any, ...]:
+        """One row of ``Examples``; states are those that suit the demand of the example before, disturbed."""
         classes = len(self._system.classes)
         scale = np.exp(0.4 * rng.standard_normal() - 0.08)
         demand = self._demand * scale * np.exp(0.25 * rng.standard_normal(classes))
@@ -81,13 +83,13 @@ class Teacher:
         state = FleetState(servers, np.zeros_like(servers), self._servers)
         plan = self._program.solve(state, costs, samples.draw(slots))
         assert plan is not None
-        self._last = plan.ready[1]
-        return servers, value_features(demand, left), plan.usd, plan.slope
+        self.last = plan.ready[1]
+        return servers, value_features(demand, left), plan.usd, plan.slope, self.last
 
     def _state(self, rng: np.random.Generator) -> np.ndarray:
         kinds = self._program.kinds
         noise = np.exp(0.3 * rng.standard_normal(len(kinds)))
-        servers = np.round(self._last * noise + rng.poisson(0.5, len(kinds)))
+        servers = np.round(self.last * noise + rng.poisson(0.5, len(kinds)))
         for k, most in enumerate(self._servers):
             of_type = kinds.type == k
             total = servers[of_type].sum()
@@ -101,6 +103,8 @@ def teach(
 ) -> Examples:
     """``number`` examples, of which ``known`` are the first; the same for the same seed."""
     rows = [] if known is None else [tuple(row) for row in zip(*vars(known).values(), strict=True)]
+    if known is not None:
+        teacher.last = known.after[-1]
     for i in range(len(rows), number):
         rows.append(teacher.draw(np.random.default_rng([seed, i])))
         watch(i + 1)

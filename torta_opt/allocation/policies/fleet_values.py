@@ -15,7 +15,7 @@ import numpy as np
 
 from torta_opt.allocation.formulations.server_value import Cuts, Layer, Network, ServerValue
 from torta_opt.allocation.instance.data import System
-from torta_opt.allocation.policies.torta import find_weights
+from torta_opt.allocation.policies.torta import find_weights, models_folder
 from torta_opt.io import InvalidInput, read_document
 
 FORMAT, VERSION = "torta-opt/server-value", 1
@@ -47,7 +47,7 @@ def load_value(
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    stem = find_weights(os.fspath(path or f"fleet-{kind}"))
+    stem = models_folder() / f"fleet-{kind}" if path is None else find_weights(os.fspath(path))
     file = stem.with_name(stem.name + ".safetensors")
     card = read_document(stem.with_name(stem.name + ".json"), {FORMAT: VERSION})
     for field in ("types", "models", "classes"):
