@@ -71,7 +71,9 @@ def qwen_entry(seconds: float, turn: int = 1) -> dict:
 def write_samples(folder: Path) -> dict[str, tuple[Path, str | None]]:
     """A small trace of every kind: by name, the file or folder and the kind that reads it."""
     multimodal = ["2024-10-15T12:00:00.269Z,0,770,491", "2024-10-15T12:00:05.819Z,1,949,126"]
-    images = {"0": {"text_tokens": "{41: 1.0}", "image_tokens": "{9: 1.0}", "output_tokens": "{5: 1}"}}
+    images = {
+        "0": {"text_tokens": "{41: 1.0}", "image_tokens": "{9: 1.0}", "output_tokens": "{5: 1}"}
+    }
     write_servegen_chunks(folder / "mm-image")
     write(folder / "mm-image" / "chunk-0-dataset.json", json.dumps(images))
     tables = write_servegen_tables(folder / "tables")
