@@ -276,7 +276,8 @@ def _input_law(sides: dict[str, Any], tally: Tally) -> TokenLaw:
         return _histogram(sides["input_tokens"])
     if MULTIMODAL not in tally.notes:
         tally.notes.append(MULTIMODAL)
-    tokens, shares = np.zeros(1, np.int64), np.ones(1)
+    tokens: np.ndarray = np.zeros(1, np.int64)
+    shares: np.ndarray = np.ones(1)
     for kind in ("text_tokens", "image_tokens", "audio_tokens", "video_tokens"):
         if kind in sides:
             more, weights = _pairs(sides[kind])
