@@ -318,8 +318,8 @@ class Instance:
         table
             ``settings``, ``regions``, ``models``, ``classes``, ``types``, ``loading``, ``service``,
             ``servers``, ``latency``, ``prices``, ``arrivals``, ``rent``, ``transfer``, ``outages``,
-            ``backlog``, ``processing``, ``routing`` or ``carbon``: the tables that ``torta-opt tables`` writes,
-            with the same columns and units.
+            ``backlog``, ``processing``, ``routing`` or ``carbon``: the tables that ``torta-opt
+            tables`` writes, with the same columns and units.
 
         Raises
         ------
