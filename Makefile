@@ -54,7 +54,7 @@ models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten min
 	  --seeds 1000:1016 --validation 2000:2003 --held-out 3000:3010 --smoothing 1 --every 20 \
 	  --micro reach=able --micro load_weight=0 --set updates=200 --set minibatches=4 --set rate=0.0003 \
 	  --set drift_limit=0.2 --set discount=0.9 --set rollout_slots=40 --set concentration=6000 || exit 1; done
-	$(BIN)/python studies/train_fleet_value.py
+	$(BIN)/python studies/train_fleet_value.py --number 500 --steps 2000
 
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py

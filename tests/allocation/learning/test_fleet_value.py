@@ -1,4 +1,4 @@
-"""Values of servers learned from duals: examples continue, and what is learned is what was fitted."""
+"""Values of servers learned from duals: examples continue, and fitting comes nearer to them."""
 
 from __future__ import annotations
 

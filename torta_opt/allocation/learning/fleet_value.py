@@ -69,7 +69,7 @@ class Teacher:
         self.last = view.state().ready
 
     def draw(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        """One row of ``Examples``; states are those that suit the demand of the example before, disturbed."""
+        """One row of ``Examples``; its state is one that suits the example before, disturbed."""
         classes = len(self._system.classes)
         scale = np.exp(0.4 * rng.standard_normal() - 0.08)
         demand = self._demand * scale * np.exp(0.25 * rng.standard_normal(classes))

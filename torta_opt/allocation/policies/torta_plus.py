@@ -6,8 +6,9 @@ are ready at their end are worth: cuts, or an input-convex network.
 
 The learned plan is carried out only where its first moves cost no more than the plain ones over
 sampled futures that neither plan has seen: the plain program is solved on fresh samples twice, with
-the first moves of each plan fixed. So a network that is random, stale or made to do harm can win
-only by chance moves that look no dearer; one that holds numbers that are not finite is never used.
+the first moves of each plan fixed. A value that holds numbers that are not finite is never used.
+The guard does not see queues, nor can it tell chance from gain: docs/torta_plus.md says what broken
+values cost with it.
 """
 
 from __future__ import annotations
