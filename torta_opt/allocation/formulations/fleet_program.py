@@ -54,7 +54,8 @@ class FleetKinds:
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.nonzero(self.system.holds)
+        k, m = np.nonzero(self.system.holds)
+        return k, m
 
     @property
     def type(self) -> np.ndarray:
@@ -78,12 +79,14 @@ class FleetKinds:
     def serves(self) -> tuple[np.ndarray, np.ndarray]:
         """(Z,) types and classes."""
         able = self.system.usable_by & self.system.holds[:, self.system.class_model]
-        return np.nonzero(able)
+        k, c = np.nonzero(able)
+        return k, c
 
     @cached_property
     def serve_kind(self) -> np.ndarray:
         k, c = self.serves
-        return self.number[k, self.system.class_model[c]]
+        found: np.ndarray = self.number[k, self.system.class_model[c]]
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ def from_tensors(kind: str, tensors: dict[str, np.ndarray]) -> ServerValue:
     """Raises KeyError where a tensor is missing."""
     if kind == "cuts":
         return Cuts(tensors["servers"], tensors["features"], tensors["constant"])
-    layers = []
+    layers: list[Layer] = []
     while f"{len(layers)}.constant" in tensors:
         number = len(layers)
         layers.append(Layer(*(tensors[f"{number}.{part}"] for part in PARTS)))

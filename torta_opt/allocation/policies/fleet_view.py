@@ -77,7 +77,7 @@ class FleetView:
         command = np.full(len(self.model), int(Command.NONE))
         target = np.full(len(self.model), NO_MODEL)
         for k in range(len(self.tables.system.types)):
-            of_type = np.flatnonzero(self.kinds.type == k)
+            of_type: list[int] = np.flatnonzero(self.kinds.type == k).tolist()
             free: list[int] = []
             for g in of_type:
                 servers = self._dearest(g)
