@@ -177,7 +177,7 @@ each instance, the last table over the first {foreseen} of them. All figures are
 certified. Bounds are those of the merged program with one tier; the one without foresight is
 `--way penalty`. The last table of each case is about one policy: it plans servers by the merged
 program in a window of at least 8 slots, of which the given number after the present one is known
-as it will come, the rest forecast; "all" are those of a window of 48.
+as it will come, the rest forecast; "all" plans up to 48 slots at once, and so sees the end too.
 """
 
 
