@@ -69,4 +69,6 @@ def test_the_picture_in_docs_has_the_figures_of_the_readme() -> None:
     assert len(rows) == 7
     for policy, gap in rows:
         assert f">{policy}<" in picture
-        assert f"gap ≤ {math.ceil(round(float(gap) * 10, 6)) / 10:.1f} %" in picture
+        # The table rounds to hundredths; the picture rounds the exact gap up to tenths.
+        tenths = {math.ceil(round(10 * (float(gap) + half), 6)) / 10 for half in (-0.005, 0.005)}
+        assert any(f"gap ≤ {each:.1f} %" in picture for each in tenths)
