@@ -49,6 +49,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
+    "new": new,
+    "profile": profile,
+    "build": build,
     "generate": generate,
     "import": import_,
     "tables": tables,
@@ -58,6 +61,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "futures": futures,
     "methods": methods,
     "solve": solve,
+    "plan": plan,
     "bound": bound,
     "gap": gap,
     "export": export,
@@ -71,10 +75,6 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "compare": compare,
     "doctor": doctor,
     "schema": schema,
-    "new": new,
-    "build": build,
-    "profile": profile,
-    "plan": plan,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

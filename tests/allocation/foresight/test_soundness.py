@@ -75,7 +75,7 @@ def check(tree: TinyTree, best: Best, rng: np.random.Generator) -> None:
 
 def test_no_way_of_bounding_is_above_the_best_policy() -> None:
     rng = np.random.default_rng(5)
-    for tree, best in trees(1, 40):
+    for tree, best in trees(1, 20):
         check(tree, best, rng)
 
 

@@ -40,7 +40,14 @@ def test_plans_of_thousands_are_legal() -> None:
         verify(instance, schedule).raise_if_broken("merged")
 
 
-@pytest.mark.parametrize("preset", ["paper/polska", "paper/abilene+outage", "paper/gabriel"])
+@pytest.mark.parametrize(
+    "preset",
+    [
+        "paper/polska",
+        "paper/abilene+outage",
+        pytest.param("paper/gabriel", marks=pytest.mark.slow),  # the largest
+    ],
+)
 @pytest.mark.parametrize("slots", [10, pytest.param(24, marks=pytest.mark.slow)])
 def test_a_long_horizon_is_planned_well(preset: str, slots: int) -> None:
     instance = generate(preset, seed=5, slots=slots)

@@ -115,8 +115,16 @@ REAL: dict[str, str | None] = {
 }
 
 
-@pytest.mark.parametrize("kind", TRACE_KINDS)
-@pytest.mark.parametrize("name", REAL)
+LONG = {("servegen", "servegen"), ("servegen/m-large_total_rate_600s.csv", "servegen")}
+# test_build reads the first of them whole in the fast tests.
+PAIRS = [
+    pytest.param(name, kind, marks=[pytest.mark.slow] if (name, kind) in LONG else [])
+    for name in REAL
+    for kind in TRACE_KINDS
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_real_traces(name: str, kind: str) -> None:
     path, right = real_data(name), REAL[name]
     if kind == right:
