@@ -61,7 +61,9 @@ def broken(kind: str) -> Network | Cuts:
     return Cuts(np.full((1, kinds), worth), np.zeros((1, features)), np.zeros(1))
 
 
-@pytest.mark.parametrize("spec", ["open_loop", "torta_plus:value=network", "torta_plus:value=cuts"])
+@pytest.mark.parametrize(
+    "spec", ["open_loop", "torta_plus", "torta_plus:value=network", "torta_plus:value=cuts"]
+)
 def test_runs_and_passes_the_referee(spec):
     instance = paper()
     answer = schedule(f"{spec}:{BUDGET}")
@@ -84,9 +86,17 @@ def test_decisions_do_not_depend_on_the_future(spec):
 
 
 def test_without_a_value_it_is_open_loop():
-    a, b = schedule(f"open_loop:{BUDGET}"), schedule(f"torta_plus:value=none:{BUDGET}")
+    a, b = schedule(f"open_loop:{BUDGET}"), schedule(f"torta_plus:micro=greedy:{BUDGET}")
     assert np.array_equal(a.command, b.command)
     assert np.array_equal(a.processing, b.processing)
+
+
+def test_programs_below_the_plan_are_those_of_open_loop() -> None:
+    a, b = schedule(f"open_loop:micro=program:{BUDGET}"), schedule(f"torta_plus:{BUDGET}")
+    assert np.array_equal(a.command, b.command)
+    assert np.array_equal(a.processing, b.processing)
+    greedy = schedule(f"open_loop:{BUDGET}")
+    assert not np.array_equal(a.processing, greedy.processing)
 
 
 def test_without_time_it_is_greedy_forecast():
@@ -97,7 +107,7 @@ def test_without_time_it_is_greedy_forecast():
 
 @pytest.mark.parametrize("kind", ["nan", "random", "adversarial", "stops everything"])
 def test_a_broken_value_does_next_to_no_harm(kind):
-    policy = create(f"torta_plus:value=network:{BUDGET}")
+    policy = create(f"torta_plus:value=network:micro=greedy:{BUDGET}")
     policy.learned = broken(kind)
     cost = evaluate(paper(), run(policy, paper()).schedule).cost
     plain = evaluate(paper(), schedule(f"open_loop:{BUDGET}")).cost

@@ -75,7 +75,7 @@ BUILT_IN: dict[str, Entry] = {
     "torta_plus": Entry(
         "torta_plus",
         "TortaPlus",
-        "open_loop with a learned value of servers, used where sampled futures show no loss",
+        "open_loop with assignment programs below it and, if asked for, a learned value of servers",
         on_request=True,
     ),
     "lcp": Entry("lcp", "Lcp", "lazy capacity provisioning of servers; greedy routing of requests"),

@@ -1,8 +1,12 @@
-"""Ours: the plan of ``open_loop`` with a learned value of servers in place of the far epochs.
+"""Ours: the plan of ``open_loop``, assignment programs below it, and a learned value of servers.
 
-Two plans are made. The *plain* one is that of ``open_loop``. The *learned* one plans the first
-epochs alone and lets a learned value V (``formulations.server_value``) say what the servers that
-are ready at their end are worth: cuts, or an input-convex network.
+The requests of each region are handed to its servers by an integer program that looks a few slots
+ahead (``program_dispatch``).
+
+Where a value is asked for, two plans are made. The *plain* one is that of ``open_loop``. The
+*learned* one plans the first epochs alone and lets a learned value V
+(``formulations.server_value``) say what the servers that are ready at their end are worth: cuts,
+or an input-convex network.
 
 The learned plan is carried out only where its first moves cost no more than the plain ones over
 sampled futures that neither plan has seen: the plain program is solved on fresh samples twice, with
@@ -38,12 +42,19 @@ class TortaPlus(OpenLoop):
 
     value     ``none``: the plain plan alone; ``cuts`` or ``network``: see the module
     weights   file or name of the value's weights; those for the system if left out
+    micro     ``program`` unless ``greedy`` is asked for
     """
 
     name = "torta_plus"
 
-    def __init__(self, value: str = "none", weights: str | None = None, **settings: Any):
-        super().__init__(**settings)
+    def __init__(
+        self,
+        value: str = "none",
+        weights: str | None = None,
+        micro: str = "program",
+        **settings: Any,
+    ):
+        super().__init__(micro=micro, **settings)
         if value not in VALUES:
             raise InvalidInput(f"must be one of {', '.join(VALUES)}", field="value")
         self.value, self.weights = value, weights
