@@ -179,7 +179,7 @@ certified. Bounds are those of the merged program with one tier; the one without
 program in a window of at least 8 slots, of which the given number after the present one is known
 as it will come, the rest forecast; "all" plans up to 48 slots at once, and so sees the end too.
 "Foresight is between" joins the ends of two such intervals. The upper end is that of the policy
-that is cheapest on these futures, so it is too low more often than it would be for one chosen before.
+that is cheapest on these futures, so it is too low more often than for one chosen before.
 """
 
 
