@@ -169,7 +169,7 @@ HEAD = """# What foresight is worth
 Written by `make foresight` (`studies/foresight.py`). A bound that knows the future says how far a
 policy is from the best schedule in hindsight. No policy can have all of that. The bound for
 policies that cannot see ahead ([proof](bounds/nonanticipative.md)) says what none of them beats on
-average. What a policy costs above it could be had without foresight, as far as the bound is tight.
+average. What a policy costs above it is the most that it could save without foresight, on average.
 
 Sizes: {slots} slots of 45 s from the initial state of the presets, {futures} futures of the law of
 each instance, the last table over the first {foreseen} of them. All figures are means over futures,
@@ -178,6 +178,8 @@ certified. Bounds are those of the merged program with one tier; the one without
 `--way penalty`. The last table of each case is about one policy: it plans servers by the merged
 program in a window of at least 8 slots, of which the given number after the present one is known
 as it will come, the rest forecast; "all" plans up to 48 slots at once, and so sees the end too.
+"Foresight is between" joins the ends of two such intervals. The upper end is that of the policy
+that is cheapest on these futures, so it is too low more often than for one chosen before.
 """
 
 

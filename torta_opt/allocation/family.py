@@ -282,7 +282,7 @@ def _run_policy(spec: str, instance: Instance, request: Request) -> Found:
 
 OFFLINE = {
     "clairvoyant": Method(
-        "a good schedule for any horizon within seconds, by rounding the merged program",
+        "a good schedule for any horizon within minutes, by rounding the merged program",
         lazily("allocation.search.clairvoyant:solve"),
         takes=frozenset({"limits"}),
         by_default=False,

@@ -1,4 +1,4 @@
-"""The micro layer as a program: requests of a region on its named servers, solved exactly.
+"""The assignment program: requests of a region on its named servers, a few slots ahead.
 
 ``solve``         the assignment program to a proven optimum, or the best by a deadline
 ``counted``       servers alike as one, and back to named ones

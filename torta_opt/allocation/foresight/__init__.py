@@ -1,1 +1,1 @@
-"""What foresight is worth: bounds for policies that cannot see ahead, and what a gap is made of."""
+"""What foresight is worth: estimated bounds for policies that cannot see ahead; parts of a gap."""

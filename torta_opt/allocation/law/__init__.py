@@ -1,4 +1,4 @@
-"""Laws of demand: the random process an instance is drawn from, its futures and its forecasts."""
+"""Laws of demand: random processes that arrivals are drawn from, their futures and forecasts."""
 
 from torta_opt.allocation.law.base import DemandLaw, Path
 from torta_opt.allocation.law.registry import LAWS, law_of

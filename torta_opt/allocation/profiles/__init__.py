@@ -1,1 +1,1 @@
-"""Measured and modelled service of a model on a server: profiles, and their readers."""
+"""Measured, modelled or stated service of a model on a server: profiles, and their readers."""

@@ -1,4 +1,4 @@
-"""A schedule played request by request inside the slots: how far modelled response is from it."""
+"""A schedule played request by request inside the slots: how far off modelled responses are."""
 
 from torta_opt.allocation.replay.report import Replay, replay
 
