@@ -129,7 +129,7 @@ def bound(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Prove a number that no schedule can beat."""
+    """Prove a number that no schedule can beat; nonanticipative estimates one."""
     from torta_opt import api
     from torta_opt.families import family_of
     from torta_opt.io import write_document

@@ -39,6 +39,7 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.law import law_of
 from torta_opt.allocation.law.base import DemandLaw
 from torta_opt.cli.app import app
+from torta_opt.family import Request
 from torta_opt.io import InvalidInput, LimitReached, VerificationFailed
 
 SMALL = {"slots": 10, "gpu_counts": {"A100": 3, "T4": 3}, "load": 0.5}
@@ -323,3 +324,12 @@ def test_a_gap_survives_ctrl_c_and_limits_of_what_goes_beside_it(
     found = gaps.with_parts(report, instance, foresight={"scenarios": 2})
     assert found.left_out == {"nonanticipative": "too late"}
     assert found.nonanticipative is None
+
+
+def test_a_policy_that_sees_the_future_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
+
+    monkeypatch.setattr(GreedyForecast, "information", "future", raising=False)
+    instance, _ = small()
+    with pytest.raises(InvalidInput, match="greedy_forecast sees the future"):
+        nonanticipative.beside(instance, ["greedy_forecast"], Request(options={"scenarios": 2}))

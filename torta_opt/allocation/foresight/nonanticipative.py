@@ -44,7 +44,9 @@ from torta_opt.allocation.foresight.scenarios import (
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.law import law_of
 from torta_opt.allocation.law.base import DemandLaw
+from torta_opt.allocation.policies.base import INFORMATION, information_of
 from torta_opt.allocation.policies.experiment import Interval, interval
+from torta_opt.allocation.policies.registry import create
 from torta_opt.family import Request
 from torta_opt.io import InvalidInput, LimitReached, VerificationFailed
 from torta_opt.results import BoundResult, Foresight
@@ -346,7 +348,13 @@ def compute(instance: Instance, request: Request) -> BoundResult:
 def beside(
     instance: Instance, policies: Sequence[str], request: Request
 ) -> tuple[BoundResult, dict[str, Foresight]]:
-    """The bound, and what part of each policy's distance from the clairvoyant is foresight."""
+    """The bound, and what part of each policy's distance from the clairvoyant is foresight.
+
+    Raises InvalidInput for a policy that says it sees the future: the bound does not hold for it.
+    """
+    for name in policies:
+        if information_of(create(name)) == INFORMATION[-1]:
+            raise InvalidInput(f"{name} sees the future: the bound is for others", field="policy")
     bound, found = _run(instance, policies, request)
     least = max(0.0, found.foresight.low)
     most = min((each.high for each in found.beyond.values()), default=math.inf)
