@@ -40,9 +40,10 @@ def build(
     """Make an instance from a site file; everything that is missing is told at once."""
     from torta_opt import api
     from torta_opt.allocation.site.build import build_site
+    from torta_opt.allocation.site.files import read_site
     from torta_opt.families import family_of
 
-    check_writable(output, site)
+    check_writable(output, *read_site(site).files)
     instance, report = build_site(site)
     api.save_instance(instance, output)
     size, in_words = family_of(instance).size(instance)
