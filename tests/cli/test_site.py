@@ -71,6 +71,18 @@ class TestCommands:
         assert (code, (site / name).read_bytes()) == (2, before)
         assert "is read by this command" in err
 
+    def test_profile_never_writes_into_a_benchmark_of_its_folder(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_template(tmp_path / "site")
+        folder = tmp_path / "site" / "bench" / "8b_L4"
+        file = folder / "concurrency_016.json"
+        before = file.read_bytes()
+        named = ("--set", "gpu=L4", "--set", "gpus=1")
+        code, _, err = torta(capsys, "profile", "vllm", folder, *named, "-o", file)
+        assert (code, file.read_bytes()) == (2, before)
+        assert "is read by this command" in err
+
     @pytest.mark.parametrize(
         ("good", "bad", "rule"),
         [

@@ -70,7 +70,8 @@ def profile(
     from torta_opt.allocation.profiles.reading import Settings as ProfileSettings
 
     if output is not None:
-        check_writable(output, *map(str, files))
+        inside = (part for each in files if each.is_dir() for part in each.glob("*"))
+        check_writable(output, *map(str, (*files, *inside)))
     try:
         chosen = ProfileSettings.of(**parameters_of(settings))
     except InvalidInput as error:
