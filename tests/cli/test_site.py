@@ -48,6 +48,63 @@ class TestCommands:
         assert (tmp_path / "plan" / "plan.json").exists()
         assert list((tmp_path / "plan" / "hpa").iterdir())
 
+    @pytest.mark.parametrize("start", ["9998-12-31T23:30:00Z", "0001-01-01T00:00:00+14:00"])
+    def test_a_plan_stays_within_the_calendar(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: str
+    ) -> None:
+        instance, schedule = str(tmp_path / "i.json"), str(tmp_path / "s.json")
+        torta(capsys, "build", write_site(tmp_path), "-o", instance)
+        torta(capsys, "solve", instance, "--method", "round_robin", "-o", schedule)
+        folder = tmp_path / "plan"
+        code, _, err = torta(capsys, "plan", instance, schedule, "-o", folder, "--start", start)
+        assert (code, folder.exists()) == (2, False)
+        assert "start: must keep the plan within the years 1 to 9998" in err
+
+    @pytest.mark.parametrize("name", ["site.toml", "demand.csv", "profiles/8b_L4.json"])
+    def test_build_never_writes_over_what_it_reads(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        site = tmp_path / "site"
+        write_template(site)
+        before = (site / name).read_bytes()
+        code, _, err = torta(capsys, "build", site, "-o", site / name)
+        assert (code, (site / name).read_bytes()) == (2, before)
+        assert "is read by this command" in err
+
+    def test_profile_never_writes_into_a_benchmark_of_its_folder(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_template(tmp_path / "site")
+        folder = tmp_path / "site" / "bench" / "8b_L4"
+        file = folder / "concurrency_016.json"
+        before = file.read_bytes()
+        named = ("--set", "gpu=L4", "--set", "gpus=1")
+        code, _, err = torta(capsys, "profile", "vllm", folder, *named, "-o", file)
+        assert (code, file.read_bytes()) == (2, before)
+        assert "is read by this command" in err
+
+    @pytest.mark.parametrize(
+        ("good", "bad", "rule"),
+        [
+            ("hours = 24", "hours = " + "9" * 5000, "holds a number of too many digits"),
+            ('"demand.csv"', '"a\\u0000b"', "file: must not hold a zero byte"),
+        ],
+    )
+    def test_values_that_no_reader_takes(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        good: str,
+        bad: str,
+        rule: str,
+    ) -> None:
+        write_template(tmp_path / "site")
+        file = tmp_path / "site" / "site.toml"
+        file.write_text(file.read_text().replace(good, bad, 1))
+        code, _, err = torta(capsys, "build", file, "-o", tmp_path / "i.json")
+        assert code == 2
+        assert f"torta-opt: {file}: {rule}" in err
+
     def test_a_part_of_the_horizon_keeps_its_clock(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -40,9 +40,10 @@ def build(
     """Make an instance from a site file; everything that is missing is told at once."""
     from torta_opt import api
     from torta_opt.allocation.site.build import build_site
+    from torta_opt.allocation.site.files import read_site
     from torta_opt.families import family_of
 
-    check_writable(output, site)
+    check_writable(output, *read_site(site).files)
     instance, report = build_site(site)
     api.save_instance(instance, output)
     size, in_words = family_of(instance).size(instance)
@@ -69,7 +70,8 @@ def profile(
     from torta_opt.allocation.profiles.reading import Settings as ProfileSettings
 
     if output is not None:
-        check_writable(output, *map(str, files))
+        inside = (part for each in files if each.is_dir() for part in each.glob("*"))
+        check_writable(output, *map(str, (*files, *inside)))
     try:
         chosen = ProfileSettings.of(**parameters_of(settings))
     except InvalidInput as error:

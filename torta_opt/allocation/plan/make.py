@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 
 import numpy as np
@@ -36,13 +37,16 @@ def make_plan(
 ) -> Plan:
     """The plan of a schedule. ``start_ms`` replaces the site's clock.
 
-    Raises VerificationFailed if the schedule breaks a rule.
+    Raises VerificationFailed if the schedule breaks a rule, InvalidInput if its times lie outside
+    of the calendar.
     """
     found = verify(instance, schedule)
     if not found.ok:
         first = found.problems[0]
         raise VerificationFailed(f"the schedule breaks a rule: {first}")
     start = start_ms if start_ms is not None or site is None else site.start_ms
+    if start is not None:
+        _check_clock(start, start + instance.slots * instance.system.slot_ms)
     servers = trace_servers(instance, schedule)
     evaluation = evaluate(instance, schedule)
     on, ready = counted(instance, servers)
@@ -67,6 +71,15 @@ def make_plan(
         priced_table(evaluation),
         bill_warnings(instance, site),
     )
+
+
+def _check_clock(first_ms: int, last_ms: int) -> None:
+    """Times are written as dates; the last year is left to steps that end after the plan."""
+    earliest, latest = (
+        datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() * 1000 for year in (1, 9999)
+    )
+    if first_ms < earliest or last_ms >= latest:
+        raise InvalidInput("must keep the plan within the years 1 to 9998", "start")
 
 
 def site_facts(path: str | os.PathLike[str], instance: Instance) -> SiteFacts:

@@ -37,6 +37,11 @@ class Site:
         return self.folder / name
 
     @property
+    def files(self) -> list[str]:
+        """Every file that the site is read from: itself and those that it names."""
+        return [self.file, *(str(self.path(name)) for name in _named(self.document.model_dump()))]
+
+    @property
     def slot_ms(self) -> int:
         return round(self.document.horizon.slot_seconds * 1000)
 
@@ -60,6 +65,8 @@ def read_site(path: str | os.PathLike[str]) -> Site:
     except ValidationError as error:
         raise from_schema(error, file, EXAMPLES) from None
     site = Site(file, entry)
+    if any("\0" in name for name in site.files):
+        raise InvalidInput("must not hold a zero byte", "file", file)
     _check_horizon(site)
     return site
 
@@ -89,8 +96,20 @@ def _toml(file: str) -> dict[str, Any]:
         raise InvalidInput(f"is not UTF-8 text (byte {error.start})", file=file) from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"is not TOML: {error}", file=file) from None
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise InvalidInput("holds a number of too many digits", file=file) from None
     except RecursionError:
         raise InvalidInput("is nested too deeply", file=file) from None
+
+
+def _named(part: Any) -> list[str]:
+    """The values of all fields ``file`` in a part of a site document."""
+    if isinstance(part, dict):
+        own = [part["file"]] if isinstance(part.get("file"), str) else []
+        return own + [name for value in part.values() for name in _named(value)]
+    if isinstance(part, list | tuple):
+        return [name for value in part for name in _named(value)]
+    return []
 
 
 def _check_horizon(site: Site) -> None:
