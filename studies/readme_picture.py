@@ -21,17 +21,14 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from torta_opt.report.figures.gap import percent_up
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FLOOR_COLOR, COST_COLOR, ABOVE_COLOR = "#9aa5b1", "#3b6ea5", "#d98c3f"
 BESIDE: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}  # browsers drop spaces
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "torta-opt", "font.family": "sans-serif"}
-
-
-def percent_up(share: float) -> str:
-    """A share in percent, rounded up: *at most* stays true."""
-    return f"{math.ceil(1000 * share) / 10:.1f}"
 
 
 def draw(report: dict[str, Any], ax: Axes) -> None:

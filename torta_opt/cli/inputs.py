@@ -33,7 +33,8 @@ def read_inputs(files: Sequence[str], slots: str | None = None) -> Inputs:
     from torta_opt.cli.options import cut_to, own_schedules
     from torta_opt.families import family_of, instance_formats
 
-    formats = {file: _format_of(file) for file in files}
+    printed: dict[str, dict[str, Any]] = {}
+    formats = {file: _format_of(file, printed) for file in files}
     inputs = Inputs()
     instances = [file for file in files if formats[file] in instance_formats()]
     if len(instances) > 1:
@@ -56,27 +57,29 @@ def read_inputs(files: Sequence[str], slots: str | None = None) -> Inputs:
             need = "belongs to an instance of another family" if instances else "needs its instance"
             raise InvalidInput(f"{need} ({formats[file]!r:.60})", file=file)
         else:
-            _read_printed(file, inputs)
+            _sort_in(file, printed[file], inputs)
     if schedules:
         inputs.schedules = own_schedules(schedules, inputs.instance)
     return inputs
 
 
-def _format_of(file: str) -> str:
-    """The field ``format``; empty for JSON that a command printed."""
+def _format_of(file: str, printed: dict[str, dict[str, Any]]) -> str:
+    """The field ``format``; empty for JSON that a command printed, which is kept in ``printed``."""
     from torta_opt.io.files import read_object
 
-    found = read_object(file).get("format", "")
+    document = read_object(file)
+    found = document.get("format", "")
+    if not found:
+        printed[file] = document
     if not isinstance(found, str):
         raise InvalidInput("must be a text", field="format", file=file)
     return found
 
 
-def _read_printed(file: str, inputs: Inputs) -> None:
-    from torta_opt.io.files import read_object
+def _sort_in(file: str, document: dict[str, Any], inputs: Inputs) -> None:
+    """Put what a command printed where it belongs. Raises InvalidInput that names the file."""
     from torta_opt.report.documents import checked_report, checked_result
 
-    document = read_object(file)
     try:
         if "results" in document:
             inputs.reports.append(checked_report(document))
