@@ -12,8 +12,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=$${OPENBLA
   $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
-.PHONY: help models gap certificate test test-all bench instances placement-study reproduction foresight schemas notebooks lint format clean
+.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18

@@ -29,7 +29,7 @@ def work_by_type(instance: Instance, schedule: Schedule) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Instance, Schedule]:
-    instance = generate("paper/polska", seed=3, slots=8)
+    instance = generate("paper/polska", seed=1, slots=6)
     schedule = plan_merged(instance)
     assert schedule is not None
     return instance, schedule
