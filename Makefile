@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Tests run side by side: one process per core, at most eight. Each has one thread for BLAS and torch,
-# or they would take the cores from one another. One after the other: make test TEST_OPTIONS="-n 0"
+# or they would take the cores from one another. Bytecode is kept, whatever the environment says: each
+# of the many processes would compile the package anew, and pytest every test in each of its workers.
+# One after the other: make test TEST_OPTIONS="-n 0"
 TEST_OPTIONS ?=
-PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1} \
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1} \
   $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -27,8 +29,8 @@ certificate: $(VENV)/run.stamp ## prove the bundled bound of Abilene anew: minut
 test: $(VENV)/test.stamp ## the fast tests: minutes
 	$(PYTEST) -m "not slow" $(TEST_OPTIONS)
 
-test-all: $(VENV)/test.stamp ## every test
-	$(PYTEST) $(TEST_OPTIONS)
+test-all: $(VENV)/test.stamp ## every test, and three times as many random examples
+	$(PYTEST) --hypothesis-profile all $(TEST_OPTIONS)
 
 bench: $(VENV)/test.stamp ## every benchmark, kept in docs/performance.md; each can also be run alone
 	$(BIN)/python benchmarks/run_all.py

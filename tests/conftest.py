@@ -1,5 +1,7 @@
-"""Shared set-up: test helpers importable as ``from support import ...``; one hypothesis profile.
+"""Shared set-up: test helpers importable as ``from support import ...``; profiles of hypothesis.
 
+``--hypothesis-profile all`` tries as many random examples as ``make test-all``: see
+``support/sizes.py``.
 ``--shuffle SEED`` runs the tests in a random order, the same one for the same seed.
 """
 
@@ -15,13 +17,15 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-settings.register_profile(
-    "torta",
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.load_profile("torta")
+for name, count in {"all": 100, "some": 33}.items():
+    settings.register_profile(
+        name,
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+settings.load_profile("some")
 
 # A shell that starts tests in its background leaves Ctrl-C ignored, and tests that press it would
 # wait for ever; processes they start inherit this too.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers import SolverFailed
@@ -24,7 +25,7 @@ def random_batch(seed: int, problems: int, rows: int, columns: int, zeros: float
     return cost, 7 * supply, 7 * demand
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 6),

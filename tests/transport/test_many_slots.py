@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers import SolverFailed
@@ -25,7 +26,7 @@ def random_slots(seed: int, slots: int, rows: int, columns: int, zeros: float = 
     return cost, supply, demand
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     seed=st.integers(0, 2**32 - 1),
     slots=st.integers(1, 6),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 
 from torta_opt.io.errors import Infeasible, InvalidInput
 from torta_opt.solvers import SolverFailed
@@ -44,7 +45,7 @@ problems = st.builds(
 
 
 class TestEqual:
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(problem=problems)
     def test_exact_plans_keep_marginals_and_meet_their_dual(self, problem):
         cost, supply, demand = problem
@@ -56,7 +57,7 @@ class TestEqual:
         dual = supply @ found.row_price + demand @ found.column_price
         assert found.cost == pytest.approx(dual, abs=1e-9)
 
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(problem=problems, epsilon=st.sampled_from([0.05, 0.3, 2.0]))
     def test_entropic_plans_keep_marginals_and_are_the_gibbs_plan(self, problem, epsilon):
         cost, supply, demand = problem
@@ -93,7 +94,7 @@ class TestEqual:
 
 
 class TestAtMost:
-    @settings(max_examples=100)
+    @settings(max_examples=examples(100))
     @given(problem=problems, spare=st.sampled_from([0.0, 0.2, 3.0]))
     def test_rows_kept_columns_bounded_prices_complementary(self, problem, spare):
         cost, supply, demand = problem
@@ -124,7 +125,7 @@ class TestAtMost:
 
 
 class TestForbidden:
-    @settings(max_examples=150)
+    @settings(max_examples=examples(150))
     @given(seed=st.integers(0, 2**32 - 1), size=st.integers(2, 6))
     def test_never_used_or_infeasible_by_hall(self, seed, size):
         cost, supply, demand = random_problem(seed, size, size, forbidden=0.4)
@@ -245,7 +246,7 @@ class TestRefused:
 
 
 class TestRounding:
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(problem=problems, noise=st.floats(0, 0.5))
     def test_exact_marginals_and_no_further_than_twice_the_error(self, problem, noise):
         _, supply, demand = problem

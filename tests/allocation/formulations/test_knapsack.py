@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations.knapsack import (
@@ -26,7 +27,7 @@ from torta_opt.allocation.schedule import Schedule
 WORK = st.tuples(st.integers(1, 60), st.integers(1, 60))
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(feasible_cases(), st.booleans())
 def test_legal_schedules_satisfy_them(case: tuple[Instance, Schedule], named: bool) -> None:
     instance, schedule = case
@@ -59,7 +60,7 @@ def test_a_paper_instance_has_them_and_random_schedules_keep_them() -> None:
     assert len(program.row_names) == len(set(program.row_names)) == program.matrix.shape[0]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(WORK, st.integers(0, 200))
 def test_right_hand_sides_are_exact(work: tuple[int, int], usable: int) -> None:
     facet = Facet((0, 1), work, (2, 3))
@@ -71,7 +72,7 @@ def test_right_hand_sides_are_exact(work: tuple[int, int], usable: int) -> None:
     assert facet.beta(usable) == max(points)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(WORK, st.integers(20, 200), st.tuples(st.integers(1, 9), st.integers(1, 9)))
 def test_with_them_the_relaxation_of_one_server_is_nearly_whole(
     work: tuple[int, int], usable: int, gain: tuple[int, int]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations.lift import check_lift, lift
@@ -25,7 +26,7 @@ def assert_lifts(instance: Instance, schedule: Schedule, **options: bool) -> Non
         assert found.objective == pytest.approx(found.cost, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(feasible_cases(), st.booleans())
 def test_legal_schedules_satisfy_every_row_at_their_cost(
     case: tuple[Instance, Schedule], named: bool
@@ -50,7 +51,7 @@ def test_a_schedule_of_a_paper_instance_does() -> None:
     assert_lifts(instance, random_feasible_schedule(instance, np.random.default_rng(0)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(feasible_cases())
 def test_whole_schedules_have_whole_counts(case: tuple[Instance, Schedule]) -> None:
     instance, schedule = case

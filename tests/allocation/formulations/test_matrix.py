@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.programs import Arrays, of_model, of_program
+from support.sizes import examples
 from support.tiny import random_tiny_instance, tiny_instances
 
 from torta_opt.allocation.formulations.matrix import build_allocation_program
@@ -76,7 +77,7 @@ def _by_name(arrays: Arrays) -> dict[str, tuple[list[str], np.ndarray, float, fl
     return found
 
 
-@settings(max_examples=75)
+@settings(max_examples=examples(75))
 @given(tiny_instances(), st.booleans(), st.booleans())
 def test_both_texts_are_the_same_program(instance: Instance, integer: bool, named: bool) -> None:
     assert_same(instance, integer=integer, named=named)

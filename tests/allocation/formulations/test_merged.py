@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations.merged import build_merged_program, check_merged, lift_merged
@@ -17,7 +18,7 @@ from torta_opt.allocation.schedule import Schedule, evaluate
 from torta_opt.io import LimitReached
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(feasible_cases())
 def test_legal_schedules_satisfy_every_row_at_no_higher_cost(
     case: tuple[Instance, Schedule],

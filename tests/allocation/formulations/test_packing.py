@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 
 from torta_opt.allocation.formulations.packing import DROPPED, pack
 
@@ -23,7 +24,7 @@ def most(usable_ms: int, small_ms: int, large_ms: int, servers: int, wanted: np.
     return best
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     usable_ms=st.integers(1, 60),
     small_ms=st.integers(1, 20),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from support.programs import equal, of_program, solve
+from support.sizes import examples
 from support.tiny import (
     TINIEST,
     feasible_cases,
@@ -25,7 +26,7 @@ from torta_opt.allocation.schedule import Schedule, evaluate, verify
 SMALL = [name for name in preset_names() if name.startswith("small/")]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(feasible_cases())
 def test_named_servers_come_back_as_they_went(case: tuple[Instance, Schedule]) -> None:
     assert_named_come_back(*case)
@@ -42,7 +43,7 @@ def assert_named_come_back(instance: Instance, schedule: Schedule) -> None:
     assert evaluate(instance, back).cost <= evaluate(instance, schedule).cost + 1e-9
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(feasible_cases())
 def test_counted_servers_come_back_legal_and_do_as_told(case: tuple[Instance, Schedule]) -> None:
     assert_counted_come_back(*case)
@@ -59,7 +60,7 @@ def assert_counted_come_back(instance: Instance, schedule: Schedule) -> None:
         assert (ours[name] == theirs[name] - saved).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(tiny_instances())
 def test_optimal_answers_become_legal_schedules(instance: Instance) -> None:
     assert_answers_become_schedules(instance)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 from support.tiny import tiny_instances
 
 from torta_opt.allocation.instance import (
@@ -51,7 +52,7 @@ def same(one: Instance, other: Instance) -> bool:
 
 
 class TestThereAndBack:
-    @settings(max_examples=150)
+    @settings(max_examples=examples(150))
     @given(tiny_instances())
     def test_any_instance(self, instance: Instance) -> None:
         text = json.dumps(instance_to_document(instance))
@@ -570,7 +571,7 @@ ODD_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.lists(st.tuples(st.sampled_from(PLACES), ODD_VALUES), min_size=1, max_size=2))
 def test_any_damage_is_refused_in_one_line_or_harmless(damage: list[tuple[Any, Any]]) -> None:
     document = base()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from support.plain import make_instance, make_schedule
 from support.sites import write_site
+from support.sizes import examples
 from support.tiny import feasible_cases
 
 from torta_opt.allocation.instance.data import Instance
@@ -62,7 +63,7 @@ def paid(plan: Plan, *items: str) -> float:
 class TestSums:
     """On random tiny instances and schedules, against the evaluator."""
 
-    @settings(max_examples=25)
+    @settings(max_examples=examples(25))
     @given(feasible_cases())
     def test_bill_and_tables(self, case: tuple[Instance, Schedule]) -> None:
         check_sums(make_plan(*case))

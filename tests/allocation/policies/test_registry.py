@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plain import make_instance
+from support.sizes import examples
 from support.tiny import Limits, random_tiny_instance, tiny_instances
 
 from torta_opt.allocation.family import FAMILY, OFFLINE
@@ -149,7 +150,7 @@ SOLVING = [
 
 @pytest.mark.parametrize("name", [*DEFAULT, *SOLVING])
 class TestEveryPolicy:
-    @settings(max_examples=100)
+    @settings(max_examples=examples(100))
     @given(instance=tiny_instances(), seed=st.integers(0, 2**32 - 1))
     def test_breaks_no_rule(self, name: str, instance: Instance, seed: int):
         schedule = run(create(name), instance, seed).schedule
@@ -171,7 +172,7 @@ class TestEveryPolicy:
         instance = generate(preset)
         assert verify(instance, run(create(name), instance).schedule).ok
 
-    @settings(max_examples=40)
+    @settings(max_examples=examples(40))
     @given(
         instance=tiny_instances(LONG_SLOTS),
         share=st.floats(0, 1, exclude_max=True),

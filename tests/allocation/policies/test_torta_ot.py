@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plain import make_instance
+from support.sizes import examples
 from support.tiny import random_tiny_instance, tiny_instances
 
 from torta_opt.allocation.instance.data import OFF, Instance
@@ -59,7 +60,7 @@ class Seen:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 class TestVariants:
-    @settings(max_examples=120)
+    @settings(max_examples=examples(120))
     @given(instance=tiny_instances(), seed=st.integers(0, 2**32 - 1))
     def test_break_no_rule(self, variant: str, instance: Instance, seed: int):
         found = verify(instance, run(create(variant), instance, seed).schedule)
@@ -160,7 +161,7 @@ class TestTarget:
         idle = self.target(instance, Seen(instance)).shares(np.array([0, 0]))
         assert idle == pytest.approx(np.eye(2))
 
-    @settings(max_examples=100)
+    @settings(max_examples=examples(100))
     @given(instance=tiny_instances())
     def test_rows_are_shares_of_allowed_regions(self, instance: Instance):
         for name in ("equal", "capacity"):
@@ -184,7 +185,7 @@ def plans(draw):
 
 
 class TestFitted:
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(plan=plans(), leak=st.sampled_from([0.0, 0.01, 1.0]))
     def test_rows_are_shares_of_open_regions_with_room(self, plan, leak: float):
         share, open_to, requests, room = plan
@@ -228,7 +229,7 @@ class TestFitted:
                 other[[i, k], [n, j]] -= step
                 assert entropy(other) > entropy(flow)
 
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(plan=plans())
     def test_what_finds_no_room_is_spilled_where_there_is_some(self, plan):
         share, open_to, requests, room = plan
@@ -255,7 +256,7 @@ class TestFitted:
 
 
 class TestApportion:
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(
         requests=st.lists(st.integers(0, 10**6), min_size=1, max_size=5),
         places=st.integers(1, 6),

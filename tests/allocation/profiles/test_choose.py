@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sizes import examples
 
 from torta_opt.allocation.profiles.choose import Target, best_point, by_lengths, service_of
 from torta_opt.allocation.profiles.data import LoadPoint, Profile
@@ -66,7 +67,7 @@ def test_only_points_that_meet_the_target_count_between() -> None:
         service_of(profile(GRID[0], GRID[1]), 200, 100, Target(3))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.floats(110, 290), st.floats(110, 290))
 def test_linear_figures_are_met_exactly_inside(tokens_in: float, tokens_out: float) -> None:
     """Server time and latency that are linear in the lengths are found at every length."""

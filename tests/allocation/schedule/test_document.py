@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from support.plain import make_instance, make_schedule
+from support.sizes import examples
 from support.tiny import feasible_cases
 
 from torta_opt.allocation.instance.document import instance_sha256
@@ -60,7 +61,7 @@ def same(one: Schedule, two: Schedule) -> bool:
 
 
 class TestRoundTrip:
-    @settings(max_examples=300)
+    @settings(max_examples=examples(300))
     @given(feasible_cases())
     def test_any_schedule(self, case):
         instance, schedule = case

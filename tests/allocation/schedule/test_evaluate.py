@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from support.plain import make_instance, make_schedule
 from support.processors import printed_elsewhere
 from support.reference import COMPONENTS, simulate
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.instance.carbon import with_carbon
@@ -73,7 +74,7 @@ def check_metrics(expected: dict, found: dict) -> None:
 
 
 class TestAgainstReference:
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(feasible_cases())
     def test_agrees_on_tiny_instances(self, case):
         check_against_reference(*case)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.mutations import random_mutation
 from support.plain import make_instance, make_schedule
 from support.reference import simulate
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.instance.data import Instance
@@ -84,7 +85,7 @@ def first_refusal(instance: Instance, schedule: Schedule) -> str | None:
 
 
 class TestChain:
-    @settings(max_examples=150)
+    @settings(max_examples=examples(150))
     @given(feasible_cases())
     def test_costs_and_states_are_the_evaluators(self, case):
         check_chain(*case)
@@ -99,7 +100,7 @@ class TestChain:
             except (AssertionError, VerificationFailed) as error:
                 raise AssertionError(f"seed {seed}") from error
 
-    @settings(max_examples=250)
+    @settings(max_examples=examples(250))
     @given(feasible_cases(), st.integers(0, 2**32 - 1))
     def test_refuses_in_the_slot_of_the_first_violation(self, case, seed):
         instance, schedule = case

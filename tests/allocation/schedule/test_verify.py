@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.mutations import random_mutation
 from support.plain import make_instance, make_schedule
 from support.reference import broken_rules
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.instance.rules import MAX_COUNT
@@ -593,13 +594,13 @@ def mutated(case, seed: int, times: int):
 
 
 class TestAgainstReference:
-    @settings(max_examples=150)
+    @settings(max_examples=examples(150))
     @given(feasible_cases())
     def test_a_feasible_schedule_breaks_no_rule(self, case):
         assert verify(*case).violations == ()
         assert broken_rules(*case) == set()
 
-    @settings(max_examples=400)
+    @settings(max_examples=examples(400))
     @given(feasible_cases(), st.integers(0, 2**32 - 1), st.integers(1, 3))
     def test_the_same_rules_are_broken(self, case, seed, times):
         instance, schedule = mutated(case, seed, times)

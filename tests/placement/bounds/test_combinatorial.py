@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build, instances
 
 from torta_opt.io import Infeasible
@@ -38,7 +39,7 @@ def test_it_never_exceeds_the_optimum(seed):
         assert bound <= best
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(instances(most_servers=5, most_blocks=7))
 def test_it_lies_between_floor_and_any_schedule(instance):
     try:
@@ -53,7 +54,7 @@ def test_it_lies_between_floor_and_any_schedule(instance):
     assert bound <= cost
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(instances(most_servers=3, most_blocks=4))
 def test_the_sweep_is_the_best_split(instance):
     visit, block = instance.links.token_ms[0], instance.servers.decode_ms

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build, instances
 
 from torta_opt.io import Infeasible
@@ -54,7 +55,7 @@ def test_any_tree_with_any_prices_stays_below(seed):
     assert proved_ms(instance, paid, tuple(drawn(seed % 4))) <= best * (1 + 1e-12)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(instances(most_servers=5, most_blocks=7), st.data())
 def test_a_schedule_lies_in_one_half(instance, data):
     try:

@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import instances
 
 from torta_opt.io import Infeasible
@@ -49,7 +50,7 @@ def test_it_never_exceeds_the_optimum(seed):
     assert proved == pytest.approx(tree.bound, rel=1e-12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(instances(most_servers=5, most_blocks=7))
 def test_it_lies_between_the_root_and_any_schedule(instance):
     paid = prices(instance)

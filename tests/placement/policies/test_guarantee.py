@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build, hosting, instances
 
 from torta_opt.io import Infeasible, VerificationFailed
@@ -17,7 +18,7 @@ from torta_opt.placement.policies.cg_bp import cg_bp
 from torta_opt.placement.policies.guarantee import check_guarantee, guarantee
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(instances(), st.integers(1, 5))
 def test_the_promise_is_kept(instance, requests):
     try:

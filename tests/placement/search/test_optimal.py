@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build, instances
 
 from torta_opt.io import Infeasible
@@ -103,7 +104,7 @@ def test_it_is_the_published_program(seed, objective):
         assert found.cost == pytest.approx(theirs, rel=1e-5)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(instances(most_servers=5, most_blocks=7))
 def test_every_schedule_is_a_point_and_back(instance):
     try:
@@ -120,7 +121,7 @@ def test_every_schedule_is_a_point_and_back(instance):
     assert total_ms(paid, back) == pytest.approx(total_ms(paid, schedule))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(instances(most_servers=5, most_blocks=7))
 def test_one_chain_keeps_the_rules(instance):
     try:

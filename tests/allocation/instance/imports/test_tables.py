@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plain import make_instance
+from support.sizes import examples
 from support.tiny import tiny_instances
 
 from torta_opt.allocation.instance import Instance, save_instance
@@ -41,7 +42,7 @@ def test_a_preset_of_the_paper_with_an_outage_comes_back(tmp_path: Path) -> None
 
 
 @given(instance=tiny_instances())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_instances_with_every_feature_come_back(
     instance: Instance, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -52,7 +53,7 @@ def test_instances_with_every_feature_come_back(
 _FLOAT = st.floats(0, 1e6, allow_subnormal=False)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     price=st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=6, max_size=6),
     figures=st.lists(_FLOAT, min_size=4, max_size=4),
