@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from torta_opt.allocation.instance.imports import TRACE_KINDS
 from torta_opt.allocation.instance.imports.parameters import DEFAULT_LOAD, SHARED, ImportParameters
@@ -39,7 +38,7 @@ def test_every_shared_parameter_stands_there_and_among_the_generators(name: str)
 
 @pytest.mark.parametrize("command", ["import", "tables"])
 def test_every_option_of_the_command_line_stands_there(command: str) -> None:
-    for parameter in get_command(cli.app).commands[command].params:
+    for parameter in cli.command_line().commands[command].params:
         for option in parameter.opts:
             shown = option if option.startswith("-") else parameter.metavar
             assert re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", DOC), shown

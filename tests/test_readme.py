@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from torta_opt import families
-from torta_opt.cli.app import app
+from torta_opt.cli.app import command_line
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -44,7 +43,7 @@ class TestPages:
             assert not anchor or anchor in headings(file), target
 
     def test_commands_and_their_flags_exist(self, page: Path) -> None:
-        known = {name: flags(command) for name, command in get_command(app).commands.items()}
+        known = {name: flags(command) for name, command in command_line().commands.items()}
         for line in commands_in(page):
             name, *words = shlex.split(line, comments=True)[1:]
             assert name in known or name.startswith("-"), line

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from torta_opt import __version__
 from torta_opt.allocation.bounds.document import bound_to_document
@@ -98,7 +97,7 @@ class TestRoot:
     def test_help_lists_every_command(self, torta: Torta) -> None:
         answer = torta("--help")
         assert answer.code == 0
-        for name in get_command(cli.app).commands:
+        for name in cli.command_line().commands:
             assert f" {name} " in answer.out
 
     def test_version(self, torta: Torta) -> None:

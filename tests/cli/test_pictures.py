@@ -11,17 +11,18 @@ import torta_opt
 from torta_opt.cli.app import run
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> dict[str, str]:
-    """An instance, its schedule, a report and a result, by kind."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An instance, its schedule, a report and a result, by kind; no test changes them."""
+    folder = tmp_path_factory.mktemp("files")
     instance = torta_opt.generate("small/loading")
     result = torta_opt.solve(instance, "greedy_forecast")
-    paths = {kind: str(tmp_path / f"{kind}.json") for kind in ("instance", "schedule", "report")}
+    paths = {kind: str(folder / f"{kind}.json") for kind in ("instance", "schedule", "report")}
     torta_opt.save_instance(instance, paths["instance"])
     torta_opt.save_schedule(result.schedule, instance, paths["schedule"])
     report = torta_opt.gap(instance, "greedy_forecast", bound_method="floor")
     Path(paths["report"]).write_text(json.dumps(report.to_document()))
-    paths["result"] = str(tmp_path / "result.json")
+    paths["result"] = str(folder / "result.json")
     Path(paths["result"]).write_text(json.dumps(torta_opt.solve(instance, "optimal").to_document()))
     return paths
 

@@ -101,7 +101,7 @@ def test_ctrl_c_after_the_reader_has_gone() -> None:
     script = (
         "import sys, torta_opt.cli.app as cli\n"
         "def interrupted(*_, **__): return cli.INTERRUPTED_CODE\n"
-        "cli.app = interrupted\n"
+        "cli.command_line = lambda: interrupted\n"
         "sys.argv = ['torta-opt', 'methods', '--json']\n"
         "cli.main()\n"
     )
