@@ -14,7 +14,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBL
   $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight schemas notebooks lint format clean
+.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight soundness schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -46,6 +46,9 @@ reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's publ
 
 foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each gap is foresight
 	$(BIN)/python studies/foresight.py --jobs 0
+
+soundness: $(VENV)/test.stamp ## two solvers and brute force on thousands of random instances: half an hour, goes on where it was
+	OMP_NUM_THREADS=1 $(BIN)/python studies/soundness.py --jobs 0
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas

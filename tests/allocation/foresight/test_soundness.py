@@ -7,18 +7,16 @@ from itertools import product
 
 import numpy as np
 import pytest
-from support.futures import Best, TinyTree, expected_on, random_tree
+from support.futures import Best, TinyTree
 from support.optima import slack
-from support.tiny import TINIEST, TooLarge
+from support.tiny import TooLarge
+from support.tree_bounds import as_scenarios, check_tree, penalised, random_penalty, small_tree
 
 from torta_opt.allocation.bounds.lp import prove
-from torta_opt.allocation.foresight.inner import charged, merged_of, solved
-from torta_opt.allocation.foresight.penalty import Errors, Penalty, size_of
+from torta_opt.allocation.foresight.inner import merged_of
 from torta_opt.allocation.foresight.tree import ScenarioTree, tree_program
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
-
-HORIZONS = (1, 2)
 
 
 def trees(seed: int, count: int) -> Iterator[tuple[TinyTree, Best]]:
@@ -26,64 +24,26 @@ def trees(seed: int, count: int) -> Iterator[tuple[TinyTree, Best]]:
     made = 0
     for n in range(100 * count):
         rng = np.random.default_rng([seed, n])
-        tree = random_tree(rng, TINIEST, slots=int(rng.integers(2, 4)))
-        best = Best(tree, 400)
         try:
-            assert best.cost >= -1e9
+            yield small_tree(rng)
         except TooLarge:
             continue
-        yield tree, best
         made += 1
         if made == count:
             return
 
 
-def as_scenarios(tree: TinyTree) -> ScenarioTree:
-    return ScenarioTree(tree.leaves, tree.node, tree.weight)
-
-
-def random_penalty(rng: np.random.Generator, tree: TinyTree) -> Penalty:
-    system = tree.leaves[0].system
-    size = size_of(system, HORIZONS)
-    vector = rng.normal(0, rng.choice([0.01, 0.1, 1.0]), size) * (rng.random(size) < 0.5)
-    return Penalty.of(system, vector, HORIZONS)
-
-
-def penalised(tree: TinyTree, penalty: Penalty, bias: float = 0.0) -> float:
-    """Mean inner value; ``bias`` requests are added to what is expected."""
-    total = 0.0
-    for leaf, instance in enumerate(tree.leaves):
-        merged = merged_of(instance)
-        expected = expected_on(tree, leaf, HORIZONS) + bias
-        usd = charged(merged, penalty, Errors.of(instance, expected, HORIZONS))
-        result = solved(merged, usd)
-        assert result.row_dual is not None
-        total += tree.weight[leaf] * result.objective
-    return total
-
-
-def check(tree: TinyTree, best: Best, rng: np.random.Generator) -> None:
-    """Every way of bounding, on one tree."""
-    most = best.cost + slack(best.cost) + 1e-7 * (1 + abs(best.cost))  # the solver's tolerance
-    merged = [merged_of(leaf, 1) for leaf in tree.leaves]
-    none = float(np.mean([solved(each, 0.0).objective for each in merged]))
-    assert none <= most
-    assert penalised(tree, random_penalty(rng, tree)) <= most
-    whole = tree_program(as_scenarios(tree), [each.program for each in merged]).bound()
-    assert none - 1e-7 * (1 + abs(none)) <= whole <= best.cost + slack(best.cost)
-
-
 def test_no_way_of_bounding_is_above_the_best_policy() -> None:
     rng = np.random.default_rng(5)
     for tree, best in trees(1, 20):
-        check(tree, best, rng)
+        check_tree(tree, best, rng)
 
 
 @pytest.mark.slow
 def test_no_way_of_bounding_is_above_the_best_policy_on_many_trees() -> None:
     rng = np.random.default_rng(6)
     for tree, best in trees(2, 2_000):
-        check(tree, best, rng)
+        check_tree(tree, best, rng)
 
 
 def test_trees_of_the_allocation_program_are_bounds_too() -> None:
