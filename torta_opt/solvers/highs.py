@@ -237,8 +237,10 @@ class LinearSolver:
         """Infeasible or unbounded, proved by the programs of ``rays.py``; else HiGHS's word."""
 
         def solved(problem: Problem) -> Result:
-            left = replace(limits, seconds=max(0.0, deadline - time.perf_counter()))
-            return LinearSolver(problem).solve("simplex", left)
+            """What its vectors prove: a claim about these programs starts no further programs."""
+            solver = LinearSolver(problem)
+            set_option(solver._open, "solver", "simplex")
+            return without_solver(problem) or judged(problem, solver._run(limits, deadline))
 
         nearest = solved(rays.least_violation(self.problem))
         ray = nearest.row_dual
@@ -345,6 +347,8 @@ def _checked_start(problem: Problem, start: np.ndarray | None) -> np.ndarray | N
 
 def _no_optimum(problem: Problem, limits: Limits) -> Result:
     """Unbounded or infeasible: feasible without costs, and unbounded without integrality?"""
+    if not problem.cost.any():
+        return Result(Status.ERROR, message="HiGHS says unbounded, but there are no costs")
     without_costs = replace(problem, cost=np.zeros(problem.columns), offset=0.0)
     feasible = solve_milp(without_costs, limits)
     if feasible.x is None:

@@ -135,7 +135,7 @@ def judged_integer(
     feasible = [x for x in points if x is not None and checks.is_feasible(problem, x)]
     x = min(feasible, key=lambda point: checks.objective(problem, point), default=None)
     cost = math.inf if x is None else checks.objective(problem, x)
-    bound = bound if status in SOUND else -math.inf
+    bound = bound if status in SOUND and bound < math.inf else -math.inf  # nor is NaN a bound
     slack = OPTIMALITY * (abs(cost) + problem.typical_cost) if x is not None else 0.0
     found = Result(
         _status(status, x is not None, cost - bound <= limits.gap * abs(cost) + slack),

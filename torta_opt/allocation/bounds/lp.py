@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from torta_opt.allocation.bounds.dual import dual_bound
-from torta_opt.allocation.bounds.of_program import ProgramBound, result_of
+from torta_opt.allocation.bounds.of_program import ProgramBound, found_infeasible, result_of
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.family import Request
-from torta_opt.io.errors import Infeasible, LimitReached
+from torta_opt.io.errors import LimitReached
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
@@ -48,7 +48,7 @@ def relaxed_bound(
 ) -> ProgramBound[AllocationProgram]:
     """What the result of a linear relaxation proves."""
     if result.status is Status.INFEASIBLE:
-        raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
+        raise found_infeasible(program)
     value = -np.inf if result.row_dual is None else prove(program, result.row_dual)
     is_stopped = result.status is Status.INTERRUPTED
     if not np.isfinite(value):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.allocation.bounds.lp import relaxed_bound
-from torta_opt.allocation.bounds.of_program import ProgramBound, result_of
+from torta_opt.allocation.bounds.of_program import ProgramBound, found_infeasible, result_of
 from torta_opt.allocation.formulations.exact import point
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
@@ -26,7 +26,6 @@ from torta_opt.allocation.formulations.user_constraint import UserConstraint, wi
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.family import Request
-from torta_opt.io.errors import Infeasible
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp, solve_milp
 from torta_opt.solvers.loading import cost_scale
@@ -113,7 +112,7 @@ def branch_from(
         cost_size=cost_size,
     )
     if result.status is Status.INFEASIBLE:
-        raise Infeasible(f"{program.instance.name}: the constraints leave no schedule")
+        raise found_infeasible(program)
     safe = less_tolerance(problem, result.bound, paid, cost_size)
     better = bool(np.isfinite(result.bound)) and safe > relaxed.value
     return dataclasses.replace(

@@ -13,7 +13,9 @@ from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.instance.data import Instance
+from torta_opt.io.errors import Infeasible, TortaOptError
 from torta_opt.results import BoundResult
+from torta_opt.solvers import SolverFailed
 
 P = TypeVar("P")  # what was solved: an allocation program, a merged one, a problem
 
@@ -57,3 +59,15 @@ def result_of(instance: Instance, found: ProgramBound[AllocationProgram]) -> Bou
         limited=found.limited,
         certificate=None if found.dual is None else certificate_of(found.program, found.dual),
     )
+
+
+def found_infeasible(program: AllocationProgram) -> TortaOptError:
+    """The error for a program in which a solver finds nothing feasible.
+
+    Every schedule satisfies the rows of the program itself: only constraints of the user can leave
+    nothing, and without them the solver is wrong.
+    """
+    name = program.instance.name
+    if program.further_rows:
+        return Infeasible(f"{name}: the constraints leave no schedule")
+    return SolverFailed(f"{name}: HiGHS finds nothing feasible in a program that schedules satisfy")

@@ -41,7 +41,7 @@ from torta_opt.allocation.search.start import policy_schedules
 from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached, VerificationFailed
 from torta_opt.results import ROUNDING, Found, raise_if_refuted
-from torta_opt.solvers import Limits, Progress, solve_lp
+from torta_opt.solvers import Limits, Progress, SolverFailed, solve_lp
 
 # Columns of the exact program up to which it is solved. Beyond, symmetry costs more than it gains.
 NAMED_COLUMNS = 20_000
@@ -88,6 +88,10 @@ def solve_optimal(
             steps.solve_exactly()
     except KeyboardInterrupt:
         best.interrupted = True
+    except SolverFailed as error:
+        if best.schedule is None:
+            raise
+        best.rule = f"the solver failed: {error}"
     found = best.result()
     if found.schedule is not None:
         check_against_bound(best, found.schedule)

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.solvers import Limits, Problem, solve_lp, solve_milp
+from torta_opt.solvers import Limits, Problem, SolverFailed, solve_lp, solve_milp
 
 GAP, NEAR_USD = 1e-3, 1e-5  # relative gap, and dollars that it stands for, of whole flows
 
@@ -155,7 +155,7 @@ class Router:
         program = self._with_rerouting(need, arrivals, before)
         x = solve_lp(program, "simplex").raise_if_interrupted().x
         if x is None:
-            raise ArithmeticError("a transport program that is always feasible was not solved")
+            raise SolverFailed("a transport program that is always feasible was not solved")
         whole = self._branched(program, x) if branch and self.reroute_usd > 0 else None
         if whole is None:
             whole = self._rounded(x, need)
@@ -176,7 +176,7 @@ class Router:
         program = Problem(self.rows, need, need, low, high, self.cost[: len(low)])
         found = solve_lp(program, "simplex").raise_if_interrupted()
         if found.x is None:
-            raise ArithmeticError("a transport program cannot be made whole")
+            raise SolverFailed("a transport program cannot be made whole")
         return found.x
 
     def _branched(self, program: Problem, x: np.ndarray) -> np.ndarray | None:
