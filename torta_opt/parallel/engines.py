@@ -99,21 +99,15 @@ def _ray(address: str | None, jobs: int) -> Iterator[Engine]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send reports to its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning of its own
     ray = _package("ray", "ray")
-    from ray.util.joblib import register_ray
-
     if ray.is_initialized():
         raise InvalidInput("Ray is in use by this process already", field="backend")
-    register_ray()
     here = {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False} if not address else {}
     with _answering(address):
         ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
     try:
-        from joblib.parallel import BACKENDS as known
+        from torta_opt.parallel.ray_backend import backend
 
-        # An actor whose process ends is started again, on another machine if need be, and given
-        # its task once more.
-        restarts = {"max_restarts": -1, "max_task_retries": -1, "num_cpus": 1}
-        yield Engine("ray", known["ray"](ray_remote_args=restarts), -1)
+        yield Engine("ray", backend(), -1)
     finally:
         ray.shutdown()
 

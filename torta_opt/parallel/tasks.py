@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -48,13 +48,21 @@ def worker_count(asked: int, tasks: int) -> int:
 
 
 def in_order(
-    work: Callable[..., Result], tasks: Sequence[Task], workers: int = 1, batch: int = 1
+    work: Callable[..., Result],
+    tasks: Sequence[Task],
+    workers: int = 1,
+    batch: int = 1,
+    seen: Callable[[Result], Any] = lambda result: None,
 ) -> Iterator[Result]:
-    """Results of ``work(*task)`` in the order of the tasks. See ``as_finished``."""
+    """Results of ``work(*task)`` in the order of the tasks. See ``as_finished``.
+
+    ``seen`` is called with each as it comes, also with those that others still precede.
+    """
     early: dict[int, Result] = {}
     expected = 0
     with closing(as_finished(work, tasks, workers, batch)) as found:
         for number, result in found:
+            seen(result)
             early[number] = result
             while expected in early:
                 yield early.pop(expected)
@@ -63,7 +71,7 @@ def in_order(
 
 def as_finished(
     work: Callable[..., Result], tasks: Sequence[Task], workers: int = 1, batch: int = 1
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Number of a task and result of ``work(*task)``, as they come.
 
     work      a function of a module: workers import it
@@ -83,7 +91,7 @@ def as_finished(
 
 def _repeated(
     engine: Engine, work: Callable[..., Result], tasks: Sequence[Task], batch: int
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """All results, however often workers are lost on the way."""
     left = dict(enumerate(tasks))
     losses = 0
@@ -103,7 +111,7 @@ def _repeated(
 
 def _submitted(
     engine: Engine, work: Callable[..., Any], left: dict[int, Task], batch: int
-) -> Iterator[tuple[int, _Answer]]:
+) -> Generator[tuple[int, _Answer], None, None]:
     """One round of joblib. Raises _Lost where workers, not tasks, failed."""
     import joblib
 

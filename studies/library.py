@@ -1,0 +1,73 @@
+"""Fill instances/library.csv and write docs/library.md: make library.
+
+    python studies/library.py [--data FOLDER] [--step-limit 60] [--names A,B] [--write]
+
+Every step (make an instance, prove its bound, find a schedule) ends with the table written:
+interrupted or killed and started again, this goes on where it ended. ``--data`` names the folder of
+the traces that imported instances are made from; without it they are left as they are. ``--write``
+computes nothing and writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from torta_opt.io import TortaOptError
+from torta_opt.library import ENTRIES, Library
+from torta_opt.library.build import STEP_S, build, reconciled
+from torta_opt.library.page import page
+from torta_opt.library.table import DEFAULT
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/library.md"))
+    parser.add_argument("--table", type=Path, default=DEFAULT)
+    parser.add_argument("--data", type=Path, default=os.environ.get("TORTA_DATA"))
+    parser.add_argument("--step-limit", type=float, default=STEP_S, metavar="S")
+    parser.add_argument("--names", help="some of them, separated by commas")
+    parser.add_argument("--write", action="store_true", help="compute nothing")
+    given = parser.parse_args()
+    try:
+        return run(given)
+    except TortaOptError as error:
+        print(f"library: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(given: argparse.Namespace) -> int:
+    """Build what is missing, then write the page. Raises TortaOptError."""
+    known = Library.read(given.table) if given.table.exists() else Library(given.table, {})
+    library = reconciled(known, ENTRIES)
+    library.write()
+    code = 0
+    if not given.write:
+        names = given.names.split(",") if given.names else in_turn(library)
+        data = None if given.data is None else Path(given.data)
+        try:
+            build(library, names, data, given.step_limit, lambda line: print(line, flush=True))
+        except KeyboardInterrupt:
+            print("interrupted: what is done is kept", file=sys.stderr)
+            code = INTERRUPTED
+        library = Library.read(given.table)
+    given.output.write_text(page(library), encoding="utf-8")
+    return code
+
+
+def in_turn(library: Library) -> list[str]:
+    """The shorter first, so that what is missing after an interruption is the longest."""
+
+    def slots(name: str) -> int:
+        end = name.rpartition("-t")[2]
+        return int(end) if end.isdecimal() else 0
+
+    return sorted(library.rows, key=slots)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
