@@ -11,11 +11,14 @@ computes nothing and writes the page.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from torta_opt.io import TortaOptError
+from torta_opt.io import InvalidInput, TortaOptError
 from torta_opt.library import ENTRIES, Library
 from torta_opt.library.build import STEP_S, build, reconciled
 from torta_opt.library.page import page
@@ -42,21 +45,33 @@ def main() -> int:
 
 def run(given: argparse.Namespace) -> int:
     """Build what is missing, then write the page. Raises TortaOptError."""
-    known = Library.read(given.table) if given.table.exists() else Library(given.table, {})
-    library = reconciled(known, ENTRIES)
-    library.write()
     code = 0
-    if not given.write:
-        names = given.names.split(",") if given.names else in_turn(library)
+    with alone(given.table):
+        known = Library.read(given.table) if given.table.exists() else Library(given.table, {})
+        library = reconciled(known, ENTRIES)
+        library.write()
+        names = [] if given.write else given.names.split(",") if given.names else in_turn(library)
         data = None if given.data is None else Path(given.data)
         try:
             build(library, names, data, given.step_limit, lambda line: print(line, flush=True))
         except KeyboardInterrupt:
             print("interrupted: what is done is kept", file=sys.stderr)
             code = INTERRUPTED
-        library = Library.read(given.table)
-    given.output.write_text(page(library), encoding="utf-8")
+    given.output.write_text(page(Library.read(given.table)), encoding="utf-8")
     return code
+
+
+@contextlib.contextmanager
+def alone(table: Path) -> Iterator[None]:
+    """Two runs would write over each other's rows. Raises InvalidInput for the second."""
+    folder = os.open(table.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InvalidInput("is being filled by another run", file=str(table)) from None
+    finally:
+        os.close(folder)
 
 
 def in_turn(library: Library) -> list[str]:

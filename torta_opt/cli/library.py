@@ -141,7 +141,7 @@ def _made(row: Row, data: Path | None) -> Any:
 
 def _verdict(found: Score, row: Row) -> str:
     cost = f"{found.name}: {found.cost:.10g} {row.unit}"
-    gap = "" if found.gap is None else f"; at most {100 * found.gap:.3f} % above the optimum"
+    gap = "" if found.gap is None else f"; gap {100 * found.gap:.3f} %"
     if found.best is None:
         return f"{cost}: the first schedule, none is known{gap}"
     beside = f"best known {found.best:.10g} by {row.found_by}"
