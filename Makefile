@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBLAS_NUM_THREADS=$${OPENBLA
 
 .DEFAULT_GOAL := help
 .PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
-.PHONY: help models gap certificate test test-all bench instances placement-study reproduction foresight schemas notebooks lint format clean
+.PHONY: help models gap certificate test test-all bench instances placement-study reproduction foresight library schemas notebooks lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -45,6 +45,9 @@ reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's publ
 
 foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each gap is foresight
 	$(BIN)/python studies/foresight.py --jobs 0
+
+library: $(VENV)/run.stamp ## fill instances/library.csv and docs/library.md, in steps that resume (an hour; again after Ctrl-C)
+	$(BIN)/python studies/library.py
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas

@@ -66,9 +66,9 @@ def test_what_a_task_raises_is_raised_here(workers: int) -> None:
 
 def test_a_worker_of_another_version_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "__version__", "0.0.0")
-    content = tasks._packed(0, square, (2,))
+    content = tasks.packed(0, square, (2,))
     monkeypatch.undo()
-    number, answer = pickle.loads(tasks._run(content))
+    number, answer = pickle.loads(tasks.run_packed(content))
     assert number == 0
     with pytest.raises(InvalidInput, match=r"a worker has torta-opt .*, and this is 0\.0\.0"):
         answer.value()

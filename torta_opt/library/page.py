@@ -26,8 +26,8 @@ whose name begins with `import` are made from public traces that do not come wit
 [imports.md](imports.md) says where they come from. The best schedules of {bundled} instances are
 in `instances/library/`. `--library FILE` reads another table than the bundled one.
 
-A hash that does not agree means other data, another version, or a processor on which the generator
-rounds otherwise. `make` and `score` then refuse to go on.
+A hash that does not agree means other data or another version. `make` and `score` then refuse to go
+on.
 
 ## How it is made
 

@@ -122,9 +122,9 @@ def _submitted(
         batch_size=batch,
         pre_dispatch=f"{2 * batch}*n_jobs",
     )
-    packed = (joblib.delayed(_run)(_packed(n, work, task)) for n, task in list(left.items()))
+    sent = (joblib.delayed(run_packed)(packed(n, work, task)) for n, task in list(left.items()))
     try:
-        with closing(parallel(packed)) as answers:
+        with closing(parallel(sent)) as answers:
             for content in answers:
                 yield pickle.loads(content)
     except Exception as error:
@@ -162,12 +162,12 @@ class _Answer:
         return self.result
 
 
-def _packed(number: int, work: Callable[..., Any], task: Task) -> bytes:
+def packed(number: int, work: Callable[..., Any], task: Task) -> bytes:
     """A task for a worker: with the version, then what only that version can read."""
     return pickle.dumps((__version__, number, pickle.dumps((work, task), protocol=5)), protocol=5)
 
 
-def _run(content: bytes) -> bytes:
+def run_packed(content: bytes) -> bytes:
     """In the worker: the answer to a packed task."""
     version, number, inner = pickle.loads(content)
     if version != __version__:
