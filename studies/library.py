@@ -21,6 +21,7 @@ from pathlib import Path
 from torta_opt.io import InvalidInput, TortaOptError
 from torta_opt.library import ENTRIES, Library
 from torta_opt.library.build import STEP_S, build, reconciled
+from torta_opt.library.entries import BUNDLED
 from torta_opt.library.page import page
 from torta_opt.library.table import DEFAULT
 
@@ -75,13 +76,14 @@ def alone(table: Path) -> Iterator[None]:
 
 
 def in_turn(library: Library) -> list[str]:
-    """The shorter first, so that what is missing after an interruption is the longest."""
+    """Those whose schedules come with the library, then the shorter first: what an interruption
+    leaves open are the longest."""
 
-    def slots(name: str) -> int:
+    def turn(name: str) -> tuple[bool, int]:
         end = name.rpartition("-t")[2]
-        return int(end) if end.isdecimal() else 0
+        return name not in BUNDLED, int(end) if end.isdecimal() else 0
 
-    return sorted(library.rows, key=slots)
+    return sorted(library.rows, key=turn)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from support.work import killed_once, process, square
 
 from torta_opt.allocation.bounds.windows import windows_bound
 from torta_opt.allocation.instance import save_instance
-from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.policies.experiment import compare
 from torta_opt.cli import app as cli
 from torta_opt.io import InvalidInput
@@ -101,8 +100,8 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def dual_bytes(**options: Any) -> bytes:
     """The dual vector of a bound by windows, byte by byte."""
-    instance = generate("paper/abilene", 11, slots=8)
-    found = windows_bound(instance, Limits(**options), merged=False, passes=2, window=2)
+    instance = random_tiny_instance(np.random.default_rng(3), regions=3, slots=4)
+    found = windows_bound(instance, Limits(**options), merged=False, passes=1, window=2)
     return np.asarray(found.dual).tobytes()
 
 

@@ -29,9 +29,9 @@ IMPORT_SLOTS = 40
 # Their best schedules come with the library: small ones, one of each kind.
 BUNDLED = (
     *("small-hot", "small-switch", "fig5-200", "fig5-1000", "placement-tiny"),
-    *("placement-clustered", "abilene-plain-s11-t24", "abilene-surge-s11-t24"),
-    *("abilene-outage-s11-t24", "polska-plain-s11-t24", "gabriel-plain-s11-t24"),
-    "cost2-plain-s11-t24",
+    *("placement-clustered", "abilene-plain-s11-t12", "abilene-surge-s11-t24"),
+    *("abilene-outage-s11-t12", "polska-plain-s11-t24", "gabriel-plain-s11-t24"),
+    "cost2-plain-s11-t12",
 )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from contextvars import ContextVar
@@ -123,12 +124,18 @@ def _submitted(
         pre_dispatch=f"{2 * batch}*n_jobs",
     )
     sent = (joblib.delayed(run_packed)(packed(n, work, task)) for n, task in list(left.items()))
+    answers = None
     try:
-        with closing(parallel(sent)) as answers:
-            for content in answers:
-                yield pickle.loads(content)
+        answers = parallel(sent)
+        for content in answers:
+            yield pickle.loads(content)
     except Exception as error:
         raise _Lost(error) from error
+    finally:
+        if answers is not None:
+            with warnings.catch_warnings():  # tasks that are given up after an error or Ctrl-C
+                warnings.filterwarnings("ignore", category=UserWarning, module="joblib")
+                answers.close()
 
 
 class _Lost(Exception):
