@@ -146,3 +146,16 @@ def test_steps_name_methods_whose_bounds_have_certificates() -> None:
         "tree",
         "merged",
     }
+
+
+def test_a_bundled_schedule_that_is_missing_is_found_again_but_no_record_is_lost(
+    filled: Library, tmp_path: Path
+) -> None:
+    library = Library(tmp_path / "library.csv", dict(filled.rows))
+    again = build(library, ["placement-tiny"])
+    assert again.schedule_path("placement-tiny").exists()
+    record = dataclasses.replace(filled.rows["placement-tiny"], cost=0.5, bound=0.4)
+    again.schedule_path("placement-tiny").unlink()
+    kept = build(again.with_row(record), ["placement-tiny"])
+    assert kept.rows["placement-tiny"] == record
+    assert not kept.schedule_path("placement-tiny").exists()

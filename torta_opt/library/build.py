@@ -20,7 +20,7 @@ from torta_opt.io import Infeasible, LimitReached
 from torta_opt.io.status import INTERRUPTED
 from torta_opt.library.entries import BUNDLED
 from torta_opt.library.recipe import IMPORT, Recipe, sha256_of_instance
-from torta_opt.library.score import check_same, score
+from torta_opt.library.score import WORSE, check_same, score
 from torta_opt.library.table import CERTIFIED, DONE, LIMIT, NOT_RUN, Library, Row
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits
@@ -77,7 +77,8 @@ def build(
     """
     for name in names:
         before = library.row(name)
-        if not _is_open(before) or (Recipe.of(before.recipe).command == IMPORT and data is None):
+        is_out_of_reach = Recipe.of(before.recipe).command == IMPORT and data is None
+        if is_out_of_reach or not _is_open(library, before):
             continue
         for row in _steps(library, before, data, seconds):
             library = library.with_row(row)
@@ -86,8 +87,14 @@ def build(
     return library
 
 
-def _is_open(row: Row) -> bool:
-    return not row.sha256 or NOT_RUN in (row.cost_status, row.bound_status)
+def _is_open(library: Library, row: Row) -> bool:
+    return not row.sha256 or row.bound_status == NOT_RUN or _wants_schedule(library, row)
+
+
+def _wants_schedule(library: Library, row: Row) -> bool:
+    """Whether a search is to be run: none was, or its schedule should be there and is not."""
+    is_missing = row.name in BUNDLED and not library.schedule_path(row.name).exists()
+    return row.cost_status == NOT_RUN or is_missing
 
 
 def _steps(library: Library, row: Row, data: Path | None, seconds: float) -> Iterable[Row]:
@@ -105,7 +112,7 @@ def _steps(library: Library, row: Row, data: Path | None, seconds: float) -> Ite
     if row.bound_status == NOT_RUN:
         row, known = _with_bound(row, instance, chosen.bound, seconds)
         yield row
-    if row.cost_status == NOT_RUN:
+    if _wants_schedule(library, row):
         yield _with_cost(library, row, instance, chosen.search, known, seconds)
 
 
@@ -150,7 +157,9 @@ def _with_cost(
     if found.status == INTERRUPTED:
         raise KeyboardInterrupt
     spent = _processor_seconds() - began
-    score(row, instance, found.schedule)  # verified once more, and held against the bound
+    scored = score(row, instance, found.schedule)  # verified, and held against the bound
+    if scored.verdict == WORSE:
+        return row
     if row.name in BUNDLED:
         path = library.schedule_path(row.name)
         path.parent.mkdir(parents=True, exist_ok=True)

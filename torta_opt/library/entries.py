@@ -29,8 +29,8 @@ IMPORT_SLOTS = 40
 # Their best schedules come with the library: small ones, one of each kind.
 BUNDLED = (
     *("small-hot", "small-switch", "fig5-200", "fig5-1000", "placement-tiny"),
-    *("placement-clustered", "abilene-plain-s11-t12", "abilene-surge-s11-t24"),
-    *("abilene-outage-s11-t12", "polska-plain-s11-t24", "gabriel-plain-s11-t24"),
+    *("placement-clustered", "abilene-plain-s11-t12", "abilene-surge-s11-t12"),
+    *("abilene-outage-s11-t12", "polska-plain-s11-t12", "gabriel-plain-s11-t12"),
     "cost2-plain-s11-t12",
 )
 
