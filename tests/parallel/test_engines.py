@@ -29,6 +29,7 @@ from torta_opt.solvers import Limits
 
 CLUSTERS = [name for name in BACKENDS if name != "loky"]
 PACKAGES = {"dask": "distributed", "ray": "ray"}
+ONE_THREAD = ["--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
 TESTS = str(Path(__file__).parents[1])
 
 
@@ -54,7 +55,7 @@ def dask_cluster(folder: Path) -> Iterator[str]:
     tool = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     commands = [
         [*tool, "--host", "127.0.0.1", "--port", "0", "--no-dashboard"],
-        *2 * [[sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]],
+        *2 * [[sys.executable, "-m", "distributed.cli.dask_worker", *ONE_THREAD]],
     ]
     running = []
     try:
@@ -108,7 +109,9 @@ def dual_bytes(**options: Any) -> bytes:
 @pytest.mark.slow
 @pytest.mark.usefixtures("workers_find_the_tests")
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_gives_the_same_bytes_and_survives_a_kill(name: str, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same_bytes_and_survives_a_kill(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     instances = [
         random_tiny_instance(np.random.default_rng(seed), regions=3, slots=4) for seed in (1, 2)
     ]
@@ -123,6 +126,7 @@ def test_a_cluster_gives_the_same_bytes_and_survives_a_kill(name: str, tmp_path:
             x * x for x in range(12)
         ]
         assert Path(marker).exists()
+        assert capfd.readouterr().out == ""  # also of the killed worker
         assert dual_bytes() == alone
         there = compare(instances, ["round_robin", "torta_ot"], [0], tmp_path / "there.jsonl")
         assert without_times(there) == without_times(here)
@@ -138,15 +142,16 @@ def test_loky_gives_the_same_bytes() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_cluster_of_this_machine_needs_no_address(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip(PACKAGES[name], reason=f"needs the extra: pip install 'torta-opt[{name}]'")
     path, tables = tmp_path / "i.json", [tmp_path / "here.jsonl", tmp_path / "there.jsonl"]
     save_instance(random_tiny_instance(np.random.default_rng(1), regions=3, slots=4), path)
     common = ["compare", str(path), "--policies", "round_robin,torta_ot", "--json"]
     assert cli.run([*common, "-o", str(tables[0])]) == 0
+    capfd.readouterr()
     assert cli.run([*common, "-o", str(tables[1]), "--backend", name, "--jobs", "2"]) == 0
-    capsys.readouterr()
+    assert json.loads(capfd.readouterr().out)["runs"] == 2  # the document and nothing else
     rows = [[json.loads(line) for line in each.read_text().splitlines()] for each in tables]
     key = lambda row: json.dumps([row.get("policy"), row.get("bound")])  # noqa: E731
     assert sorted(without_times(rows[0]), key=key) == sorted(without_times(rows[1]), key=key)

@@ -37,6 +37,9 @@ missing. Each step has a time limit (`python studies/library.py --step-limit S`)
 may find better schedules in it. A value that nobody has computed is empty, and its status is
 `{not_run}`.
 
+A tiny instance has few servers, and the certified bound counts fractions of them: its gap may be
+large though `optimal` has proved, without a certificate, that its schedule is optimal.
+
 Tiny instances, Fig. 5 and block placement are searched with `optimal`; their bounds are `lp` and
 `tree`. The paper's settings and the imports have the bound `merged` and the schedule of
 `clairvoyant`. Minutes of `optimal` find better ones: these costs are there to be beaten.

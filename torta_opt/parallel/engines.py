@@ -101,15 +101,16 @@ def _ray(address: str | None, jobs: int) -> Iterator[Engine]:
     ray = _package("ray", "ray")
     if ray.is_initialized():
         raise InvalidInput("Ray is in use by this process already", field="backend")
-    here = {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False} if not address else {}
-    with _answering(address):
-        ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
-    try:
-        from torta_opt.parallel.ray_backend import backend
+    from torta_opt.parallel.ray_backend import backend, off_standard_output
 
-        yield Engine("ray", backend(), -1)
-    finally:
-        ray.shutdown()
+    here = {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False} if not address else {}
+    with off_standard_output():
+        with _answering(address):
+            ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
+        try:
+            yield Engine("ray", backend(), -1)
+        finally:
+            ray.shutdown()
 
 
 BACKENDS: dict[str, Callable[..., contextlib.AbstractContextManager[Any]]] = {
