@@ -107,6 +107,8 @@ def main() -> None:
         if find_spec(PACKAGES[name]) is None:
             continue
         for workers in map(int, chosen.workers.split(",")):
+            if (name, workers) == ("ray", 1):
+                continue  # joblib would work in this process
             timed(name, workers, windows._duals, tasks, alone)
 
 

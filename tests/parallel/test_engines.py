@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,6 +49,22 @@ def cluster(name: str, folder: Path) -> Iterator[str]:
         yield address
 
 
+def started(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """A process with what it starts in a session of its own."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, **quiet)
+
+
+def ended(process: subprocess.Popen[bytes]) -> None:
+    """It is asked to end, then it and what it has started are made to."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+
+
 @contextlib.contextmanager
 def dask_cluster(folder: Path) -> Iterator[str]:
     """A scheduler and two workers, as one starts them on machines of their own."""
@@ -60,17 +77,18 @@ def dask_cluster(folder: Path) -> Iterator[str]:
     running = []
     try:
         for command in commands:
-            command += ["--scheduler-file", str(found)]
-            running.append(subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL))
+            running.append(started([*command, "--scheduler-file", str(found)], folder))
         while not found.exists():
             assert running[0].poll() is None, "the scheduler has ended"
             time.sleep(0.1)
-        yield str(json.loads(found.read_text())["address"])
+        address = str(json.loads(found.read_text())["address"])
+        distributed = importlib.import_module("distributed")
+        with distributed.Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address
     finally:
         for each in reversed(running):
-            each.terminate()
-        for each in running:
-            each.wait(timeout=60)
+            ended(each)
 
 
 @contextlib.contextmanager
@@ -82,7 +100,7 @@ def ray_cluster(folder: Path) -> Iterator[str]:
     tool = [sys.executable, "-m", "ray.scripts.scripts"]
     start = ["start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"]
     options = ["--include-dashboard=false", "--disable-usage-stats", "--block"]
-    head = subprocess.Popen([*tool, *start, *options], cwd=folder, stdout=subprocess.DEVNULL)
+    head = started([*tool, *start, *options], folder)
     try:
         for _ in range(600):
             assert head.poll() is None, "the head node has ended"
@@ -91,8 +109,7 @@ def ray_cluster(folder: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield f"127.0.0.1:{port}"
     finally:
-        head.terminate()
-        head.wait(timeout=60)
+        ended(head)
 
 
 def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

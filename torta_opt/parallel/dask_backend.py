@@ -1,8 +1,9 @@
-"""joblib's back end for Dask, which also tells joblib of tasks that Dask gives up.
+"""joblib's back end for Dask, with two faults of joblib 1.6 mended.
 
-joblib 1.6 hears of a task when it returns. Where Dask ends it with an error of its own (workers
-that die one after the other, a worker that cannot import this package), nobody calls joblib back,
-and it waits for ever.
+joblib hears of a task when it returns. Where Dask ends it with an error of its own (workers that
+die one after the other, a worker that cannot import this package), nobody calls joblib back, and it
+waits for ever. And where the cluster has one worker, perhaps because the others are only starting,
+joblib would do all the work in this process.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from joblib._dask import DaskDistributedBackend
 
 
 class Backend(DaskDistributedBackend):  # type: ignore[misc]
-    """The same, with one more line for errors."""
+    """The same, but errors are told, and the work is done by workers."""
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """Processor cores of the cluster; 1 would mean this process to joblib."""
+        return max(2, int(super().effective_n_jobs(n_jobs)))
 
     async def _collect(self) -> None:
         while self._continue:

@@ -108,6 +108,8 @@ def _ray(address: str | None, jobs: int) -> Iterator[Engine]:
         with _answering(address):
             ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
         try:
+            if ray.cluster_resources().get("CPU", 0) < 2:  # joblib would work in this process
+                raise InvalidInput("a Ray cluster of one processor gains nothing", field="backend")
             yield Engine("ray", backend(), -1)
         finally:
             ray.shutdown()
