@@ -30,6 +30,7 @@ from torta_opt.allocation.policies.experiment import Interval, interval
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.io import write_document
+from torta_opt.parallel import engine
 
 POLICIES = ("round_robin", "skylb", "sdib", "torta_ot", "robd", "greedy_forecast", "lcp")
 AHEAD = (0, 1, 2, 4, 8, 16, 10_000)
@@ -191,6 +192,8 @@ def main() -> int:
     parser.add_argument("--futures", type=int, default=8)
     parser.add_argument("--foreseen", type=int, default=4, help="futures for slots of foresight")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--backend", default="loky", help="or dask, ray: see docs/scale.md")
+    parser.add_argument("--address", help="scheduler of dask or ray; must be one you trust")
     parser.add_argument("--trace", help="an imported instance")
     parser.add_argument("--cases", help="some of them, by name, separated by ';'")
     parser.add_argument("--write", action="store_true", help="compute nothing")
@@ -198,16 +201,18 @@ def main() -> int:
     names = [*CASES, *(["imported trace"] if given.trace else [])]
     if given.cases:
         names = [name for name in names if name in given.cases.split(";")]
-    results = {}
-    for name in names:
-        key = name.lower().replace(", ", "-").replace(" ", "-")
-        folder = given.folder / f"{key}-{given.slots}"
-        folder.mkdir(parents=True, exist_ok=True)
-        found = computed(name, given, folder, given.write)
-        if found is not None:
-            results[name] = found
+    with engine(given.backend, given.address, given.jobs):
+        results = {name: found for name in names if (found := case_results(name, given))}
     given.output.write_text(page(results, given), encoding="utf-8")
     return 0
+
+
+def case_results(name: str, given: argparse.Namespace) -> dict[str, Any] | None:
+    """What is known of a case, in a folder of its own."""
+    key = name.lower().replace(", ", "-").replace(" ", "-")
+    folder: Path = given.folder / f"{key}-{given.slots}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return computed(name, given, folder, given.write)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from reproduction_page import Results, page
 from reproduction_runs import cells, run_all
 
 from torta_opt.allocation.policies.experiment import read_table
+from torta_opt.parallel import engine
 
 
 def main() -> int:
@@ -27,11 +28,14 @@ def main() -> int:
     parser.add_argument("--table", type=Path, default=Path("build/reproduction.jsonl"))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--backend", default="loky", help="or dask, ray: see docs/scale.md")
+    parser.add_argument("--address", help="scheduler of dask or ray; must be one you trust")
     parser.add_argument("--write", action="store_true", help="run nothing")
     given = parser.parse_args()
     given.table.parent.mkdir(parents=True, exist_ok=True)
     if not given.write:
-        run_all(given.seeds, given.jobs, given.table, lambda line: print(line, flush=True))
+        with engine(given.backend, given.address, given.jobs):
+            run_all(given.seeds, given.jobs, given.table, lambda line: print(line, flush=True))
     hashes = given.table.with_suffix(".hashes.json")
     results = Results(cells(given.seeds), read_table(given.table), hashes)
     given.output.write_text(page(results), encoding="utf-8")

@@ -17,6 +17,7 @@ from torta_opt.allocation.schedule import save_schedule
 ROOT = Path(__file__).parents[1] / "torta_opt"
 LAYERS = [  # the lowest first
     "io",
+    "parallel",
     "plugins",
     "results",
     "solvers",
@@ -52,6 +53,7 @@ LAYERS = [  # the lowest first
     "arguments",
     "api",
     "gaps",
+    "library",
     "report",
     "doctor",
     "cli",

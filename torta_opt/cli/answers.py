@@ -16,6 +16,8 @@ from torta_opt.cli.console import (
     watching_solver,
 )
 from torta_opt.cli.options import (
+    Address,
+    Backend,
     Block,
     Children,
     Folder,
@@ -34,6 +36,7 @@ from torta_opt.cli.options import (
     foresight_options,
     limits_of,
     priced_by,
+    use_engine,
 )
 from torta_opt.io import InvalidInput
 from torta_opt.io.status import DONE
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
 
 def solve(
+    context: typer.Context,
     instance: InstanceFile,
     method: Annotated[
         str,
@@ -62,6 +66,8 @@ def solve(
     time_limit: TimeLimit = None,
     work_limit: WorkLimit = None,
     threads: Threads = 1,
+    backend: Backend = "loky",
+    address: Address = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
@@ -75,6 +81,7 @@ def solve(
     problem = cut_to(api.open_instance(instance), slots)
     _check_takes(problem, method, gap, start, (time_limit, work_limit) != (None, None))
     warn_about(problem)
+    use_engine(context, backend, address, jobs=1, threads=threads)
     known = None if start is None else api.load_schedule(start, problem)
     with watching() as watch, watching_solver(method, time_limit) as solver_watch:
         result = api.solve(
@@ -108,6 +115,7 @@ def _check_takes(
 
 
 def bound(
+    context: typer.Context,
     instance: InstanceFile,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="a bound that `methods` lists")
@@ -126,6 +134,8 @@ def bound(
     block: Block = None,
     folder: Folder = None,
     jobs: Jobs = 1,
+    backend: Backend = "loky",
+    address: Address = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
@@ -142,6 +152,7 @@ def bound(
     known = family_of(problem).bounds.get(method)
     if output is not None and known is not None and known.statistical:
         raise InvalidInput(f"{method} is statistical: it has no bound file", "--output")
+    use_engine(context, backend, address, jobs, threads)
     with watching() as watch, watching_solver(method, time_limit) as solver_watch:
         proved = api.bound(
             problem,

@@ -30,6 +30,7 @@ from torta_opt.cli.console import complain, print_json
 from torta_opt.cli.futures import futures, law
 from torta_opt.cli.gap import gap
 from torta_opt.cli.instances import describe, generate, import_, tables
+from torta_opt.cli.library import library
 from torta_opt.cli.pictures import plot, report
 from torta_opt.cli.plan import plan
 from torta_opt.cli.replay import replay
@@ -74,6 +75,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
     "replay": replay,
     "train": train,
     "compare": compare,
+    "library": library,
     "doctor": doctor,
     "schema": schema,
 }

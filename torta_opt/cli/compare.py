@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import check_writable, print_json, say, show, watching
-from torta_opt.cli.options import Json, Slots, cut_to, policy_list
+from torta_opt.cli.options import Address, Backend, Json, Slots, cut_to, policy_list, use_engine
 from torta_opt.io import InvalidInput
 from torta_opt.io.writing import is_special
 
@@ -23,6 +23,7 @@ NO_BOUND = "none"  # value of --bound: compute no gaps
 
 
 def compare(
+    context: typer.Context,
     instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="instance files")],
     output: Annotated[
         str,
@@ -48,6 +49,8 @@ def compare(
     jobs: Annotated[
         int, typer.Option(metavar="N", help="number of runs in parallel", min=1, max=256)
     ] = 1,
+    backend: Backend = "loky",
+    address: Address = None,
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
@@ -66,6 +69,7 @@ def compare(
         rule = "a device or a pipe keeps no table of bounds: give --bound none, or a file"
         raise InvalidInput(rule, field="--output")
     problems = _problems_to_compare(instances, slots)
+    use_engine(context, backend, address, jobs)
     proved: list[Row] = []
     try:
         with watching() as watch:

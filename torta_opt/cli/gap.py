@@ -16,6 +16,8 @@ from torta_opt.cli.console import (
     watching_solver,
 )
 from torta_opt.cli.options import (
+    Address,
+    Backend,
     Block,
     Children,
     Folder,
@@ -34,6 +36,7 @@ from torta_opt.cli.options import (
     own_schedules,
     policy_list,
     priced_by,
+    use_engine,
 )
 from torta_opt.cli.pictures import subject_of, write_page
 from torta_opt.io import Infeasible, InvalidInput
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
 
 def gap(
+    context: typer.Context,
     instances: Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="instance files")],
     policies: Annotated[
         str | None, typer.Option(metavar="A,B", help="policies to run; default: all")
@@ -88,6 +92,8 @@ def gap(
     block: Block = None,
     folder: Folder = None,
     jobs: Jobs = 1,
+    backend: Backend = "loky",
+    address: Address = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
@@ -112,6 +118,7 @@ def gap(
         raise InvalidInput("can only be used with one instance", field="--folder")
     names = None if policies is None else policy_list(policies)
     limits = limits_of(time_limit, work_limit, threads, seed)
+    use_engine(context, backend, address, jobs, threads)
     reports, subjects = [], []
     for path in instances:
         problem = cut_to(api.open_instance(path), slots)

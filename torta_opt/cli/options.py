@@ -108,6 +108,40 @@ Folder = Annotated[
 Jobs = Annotated[int, typer.Option(help="futures side by side; 0: one per core", min=0, max=1024)]
 
 
+Backend = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="where parallel work runs: loky (this machine), dask or ray (docs/scale.md)",
+    ),
+]
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="scheduler of dask or ray; must be one you trust"),
+]
+
+
+def use_engine(
+    context: typer.Context, backend: str, address: str | None, jobs: int, threads: int = 1
+) -> None:
+    """Parallel work of the command runs on a back end, until the command ends.
+
+    Without an address, a cluster of ``jobs`` or ``threads`` workers is started on this machine; one
+    per core if neither asks for more than one.
+    """
+    from torta_opt.parallel import engine
+
+    if address is not None and jobs != 1:
+        raise InvalidInput("the cluster at --address has workers of its own", field="--jobs")
+    workers = 0 if 0 in (jobs, threads) or jobs == threads == 1 else max(jobs, threads)
+    try:
+        context.with_resource(engine(backend, address, workers))
+    except InvalidInput as error:
+        raise InvalidInput(error.rule, f"--{error.field}") from None
+
+
 def foresight_options(
     scenarios: int | None,
     way: str | None,

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +46,7 @@ from torta_opt.allocation.formulations.user_constraint import UserConstraint, wi
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.family import Request
 from torta_opt.io.errors import InvalidInput, LimitReached
+from torta_opt.parallel import in_order
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp
 
@@ -327,15 +327,8 @@ def solved(windows: Sequence[Window], limits: Limits, workers: int) -> list[np.n
     ``limits.seconds`` is for all of them together; ``workers`` processes, 0 for one per core.
     """
     ends = time.time() + limits.seconds
-    workers = min(workers or os.cpu_count() or 1, len(windows))
-    if workers == 1:
-        return [_duals(window.problem, limits, ends) for window in windows]
-    import joblib
-
-    run = joblib.Parallel(n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs")
-    tasks = (joblib.delayed(_duals)(window.problem, limits, ends) for window in windows)
-    duals: list[np.ndarray | None] = run(tasks)
-    return duals
+    tasks = [(window.problem, limits, ends) for window in windows]
+    return list(in_order(_duals, tasks, workers))
 
 
 def _duals(problem: Problem, limits: Limits, ends: float) -> np.ndarray | None:

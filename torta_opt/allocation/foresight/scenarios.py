@@ -36,6 +36,7 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.io import InvalidInput, VerificationFailed, sha256_of, write_document
+from torta_opt.parallel import in_order
 from torta_opt.results import ROUNDING
 from torta_opt.solvers import Limits
 
@@ -212,21 +213,9 @@ def scenarios(
 def _computed(
     spec: Spec, count: int, policies: Sequence[str], jobs: int, store: _Store
 ) -> Iterator[Row]:
-    if jobs == 1:
-        for number in range(count):
-            yield store.kept(scenario(spec, number, policies, store.load(number)))
-        return
-    import joblib
-
-    parallel = joblib.Parallel(n_jobs=jobs or -1, return_as="generator", batch_size=1)
-    tasks = (joblib.delayed(_kept)(spec, number, policies, store.folder) for number in range(count))
-    yield from parallel(tasks)
-
-
-def _kept(spec: Spec, number: int, policies: Sequence[str], folder: Path | None) -> Row:
-    """In a process of its own; writes what it has, so that it is kept whatever others do."""
-    store = _Store(folder, spec)
-    return store.kept(scenario(spec, number, policies, store.load(number)))
+    """Rows in order, each kept as it comes, also those that come early."""
+    tasks = [(spec, number, policies, store.load(number)) for number in range(count)]
+    yield from in_order(scenario, tasks, jobs, seen=store.kept)
 
 
 def kept_penalty(folder: Path | None, spec: Spec, fit: Callable[[], Penalty]) -> Penalty:

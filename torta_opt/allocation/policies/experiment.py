@@ -43,6 +43,7 @@ from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.io import InvalidInput, VerificationFailed, sha256_of
 from torta_opt.io.writing import descriptor_of, is_special, write_fully
+from torta_opt.parallel import as_finished
 from torta_opt.results import raise_if_refuted
 
 Row = dict[str, Any]
@@ -149,7 +150,7 @@ def _complete(
     if watch is not None:
         watch(done, len(tasks))
     with _appending(table) as write:
-        for row in _rows(work, missing, min(jobs, len(missing))):
+        for _, row in as_finished(work, missing, jobs):
             write(_line(row))
             known[_key(row)] = row
             done += 1
@@ -287,16 +288,6 @@ def _line(row: Row) -> str:
     except ValueError:
         what = row["bound"] if _is_bound(row) else row["policy"]
         raise VerificationFailed(f"{what}: gives no finite number on {row['instance']}") from None
-
-
-def _rows(work: Callable[..., Row], tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterable[Row]:
-    if jobs <= 1:
-        return (work(*task) for task in tasks)
-    from joblib import Parallel, delayed
-
-    return Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(work)(*task) for task in tasks
-    )
 
 
 def _run(instance: Instance, sha256: str, name: str, seed: int) -> Row:

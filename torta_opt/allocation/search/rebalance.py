@@ -22,7 +22,6 @@ out (``routing.py``). A slot that is not done in time keeps its work.
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from dataclasses import dataclass
 
@@ -48,6 +47,7 @@ from torta_opt.allocation.search.server_cells import (
     rows_of,
 )
 from torta_opt.allocation.search.slot_programs import nearest_program, relaxed_program
+from torta_opt.parallel import in_order
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
 RELAXING, ROUNDING = 0.3, 0.7  # shares of the time after which they end; the rest is for routing
@@ -220,14 +220,7 @@ def _rounded(
 ) -> list[tuple[_Rounding, np.ndarray]]:
     """Whole z of every slot that has an answer in time."""
     todo = [each for each in rounding if each is not None]
-    workers = min(workers or os.cpu_count() or 1, max(len(todo), 1))
-    if workers == 1:
-        found = [_whole(each.problem, ends) for each in todo]
-    else:
-        import joblib
-
-        run = joblib.Parallel(n_jobs=workers, batch_size=8, pre_dispatch="4*n_jobs")
-        found = run(joblib.delayed(_whole)(each.problem, ends) for each in todo)
+    found = list(in_order(_whole, [(each.problem, ends) for each in todo], workers, batch=8))
     return [
         (each, x[: len(each.cells.column)])
         for each, x in zip(todo, found, strict=True)

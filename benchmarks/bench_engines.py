@@ -1,0 +1,116 @@
+"""Parallel work on each engine: what a task weighs, what it costs, what two workers gain.
+
+    python benchmarks/bench_engines.py [--engines loky,dask,ray] [--workers 1,2] [--slots 24]
+
+The first table has tasks of three kinds on paper/abilene: a window of four slots of a pass of the
+bound ``windows``; a policy on an instance, as ``compare`` runs it; a future of the bound
+``nonanticipative``. Columns: tasks; bytes that go to a worker and come back, on average; processor
+seconds of a task, on average, in one process. The second table has wall-clock seconds, so other
+load shows: of the start of a cluster on this machine; of an empty task, over 200 of them; of all
+windows of the first table; and the efficiency, the processor seconds of the windows in one process
+divided by workers times wall-clock seconds. Engines whose extra is not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torta_opt.allocation.bounds import windows
+from torta_opt.allocation.foresight import scenarios
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.instance import Instance, load_instance
+from torta_opt.allocation.instance.document import instance_sha256
+from torta_opt.allocation.law import law_of
+from torta_opt.allocation.policies import experiment
+from torta_opt.parallel import engine, in_order
+from torta_opt.parallel.tasks import packed, run_packed
+from torta_opt.solvers import Limits
+
+ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"
+PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+EMPTY = 200
+Tasks = Sequence[tuple[Any, ...]]
+
+
+def window_tasks(instance: Instance) -> Tasks:
+    program = with_knapsack_rows(build_allocation_program(instance))
+    cuts = windows._cuts(instance.slots, windows.WINDOW, shifted=False)
+    split = windows.Split.of(program)
+    found = split.windows(cuts, np.zeros(len(program.row_lower)))
+    return [(each.problem, Limits(threads=1), time.time() + 3600) for each in found]
+
+
+def run_tasks(instance: Instance) -> Tasks:
+    sha256 = instance_sha256(instance)
+    return [(instance, sha256, "torta_ot", seed) for seed in range(2)]
+
+
+def future_tasks(instance: Instance) -> Tasks:
+    spec = scenarios.Spec(instance, law_of(instance), scenarios.NONE, 0, tiers=1)
+    return [(spec, number, ["torta_ot"], None) for number in range(2)]
+
+
+def weighed(name: str, work: Callable[..., Any], tasks: Tasks) -> float:
+    """Print what tasks weigh and cost in this process; processor seconds of all of them."""
+    began = time.process_time()
+    out = back = 0
+    for number, task in enumerate(tasks):
+        content = packed(number, work, task)
+        out += len(content)
+        back += len(run_packed(content))
+    seconds = time.process_time() - began
+    count = len(tasks)
+    print(f"{name:<8} {count:5d} {out // count:10,d} {back // count:10,d} {seconds / count:9.2f}")
+    return seconds
+
+
+def timed(name: str, workers: int, work: Callable[..., Any], tasks: Tasks, alone: float) -> None:
+    """Print wall-clock seconds of tasks on an engine."""
+    began = time.perf_counter()
+    with engine(name, None, workers):
+        start = time.perf_counter() - began
+        list(in_order(abs, [(0,)] * workers, workers))  # the workers import what they need
+        began = time.perf_counter()
+        list(in_order(abs, [(n,) for n in range(EMPTY)], workers))
+        empty = (time.perf_counter() - began) / EMPTY
+        began = time.perf_counter()
+        list(in_order(work, tasks, workers))
+        wall = time.perf_counter() - began
+    share = alone / (workers * wall)
+    print(
+        f"{name:<6} {workers:7d} {start:8.1f} {empty:9.4f} {wall:10.1f} {share:10.2f}", flush=True
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--engines", default="loky,dask,ray")
+    parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--slots", type=int, default=24)
+    chosen = parser.parse_args()
+    instance = load_instance(ABILENE).cut(0, chosen.slots)
+    print("task     tasks  bytes out bytes back    s each")
+    tasks = window_tasks(instance)
+    alone = weighed("window", windows._duals, tasks)
+    weighed("run", experiment._run, run_tasks(instance))
+    weighed("future", scenarios.scenario, future_tasks(instance))
+    print("\nengine workers  start s   empty s  windows s efficiency")
+    for name in chosen.engines.split(","):
+        if find_spec(PACKAGES[name]) is None:
+            continue
+        for workers in map(int, chosen.workers.split(",")):
+            if (name, workers) == ("ray", 1):
+                continue  # joblib would work in this process
+            timed(name, workers, windows._duals, tasks, alone)
+
+
+if __name__ == "__main__":
+    main()
