@@ -312,6 +312,7 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
     """What a bound file proves, and what is wrong with what it claims."""
     from torta_opt.allocation.bounds.document import bound_from_document, certificate_from_document
     from torta_opt.allocation.bounds.floor import floor
+    from torta_opt.allocation.bounds.named_duals import duals_of_certificate
     from torta_opt.allocation.bounds.registry import membership, rederived
 
     began = time.perf_counter()
@@ -332,6 +333,9 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
         seconds=time.perf_counter() - began,
         holds=holds,
         certificate=certificate,
+        duals=None
+        if certificate is None
+        else functools.partial(duals_of_certificate, certificate, instance),
     )
     if entry.value <= value:
         return result, ""
