@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1] / "torta_opt"
 LAYERS = [  # the lowest first
     "io",
     "plugins",
+    "symbolic",
     "results",
     "solvers",
     "family",

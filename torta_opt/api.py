@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from torta_opt import arguments
 from torta_opt.families import broken, family_of, guarded, instance_formats
 from torta_opt.family import AUTO, Facts, Family, Format, Path, Request, unwatched
-from torta_opt.io import InvalidInput, read_document, write_document
+from torta_opt.io import InvalidInput, read_document, write_bytes, write_document
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Result, Verification
 
 if TYPE_CHECKING:
     from torta_opt.family import SolverWatch, Watch
     from torta_opt.solvers import Limits
 
+LATEX = "latex"
 Instance = Any  # an instance of any family
 Schedule = Any
 
@@ -524,9 +525,10 @@ def export(
     named: bool = False,
     plain: bool = False,
 ) -> dict[str, int]:
-    """Write the program of an instance as an MPS or LP file, for another solver.
+    """Write the program of an instance as an MPS or LP file for another solver, or as LaTeX.
 
-    The file has the rows that the bounds ``lp`` and ``milp`` are computed from.
+    An MPS or LP file has the rows that the bounds ``lp`` and ``milp`` are computed from. A LaTeX
+    file has the same program in symbols: one equation for each family of rows, and a glossary.
 
     Parameters
     ----------
@@ -535,7 +537,8 @@ def export(
     path
         The file to write; a name that ends in ``.gz`` is compressed.
     format
-        ``"mps"`` or ``"lp"``; None means the format that the name of the file says.
+        ``"mps"``, ``"lp"`` or ``"latex"``; None means the format that the name of the file says
+        (``.tex`` for LaTeX).
     relaxed
         Allow fractions of servers.
     named
@@ -547,7 +550,8 @@ def export(
     -------
     dict
         The size: ``rows``, ``knapsack_rows`` (how many of the rows these are), ``columns``,
-        ``integers`` (integer columns) and ``entries`` (nonzeros of the matrix).
+        ``integers`` (integer columns) and ``entries`` (nonzeros of the matrix). Of a LaTeX file,
+        ``equations`` and ``variables``, the families that it has.
 
     Raises
     ------
@@ -561,12 +565,19 @@ def export(
     >>> size = torta_opt.export(torta_opt.generate("small/loading"), path)
     >>> size["rows"], size["columns"], size["integers"]
     (35, 58, 40)
+    >>> torta_opt.export(torta_opt.generate("small/loading"), "program.tex")
+    {'equations': 14, 'variables': 15}
     """
     arguments.check_instance(instance)
     arguments.check_path(path)
     if format is not None:
         arguments.check_name(format, "format")
     family = family_of(instance)
+    name = os.fspath(path)
+    if format == LATEX or (format is None and name.removesuffix(".gz").endswith(".tex")):
+        text = family.symbolic(instance, relaxed=relaxed, named=named, plain=plain)
+        write_bytes(path, text.latex().encode())
+        return {"equations": len(text.rows), "variables": len(text.columns)}
     program = family.build_program(instance, named=named, plain=plain)
     from torta_opt.solvers import write_problem
 

@@ -42,6 +42,7 @@ from torta_opt.results import (
     Found,
     Verification,
 )
+from torta_opt.symbolic import SymbolicProgram
 
 
 class AllocationFamily(Family):
@@ -266,6 +267,14 @@ class AllocationFamily(Family):
 
         program = build_allocation_program(instance, **options)
         return program if plain else with_knapsack_rows(program)
+
+    def symbolic(
+        self, instance: Instance, *, relaxed: bool = False, named: bool = False, plain: bool = False
+    ) -> SymbolicProgram:
+        from torta_opt.allocation.formulations.symbols import symbolic_program
+
+        program = self.build_program(instance, named=named, plain=plain)
+        return symbolic_program(program, relaxed=relaxed, named=named)
 
 
 # --- methods ------------------------------------------------------------------------------------

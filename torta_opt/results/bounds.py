@@ -186,8 +186,8 @@ class BoundResult:
         >>> import torta_opt
         >>> proved = torta_opt.bound(torta_opt.generate("small/loading"), "lp")
         >>> duals = proved.to_frame("duals")
-        >>> duals.loc[duals["row"] == "route", ["slot", "origin", "class", "per"]].values.tolist()
-        [[2, 'east', 'ask', 'request'], [3, 'east', 'ask', 'request'], [4, 'east', 'ask', 'request']]
+        >>> duals.loc[duals["row"] == "route", ["slot", "origin", "per"]].values.tolist()
+        [[2, 'east', 'request'], [2, 'west', 'request'], [3, 'east', 'request']]
         """
         import pandas as pd
 

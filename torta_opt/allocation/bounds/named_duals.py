@@ -161,7 +161,7 @@ def _named(
         if axis == "t":
             columns["slot"] = place
         elif axis == "r":
-            is_origin = name == "route" or axes.count("r") == 2 and "origin" not in columns
+            is_origin = name == "route" or (axes.count("r") == 2 and "origin" not in columns)
             columns["origin" if is_origin else "region"] = np.array(names.regions, object)[place]
         elif axis == "p":
             columns["region"] = names.pool_region[place]
