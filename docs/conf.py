@@ -40,6 +40,7 @@ html_static_path: list[str] = []
 
 html_math_renderer = "mathml"  # browsers draw it without a script, so pages need no network
 
+_WIDE = "overflow-x: auto; overflow-y: hidden; margin: 1em 0; padding: 0.4em 0"
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)[^)\s]*\)")
 
 
@@ -59,7 +60,7 @@ def _formula(translator: Any, node: Any) -> None:
     content = content.replace("\\_", "_")  # of names of rows
     if "\\" in re.sub(r"<[^>]*>", "", content):
         raise ValueError(f"cannot be converted: {node.astext()}")
-    translator.body.append(f'<div class="math">{content}</div>' if is_block else content)
+    translator.body.append(f'<div class="math" style="{_WIDE}">{content}</div>' if is_block else content)
     raise SkipNode
 
 

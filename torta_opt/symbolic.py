@@ -66,6 +66,11 @@ class Rows:
     where: str = ""
 
     @property
+    def indices(self) -> str:
+        """The indices of a row, and which of them have one, as LaTeX."""
+        return rf"{self.axes},\; {self.where}" if self.where else self.axes
+
+    @property
     def terms(self) -> Iterator[tuple[int, Term]]:
         """Terms as they stand in the matrix: sign after moving all to the left, and the term."""
         yield from ((term.sign, term) for term in self.left)
@@ -129,7 +134,8 @@ class SymbolicProgram:
             factor = f"{term.coefficient}\\, " if term.coefficient else ""
             parts.append(f"{sign} {over}{factor}{by_name[term.columns].at(term.at)}")
         if constant or not parts:
-            parts.append(f"{'+' if parts else ''} {constant or '0'}")
+            sign = "+" if parts and not constant.startswith("-") else ""
+            parts.append(f"{sign} {constant or '0'}")
         return " ".join(parts).strip()
 
     # --- as a LaTeX document --------------------------------------------------------------------
@@ -159,7 +165,7 @@ class SymbolicProgram:
             parts.append(rf"\begin{{equation*}} {text} \tag*{{{_plain(name)}}} \end{{equation*}}")
         parts.append(r"\subsection*{Constraints}")
         for rows in self.rows:
-            where = rf" \qquad {_for_all(rows)}"
+            where = rf" \qquad \forall {rows.indices}"
             parts.append(
                 rf"\begin{{equation}} {self.equation(rows)}{where} "
                 rf"\tag{{{_plain(rows.name)}}} \end{{equation}}"
@@ -187,16 +193,11 @@ class SymbolicProgram:
         parts += [f"| {name} | ${text}$ |" for name, text in self.objective()]
         parts += ["", "subject to"]
         for rows in self.rows:
-            tag = rf"\text{{({_plain(rows.name)})}}"
-            parts += ["", f"$$ {self.equation(rows)} \\qquad {_for_all(rows)} \\quad {tag} $$"]
+            parts += ["", f"**({rows.name})** for every ${rows.indices}$:"]
+            parts += ["", f"$$ {self.equation(rows)} $$"]
         for note in self.notes:
             parts += ["", note]
         return "\n".join(parts) + "\n"
-
-
-def _for_all(rows: Rows) -> str:
-    where = rf",\; {rows.where}" if rows.where else ""
-    return rf"\forall {rows.axes}{where}"
 
 
 def _table(title: str, symbols: Sequence[Symbol]) -> Iterator[str]:

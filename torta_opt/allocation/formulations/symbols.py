@@ -47,6 +47,7 @@ DATA = (
     Symbol(r"w_{p,c}", "energy of a request beyond that of an idle server", "kWh"),
     Symbol(r"o_{t,p}", "idle energy and rent of a server that is on for a slot", "USD"),
     Symbol(r"o_{t,p,m}, o'_{t,p,m}", "the same while a start, a switch loads", "USD"),
+    Symbol("o_0", "the same of servers that load before slot 0", "USD"),
     Symbol("s_{p,m}, s'_{p,m}", "fixed cost of a start, a switch", "USD"),
     Symbol(r"\kappa, \phi_k, \pi_c", "price of re-routing, of a segment, of expiry", "USD"),
 )
@@ -89,7 +90,7 @@ COSTS = (
             Term("start", "o_{t,p,m}", "t,p,m"),
             Term("enter", "o'_{t,p,m}", "t,p,m"),
         ),
-        r"\text{servers that load before slot 0}",
+        "o_0",
     ),
     Cost("starts", (Term("start", "s_{p,m}", "t,p,m"),)),
     Cost("switches", (Term("enter", "s'_{p,m}", "t,p,m"),)),
