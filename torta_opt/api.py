@@ -10,7 +10,7 @@ before a number is returned.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
@@ -55,10 +55,18 @@ def open_instance(path: Path) -> Instance:
     'small/loading'
     """
     arguments.check_path(path)
+    return instance_in(lambda versions: read_document(path, versions), path)
+
+
+def instance_in(read: Callable[[Mapping[str, int]], dict[str, Any]], path: Path) -> Instance:
+    """The instance in a document that ``read`` gives, and that came from ``path``.
+
+    ``read`` is told the version of every format of instances. Raises InvalidInput.
+    """
     formats = instance_formats()
     versions = {name: entry.version for name, (_, entry) in formats.items()}
     try:
-        document = read_document(path, versions)
+        document = read(versions)
     except InvalidInput as error:
         if error.field == "format" and broken():  # it may be a file of one of those
             lost = f"not loaded: {', '.join(broken())}, and torta-opt methods says why"

@@ -33,6 +33,7 @@ from torta_opt.family import (
     lazily,
 )
 from torta_opt.io.errors import InvalidInput, VerificationFailed
+from torta_opt.io.text import did_you_mean
 from torta_opt.results import (
     Attribution,
     BoundResult,
@@ -134,8 +135,8 @@ class AllocationFamily(Family):
 
         kind = name.partition(":")[0]
         if kind not in self.methods:
-            known = ", ".join(self.methods)
-            raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
+            hint = did_you_mean(kind, self.methods) or f"; known: {', '.join(self.methods)}"
+            raise InvalidInput(f"{name!r:.60} is not a policy{hint}", field="policy")
         if kind in OFFLINE:
             return super().method(name)
         check(name)

@@ -57,7 +57,10 @@ def verify(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Check a schedule against every rule, or derive a bound again without a solver."""
+    """Check a schedule against every rule, or derive a bound again without a solver.
+
+    Example: torta-opt verify abilene.json.gz schedule.json.gz
+    """
     from torta_opt import api
     from torta_opt.families import family_of
 
