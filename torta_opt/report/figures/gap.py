@@ -57,5 +57,7 @@ def plot_gap(report: GapReport | dict[str, Any], ax: Axes | None = None) -> Axes
     ax.annotate(label, (bound, top), (-4, 0), ha="right", va="bottom", **BESIDE)
     ax.set_xlim(min(0.0, *costs), 1.2 * max(*costs, 0.0) or 1.0)
     style.tidy(ax, f"{document['instance']}: cost and bound", "cost of the schedule, $", "")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.25), ncols=3, frameon=False, fontsize=8)
+    ax.set_title(ax.get_title(loc="left"), loc="left", fontsize=10, pad=14)  # above the bound
+    below = -0.6 / (0.4 + 0.3 * len(results))  # inches, in heights of the axes
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, below), ncols=3, frameon=False, fontsize=8)
     return ax
