@@ -17,6 +17,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBL
 .PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight soundness schemas notebooks lint format clean
 .PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
 .PHONY: help models gap certificate test test-all bench instances placement-study reproduction foresight library schemas notebooks lint format clean
+.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight schemas notebooks notebooks-open lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -67,6 +68,9 @@ models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten min
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py
 
+notebooks-open: $(VENV)/notebooks.stamp ## open the notebooks in a browser
+	$(BIN)/python -m jupyterlab notebooks
+
 docs: $(VENV)/docs.stamp ## the documentation site, into build/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "build/docs/index.html"
@@ -95,6 +99,10 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@$(PIP) install -q -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/notebooks.stamp: $(VENV)/run.stamp
+	@$(PIP) install -q -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/run.stamp

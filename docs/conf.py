@@ -38,12 +38,30 @@ html_theme = "furo"
 html_title = f"torta-opt {version}"
 html_static_path: list[str] = []
 
+html_math_renderer = "mathml"  # browsers draw it without a script, so pages need no network
+
+_WIDE = "overflow-x: auto; overflow-y: hidden; margin: 1em 0; padding: 0.4em 0"
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?!docs/)[^)\s]*\)")
 
 
 def setup(app: Any) -> None:
     app.connect("source-read", _inside_the_site)
     app.connect("builder-inited", _write_references)
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
+
+
+def _formula(translator: Any, node: Any) -> None:
+    """A formula as MathML; a symbol that cannot be converted is an error of the build."""
+    from docutils.nodes import SkipNode
+    from latex2mathml.converter import convert
+
+    is_block = node.tagname == "math_block"
+    content = convert(node.astext(), display="block" if is_block else "inline")
+    content = content.replace("\\_", "_")  # of names of rows
+    if "\\" in re.sub(r"<[^>]*>", "", content):
+        raise ValueError(f"cannot be converted: {node.astext()}")
+    translator.body.append(f'<div class="math" style="{_WIDE}">{content}</div>' if is_block else content)
+    raise SkipNode
 
 
 def _inside_the_site(app: Any, page: str, source: list[str]) -> None:

@@ -19,6 +19,7 @@ LAYERS = [  # the lowest first
     "io",
     "parallel",
     "plugins",
+    "symbolic",
     "results",
     "solvers",
     "family",

@@ -10,19 +10,20 @@ before a number is returned.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
 from torta_opt.families import broken, family_of, guarded, instance_formats
 from torta_opt.family import AUTO, Facts, Family, Format, Path, Request, unwatched
-from torta_opt.io import InvalidInput, read_document, write_document
+from torta_opt.io import InvalidInput, read_document, write_bytes, write_document
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Result, Verification
 
 if TYPE_CHECKING:
     from torta_opt.family import SolverWatch, Watch
     from torta_opt.solvers import Limits
 
+LATEX = "latex"
 Instance = Any  # an instance of any family
 Schedule = Any
 
@@ -54,10 +55,18 @@ def open_instance(path: Path) -> Instance:
     'small/loading'
     """
     arguments.check_path(path)
+    return instance_in(lambda versions: read_document(path, versions), path)
+
+
+def instance_in(read: Callable[[Mapping[str, int]], dict[str, Any]], path: Path) -> Instance:
+    """The instance in a document that ``read`` gives, and that came from ``path``.
+
+    ``read`` is told the version of every format of instances. Raises InvalidInput.
+    """
     formats = instance_formats()
     versions = {name: entry.version for name, (_, entry) in formats.items()}
     try:
-        document = read_document(path, versions)
+        document = read(versions)
     except InvalidInput as error:
         if error.field == "format" and broken():  # it may be a file of one of those
             lost = f"not loaded: {', '.join(broken())}, and torta-opt methods says why"
@@ -524,9 +533,10 @@ def export(
     named: bool = False,
     plain: bool = False,
 ) -> dict[str, int]:
-    """Write the program of an instance as an MPS or LP file, for another solver.
+    """Write the program of an instance as an MPS or LP file for another solver, or as LaTeX.
 
-    The file has the rows that the bounds ``lp`` and ``milp`` are computed from.
+    An MPS or LP file has the rows that the bounds ``lp`` and ``milp`` are computed from. A LaTeX
+    file has the same program in symbols: one equation for each family of rows, and a glossary.
 
     Parameters
     ----------
@@ -535,7 +545,8 @@ def export(
     path
         The file to write; a name that ends in ``.gz`` is compressed.
     format
-        ``"mps"`` or ``"lp"``; None means the format that the name of the file says.
+        ``"mps"``, ``"lp"`` or ``"latex"``; None means the format that the name of the file says
+        (``.tex`` for LaTeX).
     relaxed
         Allow fractions of servers.
     named
@@ -547,7 +558,8 @@ def export(
     -------
     dict
         The size: ``rows``, ``knapsack_rows`` (how many of the rows these are), ``columns``,
-        ``integers`` (integer columns) and ``entries`` (nonzeros of the matrix).
+        ``integers`` (integer columns) and ``entries`` (nonzeros of the matrix). Of a LaTeX file,
+        ``equations`` and ``variables``, the families that it has.
 
     Raises
     ------
@@ -561,12 +573,19 @@ def export(
     >>> size = torta_opt.export(torta_opt.generate("small/loading"), path)
     >>> size["rows"], size["columns"], size["integers"]
     (35, 58, 40)
+    >>> torta_opt.export(torta_opt.generate("small/loading"), "program.tex")
+    {'equations': 14, 'variables': 15}
     """
     arguments.check_instance(instance)
     arguments.check_path(path)
     if format is not None:
         arguments.check_name(format, "format")
     family = family_of(instance)
+    name = os.fspath(path)
+    if format == LATEX or (format is None and name.removesuffix(".gz").endswith(".tex")):
+        text = family.symbolic(instance, relaxed=relaxed, named=named, plain=plain)
+        write_bytes(path, text.latex().encode())
+        return {"equations": len(text.rows), "variables": len(text.columns)}
     program = family.build_program(instance, named=named, plain=plain)
     from torta_opt.solvers import write_problem
 

@@ -31,6 +31,7 @@ from torta_opt.results import (
 
 if TYPE_CHECKING:
     from torta_opt.solvers.problem import Limits, Progress
+    from torta_opt.symbolic import SymbolicProgram
 
 Path = str | os.PathLike[str]
 Document = dict[str, Any]
@@ -316,6 +317,10 @@ class Family(ABC):
     def build_program(self, instance: Any, **options: Any) -> Any:
         """The program of an instance as arrays."""
         raise self.lacks("program that can be written to a file")
+
+    def symbolic(self, instance: Any, **options: Any) -> SymbolicProgram:
+        """The program of an instance as text: symbols, columns, costs and rows."""
+        raise self.lacks("program as text")
 
     def foresight(
         self, instance: Any, policies: Sequence[str], request: Request

@@ -176,9 +176,9 @@ def test_the_ending_says_the_format_unless_one_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["a", "a.txt", "a.gz", "mps"])
 def test_other_endings_are_refused(name: str, tmp_path: Path):
-    with pytest.raises(InvalidInput, match=r"must end in \.mps or \.lp"):
+    with pytest.raises(InvalidInput, match=r"must end in \.mps, \.lp or \.tex"):
         write_problem(solvable(0), tmp_path / name)
-    with pytest.raises(InvalidInput, match="not mps or lp"):
+    with pytest.raises(InvalidInput, match="not mps, lp or latex"):
         write_problem(solvable(0), tmp_path / name, "docx")
 
 

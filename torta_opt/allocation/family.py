@@ -33,6 +33,7 @@ from torta_opt.family import (
     lazily,
 )
 from torta_opt.io.errors import InvalidInput, VerificationFailed
+from torta_opt.io.text import did_you_mean
 from torta_opt.results import (
     Attribution,
     BoundResult,
@@ -42,6 +43,7 @@ from torta_opt.results import (
     Found,
     Verification,
 )
+from torta_opt.symbolic import SymbolicProgram
 
 
 class AllocationFamily(Family):
@@ -133,8 +135,8 @@ class AllocationFamily(Family):
 
         kind = name.partition(":")[0]
         if kind not in self.methods:
-            known = ", ".join(self.methods)
-            raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
+            hint = did_you_mean(kind, self.methods) or f"; known: {', '.join(self.methods)}"
+            raise InvalidInput(f"{name!r:.60} is not a policy{hint}", field="policy")
         if kind in OFFLINE:
             return super().method(name)
         check(name)
@@ -267,6 +269,14 @@ class AllocationFamily(Family):
         program = build_allocation_program(instance, **options)
         return program if plain else with_knapsack_rows(program)
 
+    def symbolic(
+        self, instance: Instance, *, relaxed: bool = False, named: bool = False, plain: bool = False
+    ) -> SymbolicProgram:
+        from torta_opt.allocation.formulations.symbols import symbolic_program
+
+        program = self.build_program(instance, named=named, plain=plain)
+        return symbolic_program(program, relaxed=relaxed, named=named)
+
 
 # --- methods ------------------------------------------------------------------------------------
 
@@ -312,6 +322,7 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
     """What a bound file proves, and what is wrong with what it claims."""
     from torta_opt.allocation.bounds.document import bound_from_document, certificate_from_document
     from torta_opt.allocation.bounds.floor import floor
+    from torta_opt.allocation.bounds.named_duals import duals_of_certificate
     from torta_opt.allocation.bounds.registry import membership, rederived
 
     began = time.perf_counter()
@@ -332,6 +343,9 @@ def _rederived(document: Document, instance: Instance) -> tuple[BoundResult, str
         seconds=time.perf_counter() - began,
         holds=holds,
         certificate=certificate,
+        duals=None
+        if certificate is None
+        else functools.partial(duals_of_certificate, certificate, instance),
     )
     if entry.value <= value:
         return result, ""

@@ -71,7 +71,10 @@ def solve(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Find a schedule, verify it and price it."""
+    """Find a schedule, verify it and price it.
+
+    Example: torta-opt solve abilene.json.gz --method greedy_forecast -o schedule.json.gz
+    """
     from torta_opt import api
     from torta_opt.families import family_of
 
@@ -139,7 +142,10 @@ def bound(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Prove a number that no schedule can beat; nonanticipative estimates one."""
+    """Prove a number that no schedule can beat; nonanticipative estimates one.
+
+    Example: torta-opt bound abilene.json.gz --slots 0:24 --method lp -o bound.json.gz
+    """
     from torta_opt import api
     from torta_opt.families import family_of
     from torta_opt.io import write_document

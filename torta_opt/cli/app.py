@@ -46,7 +46,6 @@ app = typer.Typer(
     name="torta-opt",
     help="How far is a geo-distributed GPU-inference schedule from the best possible one?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -27,7 +27,10 @@ def assign(
     threads: Threads = 1,
     json_: Json = False,
 ) -> None:
-    """Generalized assignment: jobs to agents within capacities, to a proven optimum."""
+    """Generalized assignment: jobs to agents within capacities, to a proven optimum.
+
+    Example: torta-opt assign gap1.txt --maximise
+    """
     from torta_opt.allocation.assignment.generalized import read_generalized
     from torta_opt.allocation.assignment.prove import prove
     from torta_opt.io.errors import Infeasible, LimitReached

@@ -25,7 +25,10 @@ def carbon(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Give an instance the carbon intensity of its electricity, or a price on it."""
+    """Give an instance the carbon intensity of its electricity, or a price on it.
+
+    Example: torta-opt carbon abilene.json.gz --intensity grid.csv -o priced.json.gz --price 100
+    """
     from torta_opt import api, families
     from torta_opt.allocation.instance.carbon import (
         intensity_of,

@@ -17,11 +17,24 @@ if TYPE_CHECKING:
     pass
 
 
-def methods(json_: Json = False) -> None:
-    """List policies, bounds, presets and importers."""
+def methods(
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="only one kind: policy, offline, bound, …")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """List policies, bounds, presets and importers.
+
+    Example: torta-opt methods --kind bound
+    """
     from torta_opt import families
 
     known = _known_methods()
+    if kind is not None:
+        if kind not in known:
+            rule = f"{kind!r:.40} is not a kind; known: {', '.join(known)}"
+            raise InvalidInput(rule, field="--kind")
+        known = {kind: known[kind]}
 
     def table() -> Any:
         from torta_opt.cli.tables import rows_table
@@ -72,7 +85,10 @@ def schema(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Print the JSON Schema of every file format."""
+    """Print the JSON Schema of every file format.
+
+    Example: torta-opt schema -o schemas
+    """
     from torta_opt.families import schemas
 
     known = schemas()
@@ -95,7 +111,10 @@ def _write_schemas(known: dict[str, dict[str, Any]], folder: Path) -> list[str]:
 
 
 def doctor(json_: Json = False) -> None:
-    """Show versions, solvers and threads of this machine."""
+    """Show versions, solvers and threads of this machine.
+
+    Example: torta-opt doctor
+    """
     from torta_opt.doctor import environment, environment_rows, is_complete
 
     found = environment()

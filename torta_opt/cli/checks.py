@@ -20,7 +20,9 @@ def export(
     ],
     format_: Annotated[
         str | None,
-        typer.Option("--format", metavar="mps|lp", help="format, if the file name does not say it"),
+        typer.Option(
+            "--format", metavar="mps|lp|latex", help="format, if the file name does not say it"
+        ),
     ] = None,
     relaxed: Annotated[bool, typer.Option("--relaxed", help="allow fractions of servers")] = False,
     named: Annotated[bool, typer.Option("--named", help="model every server by itself")] = False,
@@ -30,13 +32,19 @@ def export(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Write the program of an instance as MPS or LP, for another solver."""
+    """Write the program of an instance as MPS or LP for another solver, or as LaTeX to read.
+
+    Example: torta-opt export polska.json.gz -o polska.tex
+    """
     from torta_opt import api
 
     check_writable(output, instance)
     problem = cut_to(api.open_instance(instance), slots)
     size = api.export(problem, output, format_, relaxed=relaxed, named=named, plain=plain)
     document = {"instance": problem.name, "output": output, **size}
+    if "equations" in size:
+        text = "{equations} families of rows, {variables} of columns".format(**size)
+        return show(json_, document, lambda: f"{output}: {text}")
     rows = f"{size['rows']:,} rows ({size['knapsack_rows']:,} knapsack)"
     line = "{columns:,} columns, {integers:,} integer, {entries:,} entries".format(**size)
     show(json_, document, lambda: f"{output}: {rows}, {line}")
@@ -49,7 +57,10 @@ def verify(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Check a schedule against every rule, or derive a bound again without a solver."""
+    """Check a schedule against every rule, or derive a bound again without a solver.
+
+    Example: torta-opt verify abilene.json.gz schedule.json.gz
+    """
     from torta_opt import api
     from torta_opt.families import family_of
 

@@ -54,7 +54,10 @@ def compare(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Run policies on instances and seeds, compare them; rerun, it adds only missing runs."""
+    """Run policies on instances and seeds, compare them; rerun, it adds only missing runs.
+
+    Example: torta-opt compare abilene.json.gz --policies skylb,greedy_forecast --seeds 5 -o runs.jsonl
+    """
     from torta_opt.allocation.policies import experiment as study
     from torta_opt.allocation.policies.registry import policy_names
 

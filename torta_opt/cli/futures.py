@@ -47,7 +47,10 @@ def futures(
     topology: TopologyFile = None,
     json_: Json = False,
 ) -> None:
-    """Draw other futures of the same system: the fleet and prices stay, demand is drawn anew."""
+    """Draw other futures of the same system: the fleet and prices stay, demand is drawn anew.
+
+    Example: torta-opt futures abilene.json.gz -o futures --count 10
+    """
     from torta_opt import api
 
     problem, its_law = _opened(instance, law, topology)
@@ -75,7 +78,10 @@ def law(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Show the law that demand is drawn from, or one fitted to it with its residuals."""
+    """Show the law that demand is drawn from, or one fitted to it with its residuals.
+
+    Example: torta-opt law abilene.json.gz
+    """
     problem, its_law = _opened(instance, law, topology)
     facts = {"instance": problem.name, **its_law.describe()}
     rows: list[dict[str, Any]] = []

@@ -97,7 +97,10 @@ def gap(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Compare schedules with a bound: how far from the optimum they are, at most and at least."""
+    """Compare schedules with a bound: how far from the optimum they are, at most and at least.
+
+    Example: torta-opt gap abilene.json.gz --policies skylb,greedy_forecast --report report.html
+    """
     from torta_opt import api, gaps
     from torta_opt.families import family_of
 

@@ -32,15 +32,18 @@ def read_inputs(files: Sequence[str], slots: str | None = None) -> Inputs:
     from torta_opt import api
     from torta_opt.cli.options import cut_to, own_schedules
     from torta_opt.families import family_of, instance_formats
+    from torta_opt.io.files import as_current
 
-    printed: dict[str, dict[str, Any]] = {}
-    formats = {file: _format_of(file, printed) for file in files}
+    read: dict[str, dict[str, Any]] = {}
+    formats = {file: _format_of(file, read) for file in files}
     inputs = Inputs()
     instances = [file for file in files if formats[file] in instance_formats()]
     if len(instances) > 1:
         raise InvalidInput("is a second instance; give one", file=instances[1])
     if instances:
-        inputs.instance = cut_to(api.open_instance(instances[0]), slots)
+        (file,) = instances
+        whole = api.instance_in(lambda versions: as_current(read[file], versions, file), file)
+        inputs.instance = cut_to(whole, slots)
     elif slots is not None:
         raise InvalidInput("needs an instance", field="--slots")
     rest = [file for file in files if file not in instances]
@@ -57,20 +60,18 @@ def read_inputs(files: Sequence[str], slots: str | None = None) -> Inputs:
             need = "belongs to an instance of another family" if instances else "needs its instance"
             raise InvalidInput(f"{need} ({formats[file]!r:.60})", file=file)
         else:
-            _sort_in(file, printed[file], inputs)
+            _sort_in(file, read[file], inputs)
     if schedules:
         inputs.schedules = own_schedules(schedules, inputs.instance)
     return inputs
 
 
-def _format_of(file: str, printed: dict[str, dict[str, Any]]) -> str:
-    """The field ``format``; empty for JSON that a command printed, which is kept in ``printed``."""
+def _format_of(file: str, read: dict[str, dict[str, Any]]) -> str:
+    """The field ``format``; empty for JSON that a command printed. The content goes to ``read``."""
     from torta_opt.io.files import read_object
 
-    document = read_object(file)
-    found = document.get("format", "")
-    if not found:
-        printed[file] = document
+    read[file] = read_object(file)
+    found = read[file].get("format", "")
     if not isinstance(found, str):
         raise InvalidInput("must be a text", field="format", file=file)
     return found

@@ -35,7 +35,10 @@ def generate(
     settings: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Write an instance: a preset, or the paper's setting on your own topology."""
+    """Write an instance: a preset, or the paper's setting on your own topology.
+
+    Example: torta-opt generate paper/abilene -o abilene.json.gz --set slots=120
+    """
     from torta_opt import families
 
     if [preset is not None, topology is not None, every].count(True) != 1:
@@ -87,7 +90,10 @@ def import_(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Make an instance from a request trace or a folder of CSV tables, or a schedule from a log."""
+    """Make an instance from a request trace or a folder of CSV tables, or a schedule from a log.
+
+    Example: torta-opt import azure AzureLLMInferenceTrace_code.csv -o azure.json.gz --set load=0.5
+    """
     from torta_opt.allocation.instance.imports import import_trace, load_tables
     from torta_opt.allocation.instance.imports.readers import TABLES
 
@@ -119,7 +125,10 @@ def tables(
     ],
     json_: Json = False,
 ) -> None:
-    """Write an instance as a folder of CSV tables; `import tables` reads it back."""
+    """Write an instance as a folder of CSV tables; `import tables` reads it back.
+
+    Example: torta-opt tables abilene.json.gz -o abilene
+    """
     from torta_opt import api, families
     from torta_opt.allocation.instance.imports import save_tables
 
@@ -131,7 +140,10 @@ def tables(
 
 
 def describe(instance: InstanceFile, json_: Json = False) -> None:
-    """Show the size, load and floor of an instance, and warn of unusual values."""
+    """Show the size, load and floor of an instance, and warn of unusual values.
+
+    Example: torta-opt describe abilene.json.gz
+    """
     from torta_opt import api
     from torta_opt.families import family_of
 

@@ -30,10 +30,16 @@ def plot(
         bool, typer.Option("--list", help="list the pictures and what they need")
     ] = False,
     slot: Annotated[
-        int | None, typer.Option(metavar="T", help="routing, flows: one slot", min=0)
+        int | None,
+        typer.Option(
+            metavar="T", help="routing, flows: one slot; demand: a forecast from it on", min=0
+        ),
     ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar="NAME", help="attribution: the policy to show")
+    ] = None,
+    forecaster: Annotated[
+        str | None, typer.Option(metavar="NAME", help="demand: who forecasts from --slot on")
     ] = None,
     theme: Annotated[str, typer.Option(metavar="light|dark", help="colours")] = "light",
     slots: Slots = None,
@@ -53,7 +59,7 @@ def plot(
     path = style.check_path(output)
     check_writable(output, *(files or ()))
     inputs = read_inputs(files or [], slots)
-    data = _data(figure.accepts, inputs, {"slot": slot, "policy": policy})
+    data = _data(figure.accepts, inputs, {"slot": slot, "policy": policy, "forecaster": forecaster})
     with style.themed(theme):
         content = style.encode(draw(kind, **data), path.suffix)
     from torta_opt.io import write_bytes

@@ -38,7 +38,10 @@ def plan(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Write a schedule as people read it: servers, timetable, routing, response, the bill."""
+    """Write a schedule as people read it: servers, timetable, routing, response, the bill.
+
+    Example: torta-opt plan fleet.json.gz schedule.json.gz -o plan --export keda
+    """
     from torta_opt import api, families
     from torta_opt.allocation.plan.exports.registry import export
     from torta_opt.allocation.plan.make import make_plan, site_facts

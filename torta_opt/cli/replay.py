@@ -21,7 +21,10 @@ def replay(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Play a schedule request by request, and compare response with what the model counts."""
+    """Play a schedule request by request, and compare response with what the model counts.
+
+    Example: torta-opt replay abilene.json.gz schedule.json.gz
+    """
     from torta_opt import api, families
     from torta_opt.allocation.replay import replay as play
 

@@ -48,7 +48,10 @@ def simulate(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Block placement: simulate requests that arrive one by one, wait and retry."""
+    """Block placement: simulate requests that arrive one by one, wait and retry.
+
+    Example: torta-opt simulate placement.json.gz
+    """
     from torta_opt import api, families
 
     if method is not None and schedule is not None:

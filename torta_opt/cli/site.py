@@ -21,7 +21,10 @@ def new(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="folder to make")],
     json_: Json = False,
 ) -> None:
-    """Write a site of three regions to start from: site.toml, demand, benchmarks, profiles."""
+    """Write a site of three regions to start from: site.toml, demand, benchmarks, profiles.
+
+    Example: torta-opt new fleet
+    """
     from torta_opt.allocation.site.template import write_template
 
     files = write_template(folder)
@@ -37,7 +40,10 @@ def build(
     ],
     json_: Json = False,
 ) -> None:
-    """Make an instance from a site file; everything that is missing is told at once."""
+    """Make an instance from a site file; everything that is missing is told at once.
+
+    Example: torta-opt build fleet/site.toml -o fleet.json.gz
+    """
     from torta_opt import api
     from torta_opt.allocation.site.build import build_site
     from torta_opt.allocation.site.files import read_site
@@ -64,7 +70,10 @@ def profile(
     settings: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Read benchmark or model figures of a replica, show how they are understood, keep them."""
+    """Read benchmark or model figures of a replica, show how they are understood, keep them.
+
+    Example: torta-opt profile vllm bench/ -o profiles.json --set target_s=20
+    """
     from torta_opt.allocation.profiles.document import profiles_to_document, save_profiles
     from torta_opt.allocation.profiles.readers import read_profiles, reader
     from torta_opt.allocation.profiles.reading import Settings as ProfileSettings

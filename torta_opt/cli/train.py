@@ -144,7 +144,10 @@ class TrainOptions:
 
 @takes_options(TrainOptions)
 def train(given: TrainOptions) -> None:
-    """Train TORTA's networks for the topology of the instances (--set updates=200 …)."""
+    """Train TORTA's networks for the topology of the instances.
+
+    Example: torta-opt train paper/abilene -o weights --set updates=200
+    """
     given.check()
     sets = given.training_sets()
     found = _trained(given.without_missing_parts(), *sets)

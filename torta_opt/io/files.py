@@ -57,6 +57,16 @@ def read_object(path: str | os.PathLike[str]) -> Document:
         raise error.within(os.fspath(path)) from None
 
 
+def as_current(
+    document: Document, formats: Mapping[str, int], path: str | os.PathLike[str]
+) -> Document:
+    """A document of ``read_object``, checked as ``read_document`` does. Raises InvalidInput."""
+    try:
+        return _current(document, formats, {})
+    except InvalidInput as error:
+        raise error.within(os.fspath(path)) from None
+
+
 def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) -> None:
     """Write ``document`` atomically; a name that ends in .gz is compressed."""
     write_bytes(path, document_bytes(document))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 _MISSING = "-"
@@ -39,3 +40,9 @@ def html_table(title: str, entries: Mapping[str, str]) -> str:
         for name, value in entries.items()
     )
     return f"<table><caption>{escape(title)}</caption>{rows}</table>"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean overflow?`` where a known name is close, else nothing."""
+    close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else ""

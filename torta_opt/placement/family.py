@@ -41,6 +41,7 @@ from torta_opt.placement.schedule.evaluate import evaluate
 from torta_opt.placement.schedule.performance import prices
 from torta_opt.placement.schedule.verify import verify
 from torta_opt.results import BoundResult, Check, Evaluation, Found, Verification
+from torta_opt.symbolic import SymbolicProgram
 
 TREE_S = 60.0  # time limit of the tree bound where the user sets none
 OPTIMAL = "optimal"
@@ -226,6 +227,21 @@ class PlacementFamily(Family):
         servers, blocks = len(instance.servers), instance.llm.blocks
         facts = {"servers": servers, "blocks": blocks, "requests": instance.requests}
         return facts, f"{servers} servers, {blocks} blocks, {instance.requests} requests"
+
+    def symbolic(
+        self,
+        instance: PlacementInstance,
+        *,
+        relaxed: bool = False,
+        named: bool = False,
+        plain: bool = False,
+    ) -> SymbolicProgram:
+        """The program with positions."""
+        from torta_opt.placement.formulations.symbols import POSITIONS
+
+        if relaxed or named or plain:
+            raise InvalidInput("placement programs have no such variants", field="export")
+        return replace(POSITIONS, title=f"{POSITIONS.title}: {instance.name}")
 
 
 # --- methods ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torta_opt.io.errors import VerificationFailed
+from torta_opt.io.errors import InvalidInput, VerificationFailed
 from torta_opt.io.status import status_of
 from torta_opt.results.numbers import ROUNDING, Schedule
 
@@ -95,6 +95,8 @@ class BoundResult:
         The number of futures behind a statistical value.
     clairvoyant : float or None
         The mean, over the same futures, of the bound for those who know the future.
+    duals : callable or None
+        Returns the duals of the rows that prove the value, by name; None if it rests on none.
 
     Examples
     --------
@@ -124,6 +126,7 @@ class BoundResult:
     interval: tuple[float, float] | None = None
     scenarios: int = 0
     clairvoyant: float | None = None
+    duals: Callable[[], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
 
     @property
     def certified_value(self) -> float | None:
@@ -161,11 +164,41 @@ class BoundResult:
             "stronger": self.stronger or None,
         }
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row: value, method, whether it is certified, seconds, and parts of the value."""
+    def to_frame(self, table: str = "value") -> pd.DataFrame:
+        """The bound as a data frame.
+
+        Parameters
+        ----------
+        table
+            ``"value"``: one row with the value, the method, whether it is certified, seconds, and
+            parts of the value. ``"duals"``: one row for each dual that is not zero, with the names
+            of its cell. ``usd`` is what the bound would change by if the right-hand side were one
+            unit higher, and ``per`` and ``what`` say which unit of what: the price of server time
+            (row ``capacity``) is negative, because more time makes schedules cheaper.
+
+        Raises
+        ------
+        InvalidInput
+            If the table is unknown, or the bound rests on no duals.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> proved = torta_opt.bound(torta_opt.generate("small/loading"), "lp")
+        >>> duals = proved.to_frame("duals")
+        >>> duals.loc[duals["row"] == "route", ["slot", "origin", "per"]].values.tolist()
+        [[2, 'east', 'request'], [2, 'west', 'request'], [3, 'east', 'request']]
+        """
         import pandas as pd
 
-        return pd.DataFrame([{**self.to_document(), **self.costs}])
+        if table == "value":
+            return pd.DataFrame([{**self.to_document(), **self.costs}])
+        if table != "duals":
+            raise InvalidInput(f"{table!r:.40} is not a table; known: value, duals", field="table")
+        if self.duals is None:
+            also = "; beside.to_frame has those of the bound beside it" if self.beside else ""
+            raise InvalidInput(f"{self.source} proves its value without duals{also}", "table")
+        return self.duals()
 
 
 def raise_if_refuted(

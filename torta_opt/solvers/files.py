@@ -35,10 +35,10 @@ def write_problem(
     target = Path(path)
     ending = Path(target.name.removesuffix(".gz")).suffix if format is None else f".{format}"
     if ending not in FORMATS:
-        known = " or ".join(FORMATS)
+        known = ", ".join(FORMATS)
         if format is not None:
-            raise InvalidInput(f"{format!r:.20} is not mps or lp", field="format")
-        raise InvalidInput(f"must end in {known}, or --format says which", file=str(target))
+            raise InvalidInput(f"{format!r:.20} is not mps, lp or latex", field="format")
+        raise InvalidInput(f"must end in {known} or .tex, or --format says which", file=str(target))
     highs = load(problem, 1.0)
     for j, name in enumerate(file_names(problem.col_names, problem.columns, "c")):
         check(highs.passColName(j, name), f"column name {name}")

@@ -146,3 +146,23 @@ def test_another_instances_model_is_refused() -> None:
     model = build_allocation_model(random_tiny_instance(np.random.default_rng(55)))
     with pytest.raises(InvalidInput, match="is not the program of instance 'small/loading'"):
         recover_from_model(generate("small/loading"), model)
+
+
+def test_duals_go_into_the_suffix_of_a_model_that_has_one() -> None:
+    """A row of a user's own: its dual is the slope of the bound in its side."""
+    instance = generate("small/switch")
+
+    def model_with(most: float) -> pyo.ConcreteModel:
+        model = build_allocation_model(instance)
+        model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
+        model.few = pyo.Constraint(expr=sum(model.z.values()) <= most)
+        return model
+
+    most, step = 2.0, 1e-3
+    model = model_with(most)
+    value = bound_of_model(model).value
+    left = (value - bound_of_model(model_with(most - step)).value) / step
+    right = (bound_of_model(model_with(most + step)).value - value) / step
+    assert left - 1e-3 <= model.dual[model.few] <= right + 1e-3
+    assert model.dual[model.few] < 0
+    assert len(model.dual) == model.nconstraints()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torta_opt
 from torta_opt.io import InvalidInput
 from torta_opt.report.figures import FIGURES, draw, style
+from torta_opt.report.figures.demand import fan
 from torta_opt.report.figures.flows import positions_of
 from torta_opt.report.figures.frontier import undominated
 from torta_opt.report.figures.gap import percent_up
@@ -96,6 +99,52 @@ def test_parts_of_a_gap_end_at_floor_bound_and_cost(report: Any) -> None:
             or end == pytest.approx(value, rel=1e-6)
             for end in ends
         )
+
+
+def test_the_picture_of_the_readme_has_its_figures() -> None:
+    """torta-opt gap … --json > gap.json (as make gap), torta-opt plot gap gap.json -o …"""
+    root = Path(__file__).parents[3]
+    picture = (root / "docs" / "images" / "gap_abilene.svg").read_text()
+    row = re.compile(r"^ (\w+) +[0-9.,]+ +[0-9.]+ % +([0-9.]+) %", re.MULTILINE)
+    rows = row.findall((root / "README.md").read_text())
+    assert len(rows) == 7
+    for policy, gap in rows:
+        assert f">{policy}<" in picture
+        # The table rounds to hundredths; the picture rounds the exact gap up to tenths.
+        tenths = {math.ceil(round(10 * (float(gap) + half), 6)) / 10 for half in (-0.005, 0.005)}
+        assert any(f"gap ≤ {each:.1f} %" in picture for each in tenths)
+
+
+def test_a_fan_holds_what_its_forecaster_says() -> None:
+    """The bands lie within each other, and end where the instance does."""
+    instance = torta_opt.generate("paper/abilene", slots=24)
+    for name in ("law", "last", "mean_reverting"):
+        bands, middle = fan(instance, 10, name)
+        (low, high), (lower, upper) = bands
+        assert (low <= lower).all()
+        assert (lower <= middle).all()
+        assert (middle <= upper).all()
+        assert (upper <= high).all()
+        assert len(middle) == instance.slots - 10
+    ax = draw("demand", instance=instance, slot=10, forecaster="law")
+    labels = [each.get_text() for each in ax.get_legend().get_texts()]
+    assert "90 % of the forecasts (law)" in labels
+    bands, _ = fan(instance, 10, "perfect")
+    assert bands[0][0].tolist() == instance.arrivals[10:].sum(axis=(1, 2)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"slot": 0}, "0 must lie between 1 and 23"),
+        ({"slot": 24}, "24 must lie between 1 and 23"),
+        ({"forecaster": "law"}, "needs the slot"),
+        ({"slot": 3, "forecaster": "oracle"}, "must be one of law"),
+    ],
+)
+def test_fans_that_cannot_be_drawn(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        draw("demand", instance=torta_opt.generate("paper/abilene", slots=24), **more)
 
 
 def test_gaps_are_rounded_up() -> None:

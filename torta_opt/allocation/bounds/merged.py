@@ -16,6 +16,7 @@ from functools import partial
 from torta_opt.allocation.bounds.certify import merged_certificate
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.lp import relaxed_bound
+from torta_opt.allocation.bounds.named_duals import duals_of_program
 from torta_opt.allocation.bounds.of_program import ProgramBound
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.merged import (
@@ -69,4 +70,5 @@ def compute(instance: Instance, request: Request) -> BoundResult:
         interrupted=found.interrupted,
         limited=found.limited,
         certificate=merged_certificate(found.program, found.dual),
+        duals=partial(duals_of_program, found.program.program, found.dual),
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from torta_opt.allocation.bounds.certify import certificate_of
 from torta_opt.allocation.bounds.floor import floor
+from torta_opt.allocation.bounds.named_duals import duals_of_program
 from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.instance.data import Instance
@@ -58,6 +59,7 @@ def result_of(instance: Instance, found: ProgramBound[AllocationProgram]) -> Bou
         interrupted=found.interrupted,
         limited=found.limited,
         certificate=None if found.dual is None else certificate_of(found.program, found.dual),
+        duals=None if found.dual is None else partial(duals_of_program, found.program, found.dual),
     )
 
 

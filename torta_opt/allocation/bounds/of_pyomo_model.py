@@ -44,7 +44,10 @@ def bound_of_model(
     whole    integer variables are whole; otherwise they may be fractions
     method   of the linear relaxation
 
-    The answer is written into the model's variables. Raises Infeasible if there is none,
+    The answer is written into the model's variables. Where the model has a suffix ``dual``, as of
+    ``model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)``, the duals that prove the value are
+    written there: what one more unit on the right-hand side of a constraint would change it by.
+    Raises Infeasible if there is none,
     LimitReached if nothing was proved in time, and InvalidInput that names what is not linear, not
     bounded, or maximised.
     """
@@ -61,6 +64,8 @@ def bound_of_model(
         found = _whole_bound(model.name, found, result)
     if result.x is not None:
         load_solution(model, result)
+    if found.dual is not None:
+        _load_duals(model, problem, found.dual)
     source = "milp" if whole else "lp"
     seconds = time.perf_counter() - began
     return dataclasses.replace(found, source=source, x=result.x, seconds=seconds)
@@ -78,6 +83,18 @@ def prove(problem: Problem, dual: np.ndarray) -> float:
         upper=problem.col_upper,
         dual=dual,
     )
+
+
+def _load_duals(model: pyo.ConcreteModel, problem: Problem, dual: np.ndarray) -> None:
+    import pyomo.environ as pyo
+
+    from torta_opt.solvers.pyomo_bridge import ComponentNames
+
+    suffix, rows = model.component("dual"), problem.row_names
+    assert isinstance(rows, ComponentNames)  # what ``from_pyomo`` gives
+    if isinstance(suffix, pyo.Suffix) and suffix.import_enabled():
+        for row, usd in zip(rows.components, dual.tolist(), strict=True):
+            suffix[row] = usd
 
 
 def _check(model: pyo.ConcreteModel, problem: Problem) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -23,6 +23,7 @@ from torta_opt import plugins
 from torta_opt.allocation.policies.base import Policy
 from torta_opt.allocation.policies.failures import PolicyFailed, blamed_on
 from torta_opt.io import InvalidInput
+from torta_opt.io.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ BUILT_IN: dict[str, Entry] = {
 }
 
 
+UNKNOWN = "is not a parameter"  # how every policy begins to refuse a name
 OFFLINE = ("clairvoyant", "optimal")  # methods of ``allocation.family``: no policy has these names
 
 
@@ -180,7 +182,10 @@ def create(spec: str) -> Policy:
             raise InvalidInput(f"{key!r:.60} is given twice in {spec!r:.80}", field="policy")
         parameters[key] = value
     _check_known(name, constructor, parameters)
-    policy = _made(spec, constructor, parameters)
+    try:
+        policy = _made(spec, constructor, parameters)
+    except InvalidInput as error:
+        raise _with_own_names(error, constructor, parameters) from None
     with blamed_on(name, "making it"):
         if not isinstance(policy, Policy):
             kind = type(policy).__name__
@@ -215,7 +220,8 @@ def _constructor(name: str) -> Callable[..., Policy]:
     points = _entry_points()
     if name not in points:
         known = ", ".join(summaries())
-        raise InvalidInput(f"{name!r:.60} is not a policy; known: {known}", field="policy")
+        hint = did_you_mean(name, summaries()) or f"; known: {known}"
+        raise InvalidInput(f"{name!r:.60} is not a policy{hint}", field="policy")
     with blamed_on(name, f"loading it from {plugins.origin(points[name])}"):
         return points[name].load()
 
@@ -234,6 +240,29 @@ def _assignment(text: str, spec: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except (ValueError, RecursionError):
         return name, value
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _with_own_names(
+    error: InvalidInput, constructor: Callable[..., Policy], given: Mapping[str, Any]
+) -> InvalidInput:
+    """The error about an unknown parameter, with the nearest name or with the policy's own."""
+    if error.field not in given or not error.rule.startswith(UNKNOWN):
+        return error
+    own = [
+        name
+        for kind in getattr(constructor, "__mro__", ())[:-1]
+        for name, entry in inspect.signature(kind.__init__).parameters.items()
+        if name != "self" and entry.kind in _NAMED
+    ]
+    shared = error.rule.rpartition(": ")[2].split(", ")
+    hint = did_you_mean(error.field, [*own, *shared])
+    if hint:
+        return InvalidInput(f"{UNKNOWN}{hint}", error.field)
+    also = f"; its own: {', '.join(dict.fromkeys(own))}" if own else ""
+    return InvalidInput(f"{error.rule}{also}", error.field)
 
 
 def _check_known(name: str, constructor: Callable[..., Policy], parameters: dict[str, Any]) -> None:

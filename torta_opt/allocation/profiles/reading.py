@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 from torta_opt.allocation.profiles.data import BASES, LoadPoint, Profile
 from torta_opt.io import InvalidInput
+from torta_opt.io.text import did_you_mean
 
 MAX_BYTES = 256 << 20
 MOST_ODD = 0.1  # share of entries that may be left out
@@ -67,8 +67,7 @@ class Settings:
         known = [entry.name for entry in dataclasses.fields(cls)]
         for name in given:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=3)
-                hint = f"; did you mean {' or '.join(close)}?" if close else ""
+                hint = did_you_mean(name, known)
                 raise InvalidInput(f"is not a setting of a profile{hint}", field=name)
         return cls(**given)
 

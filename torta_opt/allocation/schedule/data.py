@@ -6,6 +6,7 @@ which expire is derived by ``evaluate`` and ``verify`` from the decisions and th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -132,6 +133,44 @@ class Schedule:
         from torta_opt.allocation.schedule import frames
 
         return frames.to_frame(instance, self, table)
+
+    @classmethod
+    def from_frames(
+        cls, instance: Instance, frames: Mapping[str, pd.DataFrame], method: str = "own"
+    ) -> Schedule:
+        """The schedule whose decisions stand in data frames: the reverse of ``to_frame``.
+
+        Parameters
+        ----------
+        instance
+            The instance that the schedule is for.
+        frames
+            ``routing``, ``commands`` and ``processing``, with the columns that ``to_frame`` gives
+            them; further columns are left alone, and a missing table decides nothing. Several rows
+            for one cell of requests add up.
+        method
+            The name of your scheduler.
+
+        Raises
+        ------
+        InvalidInput
+            If a column is missing or a value is not of the instance; the message names frame, row
+            (counted from 1) and column. Whether the decisions keep the rules, ``verify`` says.
+
+        Examples
+        --------
+        >>> import torta_opt
+        >>> instance = torta_opt.generate("small/loading")
+        >>> theirs = torta_opt.solve(instance, "greedy_forecast").schedule
+        >>> tables = ("routing", "commands", "processing")
+        >>> frames = {name: theirs.to_frame(instance, name) for name in tables}
+        >>> own = torta_opt.Schedule.from_frames(instance, frames)
+        >>> torta_opt.evaluate(instance, own).cost == torta_opt.evaluate(instance, theirs).cost
+        True
+        """
+        from torta_opt.allocation.schedule.from_frames import from_frames
+
+        return from_frames(instance, frames, method)
 
     def _size(self) -> dict[str, str]:
         slots, servers = self.command.shape

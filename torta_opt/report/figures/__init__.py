@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.io.errors import InvalidInput
+from torta_opt.io.text import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,9 @@ FIGURES: Mapping[str, Figure] = {  # the function is plot_NAME in NAME.py
         "cost of each schedule above the cheapest, over time", ("instance", "schedules")
     ),
     "demand": Figure(
-        "requests that arrive, and those that the schedule expected", ("instance",), ("schedule",)
+        "requests that arrive, those that the schedule expected, and a forecast with its spread",
+        ("instance",),
+        ("schedule", "slot", "forecaster"),
     ),
     "servers": Figure("servers ready and loading by model", ("instance", "schedule")),
     "utilisation": Figure("how busy active servers are, and how evenly", ("instance", "schedule")),
@@ -107,6 +110,6 @@ def draw(kind: str, ax: Axes | None = None, **data: Any) -> Axes:
 def figure_of(kind: str) -> Figure:
     """The entry of a kind. Raises InvalidInput."""
     if kind not in FIGURES:
-        known = ", ".join(FIGURES)
-        raise InvalidInput(f"{kind!r:.40} is not a picture; known: {known}", field="plot")
+        hint = did_you_mean(kind, FIGURES) or f"; known: {', '.join(FIGURES)}"
+        raise InvalidInput(f"{kind!r:.40} is not a picture{hint}", field="plot")
     return FIGURES[kind]

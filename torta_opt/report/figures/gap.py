@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torta_opt.results import GapReport
 
 
+BESIDE: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}  # browsers drop spaces
+
+
 def percent_up(share: float) -> str:
     """A share in percent, rounded up: *at most* stays true."""
     return f"{math.ceil(1000 * share) / 10:.1f}"
@@ -48,10 +51,13 @@ def plot_gap(report: GapReport | dict[str, Any], ax: Axes | None = None) -> Axes
     ax.axvline(bound, color=style.ink(), linewidth=1)
     for row, each in enumerate(results):
         if each["gap"] is not None:
-            ax.text(
-                each["cost"], row, f"  gap ≤ {percent_up(each['gap'])} %", va="center", fontsize=8
-            )
+            label = f"gap ≤ {percent_up(each['gap'])} %"
+            ax.annotate(label, (each["cost"], row), (5, 0), va="center", **BESIDE)
+    label, top = f"bound {math.floor(bound):,} $", len(results) - 0.55
+    ax.annotate(label, (bound, top), (-4, 0), ha="right", va="bottom", **BESIDE)
     ax.set_xlim(min(0.0, *costs), 1.2 * max(*costs, 0.0) or 1.0)
     style.tidy(ax, f"{document['instance']}: cost and bound", "cost of the schedule, $", "")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.25), ncols=3, frameon=False, fontsize=8)
+    ax.set_title(ax.get_title(loc="left"), loc="left", fontsize=10, pad=14)  # above the bound
+    below = -0.6 / (0.4 + 0.3 * len(results))  # inches, in heights of the axes
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, below), ncols=3, frameon=False, fontsize=8)
     return ax

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from torta_opt.allocation.instance.generate.hardware import GPUS, MODELS
 from torta_opt.allocation.instance.generate.loading import PRESETS
 from torta_opt.io import InvalidInput
+from torta_opt.io.text import did_you_mean
 
 # Inclusive range of every number; what is an integer here must be one.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -187,8 +187,7 @@ class PaperParameters:
         known = [entry.name for entry in dataclasses.fields(cls)]
         for name in parameters:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=3)
-                hint = f"; did you mean {' or '.join(close)}?" if close else ""
+                hint = did_you_mean(name, known)
                 raise InvalidInput(f"is not a parameter{hint}", field=name)
         return cls(**parameters)
 

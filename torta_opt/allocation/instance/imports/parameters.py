@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import os
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from torta_opt.allocation.instance.generate.parameters import PaperParameters
 from torta_opt.allocation.instance.imports.horizon import MAX_SLOTS
 from torta_opt.allocation.instance.imports.kinds import UNIT_NAMES
 from torta_opt.io import InvalidInput
+from torta_opt.io.text import did_you_mean
 
 PathLike = str | os.PathLike[str]
 
@@ -146,8 +146,7 @@ class ImportParameters:
             if name in SHARED:
                 shared[name] = parameters.pop(name)
             elif name not in own:
-                close = difflib.get_close_matches(name, [*own, *SHARED], n=3)
-                hint = f"; did you mean {' or '.join(close)}?" if close else ""
+                hint = did_you_mean(name, [*own, *SHARED])
                 raise InvalidInput(f"is not a parameter of an import{hint}", field=name)
         return cls(**parameters, shared=shared)
 
