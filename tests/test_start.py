@@ -18,15 +18,15 @@ import pytest
 from torta_opt.allocation.instance import save_instance
 from torta_opt.allocation.instance.generate import generate
 
-# Sends itself SIGINT when MODULE is about to be imported, or DELAY seconds after.
+# Sends itself signal NUMBER when MODULE is about to be imported, or DELAY seconds after.
 AT_IMPORT = """
 import os, signal, sys, threading
-module, delay, *arguments = sys.argv[1:]
+number, module, delay, *arguments = sys.argv[1:]
 sys.argv = ["torta-opt", *arguments]
 
 def press():
     print("PRESSED", file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), int(number))
 
 def watch(event, values):
     if event == "import" and values[0] == module and not pressed:
@@ -86,21 +86,31 @@ def check(code: int, out: str, err: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "module"),
+    ("command", "module", "number"),
     [
-        (METHODS, "torta_opt.cli.app"),
-        (METHODS, "typer"),
-        (METHODS, "torta_opt.io.errors"),
-        (SOLVE, "torta_opt.api"),
-        (SOLVE, "numpy._core._multiarray_umath"),
-        (SOLVE, "torta_opt.allocation.policies.runner"),
-        (BOUND, "scipy.sparse"),
-        (BOUND, "highspy"),
-        (BOUND, "highspy._core"),
+        (METHODS, "torta_opt.cli.app", signal.SIGINT),
+        (METHODS, "typer", signal.SIGTERM),
+        (METHODS, "torta_opt.io.errors", signal.SIGINT),
+        (SOLVE, "torta_opt.api", signal.SIGTERM),
+        (SOLVE, "numpy._core._multiarray_umath", signal.SIGINT),
+        (SOLVE, "torta_opt.allocation.policies.runner", signal.SIGINT),
+        (BOUND, "scipy.sparse", signal.SIGINT),
+        (BOUND, "highspy", signal.SIGINT),
+        (BOUND, "highspy._core", signal.SIGINT),
     ],
 )
-def test_while_a_module_is_loaded(command: tuple[str, ...], module: str, instance: Path) -> None:
-    process = [sys.executable, "-c", AT_IMPORT, module, "0", *arguments(command, instance)]
+def test_while_a_module_is_loaded(
+    command: tuple[str, ...], module: str, number: int, instance: Path
+) -> None:
+    process = [
+        sys.executable,
+        "-c",
+        AT_IMPORT,
+        str(int(number)),
+        module,
+        "0",
+        *arguments(command, instance),
+    ]
     done = subprocess.run(process, capture_output=True, text=True, timeout=120)
     assert "PRESSED\n" in done.stderr
     check(done.returncode, done.stdout, done.stderr.replace("PRESSED\n", ""))
@@ -112,7 +122,15 @@ def test_while_a_module_is_loaded(command: tuple[str, ...], module: str, instanc
 @pytest.mark.parametrize("module", ["numpy", "highspy._core"])
 def test_a_little_later(module: str, delay: float, instance: Path) -> None:
     """In the middle of an extension, where the interruption may come out as an ImportError."""
-    process = [sys.executable, "-c", AT_IMPORT, module, str(delay), *arguments(BOUND, instance)]
+    process = [
+        sys.executable,
+        "-c",
+        AT_IMPORT,
+        "2",
+        module,
+        str(delay),
+        *arguments(BOUND, instance),
+    ]
     done = subprocess.run(process, capture_output=True, text=True, timeout=120)
     check(done.returncode, done.stdout, done.stderr.replace("PRESSED\n", ""))
 
@@ -161,7 +179,7 @@ def test_an_error_of_ours_stays_one_without_ctrl_c() -> None:
 
 def test_a_shell_that_has_ctrl_c_ignored_keeps_it_so(instance: Path) -> None:
     """As for a job in the background of a shell without job control."""
-    process = [sys.executable, "-c", AT_IMPORT, "typer", "0", *arguments(METHODS, instance)]
+    process = [sys.executable, "-c", AT_IMPORT, "2", "typer", "0", *arguments(METHODS, instance)]
     done = subprocess.run(
         process,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Where the program begins: Ctrl-C ends in one line from the first moment to the last.
+"""Where the program begins: Ctrl-C or SIGTERM ends in one line from the first moment to the last.
 
 Loading the packages that a command needs takes up to seconds. A KeyboardInterrupt in the middle of
 that would end in a traceback, or come out of a half-loaded package as another error. So this module
@@ -8,6 +8,9 @@ imports next to nothing, and says what Ctrl-C does before anything else is loade
     while a command runs                KeyboardInterrupt, which the command answers with what it
                                         has; an error that follows from it counts as interruption
     at the end                          nothing: all is written, and the exit code stands
+
+SIGTERM, by which batch systems and containers end a process, has the same effect. A signal that
+the parent process had ignored stays ignored.
 """
 
 from __future__ import annotations
@@ -22,26 +25,29 @@ NOTHING_FOUND = 4  # LimitReached.exit_code; loading it here would take too long
 
 def main() -> None:
     """Entry point of ``torta-opt``."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        from torta_opt.cli import app as cli
-
-        return cli.main()
     ctrl_c = _CtrlC(sys.argv[1:])
-    signal.signal(signal.SIGINT, ctrl_c.leave)
+    _on_signals(ctrl_c.leave)
     from torta_opt.cli import app as cli
 
     sys.unraisablehook = ctrl_c.unraisable
-    signal.signal(signal.SIGINT, ctrl_c.interrupt)
+    _on_signals(ctrl_c.interrupt)
     try:
         cli.main()
     except SystemExit:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _on_signals(signal.SIG_IGN)
         _forget_interruption()
         raise
     except BaseException:
         if not ctrl_c.pressed:
             raise
         ctrl_c.leave()
+
+
+def _on_signals(handler: signal._HANDLER) -> None:
+    """What Ctrl-C and SIGTERM do from now on, unless they are ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 class _CtrlC:

@@ -196,7 +196,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_goes_on_after_it_was_ended(
     how: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +215,7 @@ def test_goes_on_after_it_was_ended(
         time.sleep(0.02)
     process.send_signal(how)
     _, err = process.communicate(timeout=60)
-    expected = (0, "interrupted\n") if how == signal.SIGINT else (-how, "")
+    expected = (-how, "") if how == signal.SIGKILL else (0, "interrupted\n")
     assert (process.returncode, err) == expected
     kept = table.read_bytes()
     assert kept.count(b"\n") == 2

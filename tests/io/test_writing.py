@@ -319,3 +319,23 @@ except ReaderGone as error:
 def test_a_reader_of_stdout_that_has_gone_is_told_apart_from_an_error() -> None:
     done = subprocess.run([sys.executable, "-c", STDOUT_WITHOUT_READER], stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_temporary_file_removed_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by another process that writes the same file and takes it for one left behind."""
+    real, locked = writing._lock, []
+
+    def lock(handle: int) -> None:
+        if not locked:
+            for name in tmp_path.iterdir():
+                name.unlink()
+        locked.append(handle)
+        real(handle)
+
+    monkeypatch.setattr(writing, "_lock", lock)
+    write_bytes(tmp_path / "file", b"content")
+    assert len(locked) == 2
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert os.listdir(tmp_path) == ["file"]

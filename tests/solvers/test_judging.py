@@ -126,6 +126,14 @@ def test_a_bound_after_an_error_is_no_bound():
     assert (found.status, found.bound) == (Status.ERROR, -math.inf)
 
 
+@pytest.mark.parametrize("bound", [math.nan, math.inf])
+@pytest.mark.parametrize("points", [[BEST], [OUTSIDE], [None]])
+def test_what_is_no_number_is_no_bound(bound: float, points: list[np.ndarray | None]):
+    found = judged_integer(integer(), "kOptimal", points, bound, Limits())
+    assert found.bound == -math.inf
+    assert found.status is not Status.OPTIMAL
+
+
 def test_the_gap_limit_decides_what_is_solved():
     loose, tight = Limits(gap=0.5), Limits(gap=0.1)
     assert judged_integer(integer(), "kOptimal", [OTHER], 3.0, loose).status == Status.OPTIMAL

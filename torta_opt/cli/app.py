@@ -125,6 +125,8 @@ def _survives_lost_output(command: Callable[[Sequence[str]], int]) -> Callable[.
         except TortaOptError as error:
             return complain(str(error), error.exit_code)
         except Exception as error:
+            if short := _out_of_memory(error):
+                return complain(short, LimitReached.exit_code)
             from torta_opt import plugins
 
             failed = plugins.failure_of(error)
@@ -133,6 +135,15 @@ def _survives_lost_output(command: Callable[[Sequence[str]], int]) -> Callable[.
             return complain(str(failed), failed.exit_code)
 
     return guarded
+
+
+def _out_of_memory(error: Exception) -> str:
+    """A line for an error that means that the machine, or a limit on the process, gives no more."""
+    lacking = isinstance(error, MemoryError)
+    lacking |= isinstance(error, ImportError) and "map segment" in str(error)
+    lacking |= isinstance(error, RuntimeError) and "start new thread" in str(error)
+    detail = " ".join(str(error).split())
+    return f"not enough memory{detail and ': '}{detail}" if lacking else ""
 
 
 @_survives_lost_output

@@ -155,6 +155,10 @@ def _staged(target: Path, content: bytes) -> tuple[Path, int]:
     try:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         _lock(handle)
+        while not name.exists():  # removed by another process before it was locked
+            os.close(handle)
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            _lock(handle)
         write_fully(handle, content)
         os.fsync(handle)  # some file systems say only now that they are full
         _give_permissions(name, target)

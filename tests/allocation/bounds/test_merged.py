@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.floor import floor
@@ -16,7 +17,7 @@ from torta_opt.solvers import Limits
 
 
 def test_no_schedule_beats_the_bound() -> None:
-    for instance, best in tiniest(count=60):
+    for instance, best in tiniest(count=examples(60)):
         assert merged_bound(instance).value <= best + slack(best)
 
 

@@ -7,6 +7,7 @@ import pyomo.environ as pyo
 import pytest
 from support.optima import slack, tiniest
 from support.programs import of_program, optimum
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.of_pyomo_model import bound_of_model, prove
@@ -24,7 +25,7 @@ def near(value: float) -> float:
 
 
 def test_the_bound_of_the_model_is_that_of_the_program() -> None:
-    for instance, best in tiniest(count=25):
+    for instance, best in tiniest(count=examples(25)):
         model = build_allocation_model(instance)
         relaxed, whole = bound_of_model(model), bound_of_model(model, whole=True)
         assert (relaxed.source, whole.source) == ("lp", "milp")
@@ -79,7 +80,7 @@ def test_the_answer_is_written_into_the_model() -> None:
 
 def test_the_value_is_what_the_duals_prove() -> None:
     rng = np.random.default_rng(53)
-    for instance, best in tiniest(count=20):
+    for instance, best in tiniest(count=examples(20)):
         found = bound_of_model(build_allocation_model(instance))
         assert found.value == prove(found.program, found.dual)
         garbage = rng.normal(size=len(found.dual)) * np.abs(found.dual).max(initial=1)

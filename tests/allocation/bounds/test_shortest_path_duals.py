@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.optima import slack, tiniest
 from support.programs import Arrays, of_program, optimum
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.lp import lp_bound, prove
@@ -106,7 +107,7 @@ def test_an_optimal_dual_stays_optimal() -> None:
 
 def test_no_schedule_beats_what_noise_proves() -> None:
     rng = np.random.default_rng(85)
-    for instance, best in tiniest(count=40):
+    for instance, best in tiniest(count=examples(40)):
         program = build_allocation_program(instance)
         for _ in range(3):
             dual = with_shortest_path_duals(program, noise(program, rng))
@@ -115,7 +116,7 @@ def test_no_schedule_beats_what_noise_proves() -> None:
 
 def test_merged_duals_prove_about_as_much_of_the_whole_program() -> None:
     kept = []
-    for instance, best in tiniest(count=40):
+    for instance, best in tiniest(count=examples(40)):
         program = with_knapsack_rows(build_allocation_program(instance))
         merged = merged_bound(instance)
         value = prove(program, unmerged(program, merged))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.futures import Best, TinyTree
 from support.optima import slack
+from support.sizes import examples
 from support.tiny import TooLarge
 from support.tree_bounds import as_scenarios, check_tree, penalised, random_penalty, small_tree
 
@@ -35,7 +36,7 @@ def trees(seed: int, count: int) -> Iterator[tuple[TinyTree, Best]]:
 
 def test_no_way_of_bounding_is_above_the_best_policy() -> None:
     rng = np.random.default_rng(5)
-    for tree, best in trees(1, 20):
+    for tree, best in trees(1, examples(20)):
         check_tree(tree, best, rng)
 
 

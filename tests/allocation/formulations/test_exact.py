@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import TINY, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations import exact
@@ -49,7 +50,7 @@ def test_a_schedule_is_an_answer_at_its_own_cost_and_comes_back(seed: int) -> No
 
 
 def test_its_optimum_is_the_cheapest_of_all_schedules() -> None:
-    for instance, best in tiniest(count=20, servers=3, frobenius=0.6, deadline_slots=3):
+    for instance, best in tiniest(count=examples(20), servers=3, frobenius=0.6, deadline_slots=3):
         program = build_exact_program(instance)
         assert program is not None
         found = solve_milp(with_knapsack_rows(program).problem(), Limits(gap=0.0), cost_size=1024.0)

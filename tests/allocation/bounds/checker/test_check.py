@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.certificates import apart, as_one, corrupted, near, random_certificate
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.certificate import APART, AS_ONE, Certificate, Cut
@@ -63,7 +64,7 @@ def test_any_numbers_prove_the_same_here_and_there(regions: str) -> None:
 
 @pytest.mark.parametrize("regions", REGIONS)
 def test_no_schedule_beats_a_certificate(regions: str) -> None:
-    for instance, best in tiniest(count=30):
+    for instance, best in tiniest(count=examples(30)):
         certificate, _ = solved(instance, regions)
         assert certified_bound(certificate, instance) <= best + slack(best)
 
@@ -72,7 +73,7 @@ def test_no_schedule_beats_a_certificate(regions: str) -> None:
 def test_no_schedule_beats_a_certificate_of_noise(regions: str) -> None:
     """Noise alone, and noise on top of the best numbers."""
     rng = np.random.default_rng(4)
-    for instance, best in tiniest(count=30):
+    for instance, best in tiniest(count=examples(30)):
         noisy, _ = random_certificate(instance, rng, regions)
         assert certified_bound(noisy, instance) <= best + slack(best)
         certificate, _ = solved(instance, regions)

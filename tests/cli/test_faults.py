@@ -1,0 +1,99 @@
+"""Folders that take no file, too little memory, several processes at work on one file."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+import torta_opt
+from torta_opt.cli import app as cli
+from torta_opt.io.files import read_object, write_document
+
+NOWHERE = Path("/proc")  # takes no file, not even from root
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("faults") / "i.json"
+    torta_opt.save_instance(torta_opt.generate("small/loading"), path)
+    return str(path)
+
+
+@pytest.mark.skipif(not NOWHERE.is_dir(), reason="needs /proc")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate small/outage -o {}/x.json",
+        "solve {i} --method round_robin -o {}/x.json",
+        "bound {i} --method floor -o {}/x.json",
+        "export {i} -o {}/x.mps",
+        "compare {i} --policies round_robin --bound floor -o {}/x.jsonl",
+        "tables {i} -o {}/x",
+        "plot demand {i} -o {}/x.svg",
+    ],
+    ids=lambda command: command.split()[0],
+)
+def test_a_folder_that_takes_no_file_is_one_plain_line(
+    command: str, instance: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = command.format(NOWHERE, i=instance).split()
+    assert cli.run(words) == 2
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1, said
+    assert "/proc/x" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "not enough memory"),
+        (MemoryError("Unable to allocate 9 GiB"), "not enough memory: Unable to allocate 9 GiB"),
+        (RuntimeError("can't start new thread"), "not enough memory: can't start new thread"),
+        (ImportError("a.so: failed to map segment from shared object"), "not enough memory: a.so"),
+    ],
+)
+def test_memory_that_ends_in_a_command(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "command_line", lambda: failing)
+    assert cli.run(["methods"]) == 4
+    assert capsys.readouterr().err.startswith(f"torta-opt: {said}")
+
+
+def test_other_errors_of_ours_stay_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise ImportError("No module named 'torta_opt.nothing'")
+
+    monkeypatch.setattr(cli, "command_line", lambda: failing)
+    with pytest.raises(ImportError):
+        cli.run(["methods"])
+
+
+def write_often(path: str, name: str) -> None:
+    for size in range(40):
+        write_document(path, {"format": name, "filling": [name] * (size * 200)})
+
+
+def test_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
+    """At every moment the file is that of one of them, and nothing else is left in the end."""
+    path, context = tmp_path / "same.json", multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_often, args=(str(path), name)) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    seen = 0
+    while any(writer.is_alive() for writer in writers):
+        if path.exists():
+            document = read_object(path)
+            assert set(document["filling"]) <= {document["format"]}
+            seen += 1
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert seen > 0
+    assert [each.name for each in tmp_path.iterdir()] == ["same.json"]
+    assert len(read_object(path)["filling"]) == 39 * 200
