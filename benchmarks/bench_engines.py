@@ -5,15 +5,19 @@
 The first table has tasks of three kinds on paper/abilene: a window of four slots of a pass of the
 bound ``windows``; a policy on an instance, as ``compare`` runs it; a future of the bound
 ``nonanticipative``. Columns: tasks; bytes that go to a worker and come back, on average; processor
-seconds of a task, on average, in one process. The second table has wall-clock seconds, so other
-load shows: of the start of a cluster on this machine; of an empty task, over 200 of them; of all
-windows of the first table; and the efficiency, the processor seconds of the windows in one process
-divided by workers times wall-clock seconds. Engines whose extra is not installed are left out.
+seconds of a task, on average, in one process. The second table has wall-clock seconds of the start
+of a cluster on this machine, of an empty task, over 200 of them, and of all windows of the first
+table; processor seconds that all processes together spent on these windows; and two shares of the
+processor seconds of the windows in one process: of workers times wall-clock seconds (where other
+load shows), and of the processor seconds of all processes. The latter are not known of Ray, whose
+workers end with the call; it has no row for one worker, as joblib would then work in this process.
+Engines whose extra is not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from torta_opt.allocation.bounds import windows
 from torta_opt.allocation.foresight import scenarios
@@ -77,17 +82,28 @@ def timed(name: str, workers: int, work: Callable[..., Any], tasks: Tasks, alone
     began = time.perf_counter()
     with engine(name, None, workers):
         start = time.perf_counter() - began
-        list(in_order(abs, [(0,)] * workers, workers))  # the workers import what they need
+        list(in_order(work, [tasks[0]] * workers, workers))  # the workers import what they need
         began = time.perf_counter()
         list(in_order(abs, [(n,) for n in range(EMPTY)], workers))
         empty = (time.perf_counter() - began) / EMPTY
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), processor_seconds()
         list(in_order(work, tasks, workers))
-        wall = time.perf_counter() - began
-    share = alone / (workers * wall)
-    print(
-        f"{name:<6} {workers:7d} {start:8.1f} {empty:9.4f} {wall:10.1f} {share:10.2f}", flush=True
-    )
+        wall, spent = time.perf_counter() - began, processor_seconds() - spent
+    if name == "ray":
+        spent = float("nan")  # of workers that ended with the call
+    shares = alone / (workers * wall), alone / spent
+    figures = f"{start:8.1f} {empty:8.4f} {wall:8.1f} {spent:8.1f}"
+    print(f"{name:<6} {workers:7d} {figures} {shares[0]:9.2f} {shares[1]:9.2f}", flush=True)
+
+
+def processor_seconds() -> float:
+    """Of this process and all that it has started."""
+    here = psutil.Process()
+    times = []
+    for each in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times.append(each.cpu_times())
+    return sum(each.user + each.system for each in times)
 
 
 def main() -> None:
@@ -102,7 +118,7 @@ def main() -> None:
     alone = weighed("window", windows._duals, tasks)
     weighed("run", experiment._run, run_tasks(instance))
     weighed("future", scenarios.scenario, future_tasks(instance))
-    print("\nengine workers  start s   empty s  windows s efficiency")
+    print("\nengine workers  start s  empty s   wall s    cpu s  of wall    of cpu")
     for name in chosen.engines.split(","):
         if find_spec(PACKAGES[name]) is None:
             continue

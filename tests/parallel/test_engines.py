@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -36,9 +37,11 @@ TESTS = str(Path(__file__).parents[1])
 
 @pytest.fixture
 def workers_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers inherit the variable, and import the functions of ``support.work``."""
+    """Workers inherit the path of ``support.work``; Ray's have a token of this test alone."""
     path = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([TESTS, path]))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @contextlib.contextmanager

@@ -15,16 +15,17 @@ solver. The gap is (cost − bound)/|cost|: the cost of an optimal schedule lies
 
 ```sh
 torta-opt library list --unsolved
-torta-opt library make abilene-plain-s11-t24 -o abilene.json.gz
+torta-opt library make abilene-plain-s11-t12 -o abilene.json.gz
 torta-opt solve abilene.json.gz --method optimal --time-limit 60 -o mine.json.gz
-torta-opt library score abilene-plain-s11-t24 mine.json.gz
+torta-opt library score abilene-plain-s11-t12 mine.json.gz
 ```
 
 `score` verifies the schedule, prices it, and says whether it beats the best known one. Instances
 whose name begins with `import` are made from public traces that do not come with torta-opt:
 `--data FOLDER` (or the variable `TORTA_DATA`) names a folder with the files in the recipe;
 [imports.md](imports.md) says where they come from. The best schedules of {bundled} instances are
-in `instances/library/`. `--library FILE` reads another table than the bundled one.
+in `instances/library/`. `--library FILE` (or the variable `TORTA_LIBRARY`) names another table than
+the bundled one.
 
 A hash that does not agree means other data or another version. `make` and `score` then refuse to go
 on.

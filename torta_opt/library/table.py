@@ -10,7 +10,7 @@ import dataclasses
 import io
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torta_opt.io.writing import write_bytes
 
 NOT_RUN, DONE, LIMIT = "not run", "done", "limit"
 STATUSES = (NOT_RUN, DONE, LIMIT)
-CERTIFIED, UNCERTIFIED = "certified", "not certified"
+CERTIFIED = "certified"
 DEFAULT = Path(os.environ.get("TORTA_LIBRARY", Path(__file__).parents[2] / "instances/library.csv"))
 
 
@@ -49,8 +49,8 @@ class Row:
     )
     proved_by: str = _about("method that proved the bound", default="")
     certificate: str = _about(
-        "`certified`: a checker without a solver derived the bound from its certificate; "
-        "`not certified`: the method proves it, without a certificate",
+        "`certified`: a checker without a solver derived the bound from its certificate; empty: "
+        "no bound",
         default="",
     )
     proved_s: float | None = _about("processor seconds of the proof", default=None)
@@ -156,6 +156,3 @@ def _number(text: str, name: str, file: str) -> float | None:
 
 def _text(value: Any) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
-
-
-Watch = Callable[[str, int, int], None]

@@ -14,7 +14,7 @@ from typing import Any
 from joblib._dask import DaskDistributedBackend
 
 
-class Backend(DaskDistributedBackend):  # type: ignore[misc]
+class Backend(DaskDistributedBackend):
     """The same, but errors are told, and the work is done by workers."""
 
     def effective_n_jobs(self, n_jobs: int) -> int:

@@ -15,7 +15,7 @@ import ray._private.worker
 from ray.util.joblib.ray_backend import RayBackend
 
 
-class Backend(RayBackend):  # type: ignore[misc]
+class Backend(RayBackend):
     """The same, with results as they come."""
 
     supports_return_generator = True
