@@ -33,6 +33,11 @@ def number(value: float | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}"
 
 
+def one_line(title: str, entries: Mapping[str, str]) -> str:
+    """The ``repr`` of something large: its title and sizes."""
+    return f"<{title}: {', '.join(f'{name} {value}' for name, value in entries.items())}>"
+
+
 def html_table(title: str, entries: Mapping[str, str]) -> str:
     """Two columns for a notebook; names and values are escaped."""
     rows = "".join(
