@@ -127,7 +127,7 @@ class SymbolicProgram:
 
     def _sum(self, terms: Sequence[Term], constant: str = "") -> str:
         by_name = {each.name: each for each in self.columns}
-        parts = []
+        parts: list[str] = []
         for term in terms:
             sign = "-" if term.sign < 0 else "+" if parts else ""
             over = rf"\sum_{{{term.over}}} " if term.over else ""
