@@ -160,6 +160,7 @@ def test_the_document_is_complete(tmp_path: Path) -> None:
     text = (tmp_path / "program.tex").read_text("utf-8")
     assert text.count(r"\begin{equation}") == size["equations"]
     assert text.count("{") == text.count("}")
+    assert text.isascii()  # as pdflatex reads it without further packages
     program = torta_opt.build_program(instance)
     for name, family in program.rows.items():
         assert f"% {len(family)} rows ({name})" in text

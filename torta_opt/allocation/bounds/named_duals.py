@@ -114,7 +114,7 @@ def duals_of_certificate(certificate: Certificate, instance: Instance) -> pd.Dat
         system.classes,
         *_groups(certificate, instance),
     )
-    parts = []
+    parts: list[Mapping[str, np.ndarray]] = [{"usd": np.zeros(0)}]  # where no dual is used
     for name, values in certificate.duals.items():
         at = np.nonzero(values)
         if name == "hull":
