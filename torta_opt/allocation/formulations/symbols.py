@@ -317,7 +317,7 @@ def symbolic_program(
     notes = ("Every pool is a single server.",) if named else ()
     return dataclasses.replace(
         ALLOCATION,
-        title=f"{ALLOCATION.title}: {program.instance.name}",
+        instance=program.instance.name,
         columns=tuple(columns),
         rows=tuple(rows),
         notes=(*NOTES, *notes),
