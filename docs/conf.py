@@ -60,7 +60,9 @@ def _formula(translator: Any, node: Any) -> None:
     content = content.replace("\\_", "_")  # of names of rows
     if "\\" in re.sub(r"<[^>]*>", "", content):
         raise ValueError(f"cannot be converted: {node.astext()}")
-    translator.body.append(f'<div class="math" style="{_WIDE}">{content}</div>' if is_block else content)
+    if is_block:
+        content = f'<div class="math" style="{_WIDE}">{content}</div>'
+    translator.body.append(content)
     raise SkipNode
 
 

@@ -104,6 +104,8 @@ class SymbolicProgram:
         What symbols do not say.
     counts : dict
         Number of columns and rows of an instance, by family.
+    instance : str
+        The name of that instance; empty for the program as such.
     """
 
     title: str
@@ -115,6 +117,7 @@ class SymbolicProgram:
     rows: tuple[Rows, ...]
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    instance: str = ""
 
     def objective(self) -> list[tuple[str, str]]:
         """Components of the cost: name, LaTeX."""
@@ -127,7 +130,7 @@ class SymbolicProgram:
 
     def _sum(self, terms: Sequence[Term], constant: str = "") -> str:
         by_name = {each.name: each for each in self.columns}
-        parts = []
+        parts: list[str] = []
         for term in terms:
             sign = "-" if term.sign < 0 else "+" if parts else ""
             over = rf"\sum_{{{term.over}}} " if term.over else ""
@@ -142,12 +145,13 @@ class SymbolicProgram:
 
     def latex(self) -> str:
         """A complete document for pdflatex; needs amsmath, amssymb and longtable."""
+        about = f": {_escaped(self.instance)}" if self.instance else ""
         parts = [
             r"\documentclass{article}",
             r"\usepackage{amsmath,amssymb,longtable}",
             r"\usepackage[margin=2.5cm]{geometry}",
             r"\begin{document}",
-            rf"\section*{{{_plain(self.title)}}}",
+            rf"\section*{{{_plain(self.title)}{about}}}",
             *_table("Sets and indices", self.sets),
             *_table("Data", self.data),
             r"\subsection*{Variables}",
@@ -211,3 +215,16 @@ def _table(title: str, symbols: Sequence[Symbol]) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Text with the signs escaped that LaTeX reads as its own; formulas in it stay as they are."""
     return re.sub(r"([_%&#])", r"\\\1", text) if "$" not in text else text
+
+
+_SIGNS = {
+    **{sign: f"\\{sign}" for sign in "{}$&#%_"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+}
+
+
+def _escaped(text: str) -> str:
+    """Any text, such as a name of a user's, as LaTeX that prints it."""
+    return "".join(_SIGNS.get(sign, sign) for sign in " ".join(text.split()))

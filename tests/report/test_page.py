@@ -14,7 +14,7 @@ import pytest
 
 import torta_opt
 from torta_opt.io.text import money
-from torta_opt.report.explorer import explorer_data
+from torta_opt.report.explorer import explorer_data, packed
 from torta_opt.report.page import Subject, page
 
 EVIL = "<script>alert(1)</script>&\"'"
@@ -85,15 +85,43 @@ def test_the_explorer_has_the_numbers_of_the_referee(instance: Any, subject: Sub
     for name, schedule in subject.schedules.items():
         frame = schedule.to_frame(instance, "queues")
         for part in ("served", "waiting", "expired"):
-            sums = np.reshape(found["schedules"][name][part], shape).sum()
-            assert sums == frame[part].sum()
+            numbers = np.reshape(unpacked(found["schedules"][name][part]), shape)
+            assert numbers.sum() == frame[part].sum()
+    assert np.reshape(unpacked(found["arrivals"]), shape).tolist() == instance.arrivals.tolist()
     json.dumps(found, allow_nan=False)
+
+
+def unpacked(numbers: list[int]) -> list[int]:
+    """As the script of the page reads them."""
+    return [value for number in numbers for value in ([number] if number >= 0 else [0] * -number)]
+
+
+@pytest.mark.parametrize(
+    ("flat", "numbers"),
+    [
+        ([], []),
+        ([0], [0]),
+        ([0, 0, 0], [-3]),
+        ([5, 0, 0, 7], [5, -2, 7]),
+        ([0, 5, 0, 7, 0, 0], [0, 5, 0, 7, -2]),
+    ],
+)
+def test_numbers_are_packed(flat: list[int], numbers: list[int]) -> None:
+    assert packed(np.array(flat, int)) == numbers
+    assert unpacked(numbers) == flat
+
+
+def test_any_numbers_are_packed() -> None:
+    rng = np.random.default_rng(2)
+    for share in (0.1, 0.5, 0.9):
+        flat = rng.integers(0, 9, 200) * (rng.random(200) < share)
+        assert unpacked(packed(flat)) == flat.tolist()
 
 
 def test_schedules_that_make_the_page_too_large_are_named(
     instance: Any, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torta_opt.report.explorer.MAX_CELLS", 1)
+    monkeypatch.setattr("torta_opt.report.explorer.MAX_NUMBERS", 1)
     found = explorer_data(instance, subject.schedules)
     assert found is not None
     assert len(found["schedules"]) == 1

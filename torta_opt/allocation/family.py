@@ -135,7 +135,9 @@ class AllocationFamily(Family):
 
         kind = name.partition(":")[0]
         if kind not in self.methods:
-            hint = did_you_mean(kind, self.methods) or f"; known: {', '.join(self.methods)}"
+            hint = (
+                did_you_mean(kind, self.methods, close=0.7) or f"; known: {', '.join(self.methods)}"
+            )
             raise InvalidInput(f"{name!r:.60} is not a policy{hint}", field="policy")
         if kind in OFFLINE:
             return super().method(name)

@@ -56,7 +56,7 @@ def compare(
 ) -> None:
     """Run policies on instances and seeds, compare them; rerun, it adds only missing runs.
 
-    Example: torta-opt compare abilene.json.gz --policies skylb,greedy_forecast --seeds 5 -o runs.jsonl
+    Example: torta-opt compare abilene.json.gz --policies skylb,torta_ot --seeds 5 -o runs.jsonl
     """
     from torta_opt.allocation.policies import experiment as study
     from torta_opt.allocation.policies.registry import policy_names

@@ -33,6 +33,11 @@ def number(value: float | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}"
 
 
+def one_line(title: str, entries: Mapping[str, str]) -> str:
+    """The ``repr`` of something large: its title and sizes."""
+    return f"<{title}: {', '.join(f'{name} {value}' for name, value in entries.items())}>"
+
+
 def html_table(title: str, entries: Mapping[str, str]) -> str:
     """Two columns for a notebook; names and values are escaped."""
     rows = "".join(
@@ -42,7 +47,7 @@ def html_table(title: str, entries: Mapping[str, str]) -> str:
     return f"<table><caption>{escape(title)}</caption>{rows}</table>"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean overflow?`` where a known name is close, else nothing."""
-    close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+def did_you_mean(name: str, known: Iterable[str], close: float = 0.6) -> str:
+    """``; did you mean overflow?`` where a known name is as close as that, else nothing."""
+    found = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=close)
+    return f"; did you mean {' or '.join(found)}?" if found else ""

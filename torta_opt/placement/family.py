@@ -241,7 +241,7 @@ class PlacementFamily(Family):
 
         if relaxed or named or plain:
             raise InvalidInput("placement programs have no such variants", field="export")
-        return replace(POSITIONS, title=f"{POSITIONS.title}: {instance.name}")
+        return replace(POSITIONS, instance=instance.name)
 
 
 # --- methods ------------------------------------------------------------------------------------

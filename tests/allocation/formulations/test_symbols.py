@@ -160,6 +160,7 @@ def test_the_document_is_complete(tmp_path: Path) -> None:
     text = (tmp_path / "program.tex").read_text("utf-8")
     assert text.count(r"\begin{equation}") == size["equations"]
     assert text.count("{") == text.count("}")
+    assert text.isascii()  # as pdflatex reads it without further packages
     program = torta_opt.build_program(instance)
     for name, family in program.rows.items():
         assert f"% {len(family)} rows ({name})" in text
@@ -168,3 +169,12 @@ def test_the_document_is_complete(tmp_path: Path) -> None:
     assert placed == {"equations": 6, "variables": 2}
     with pytest.raises(InvalidInput, match="no such variants"):
         torta_opt.export(generate_any("placement/tiny"), tmp_path / "p.tex", named=True)
+
+
+def test_names_of_users_are_printed_and_nothing_else(tmp_path: Path) -> None:
+    instance = dataclasses.replace(generate("small/switch"), name=r"a_b {50%} \input $x^2$ ~")
+    torta_opt.export(instance, tmp_path / "program.tex")
+    text = (tmp_path / "program.tex").read_text("utf-8")
+    title = text.partition(r"\section*{")[2].partition("\n")[0]
+    shown = r"a\_b \{50\%\} \textbackslash{}input \$x\textasciicircum{}2\$ \textasciitilde{}}"
+    assert title.endswith(shown)

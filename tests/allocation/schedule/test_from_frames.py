@@ -20,6 +20,7 @@ def test_there_and_back() -> None:
         instance = random_tiny_instance(rng)
         schedule = random_feasible_schedule(instance, rng)
         frames = {name: schedule.to_frame(instance, name) for name in TABLES}
+        frames["commands"] = frames["commands"].replace({"model": {"": None}})  # as CSV is read
         back = torta_opt.Schedule.from_frames(instance, frames, "mine")
         for name in ("routing", "command", "command_model", "processing"):
             assert np.array_equal(getattr(back, name), getattr(schedule, name)), name
@@ -32,7 +33,11 @@ def test_there_and_back() -> None:
     [
         ("routing", {"origin": "nowhere"}, r"row 1, origin: 'nowhere' is not one of"),
         ("routing", {"requests": 0.5}, "row 1, requests: 0.5 must be a whole number"),
-        ("routing", {"requests": -1}, "must be a whole number, at least 0"),
+        ("routing", {"requests": -1}, "must be a whole number from 0"),
+        ("routing", {"requests": "3"}, "'3' must be a whole number from 0"),
+        ("routing", {"requests": float("inf")}, "inf must be a whole number"),
+        ("routing", {"requests": 10**30}, "must be a whole number from 0 to"),
+        ("routing", {"class": 7}, "row 1, class: 7 is not one of"),
         ("processing", {"slot": 99}, "row 1, slot: 99 must be below 5"),
         ("commands", {"command": "begin"}, "'begin' is not one of"),
         ("commands", {"slot": None}, "lacks the column 'slot'"),

@@ -3,8 +3,8 @@
 A dual is what the bound would change by if the right-hand side of its row were one unit higher, in
 dollars per unit: the slope of a convex function of that side. It is taken from the certificate, or
 from the program that was solved where a user's own rows leave no certificate. Bounds of columns
-(``column_bounds.py``) stay as they are: where a demand enters them too, the change of an instance
-is another number.
+(``column_bounds.py``) stay as they are. Where a number of an instance enters them too, as arrivals
+and the size of a pool do, a change of that number changes the bound by something else.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ PRICES: Mapping[str, Price] = {  # by family of rows: what one more unit on the 
     "queue": Price("one more request in the queue", "request"),
     "deadline": Price("one more request that may wait", "request"),
     "aging": Price("one more request that may expire", "request"),
-    "off_flow": Price("one more server, off", "server"),
-    "ready_flow": Price("one more server, ready", "server"),
-    "switch_flow": Price("one server fewer that must be switched to", "server"),
+    "off_flow": Price("one more server in the balance of those off", "server"),
+    "ready_flow": Price("one more server in the balance of those ready", "server"),
+    "switch_flow": Price("one more server that leaves a model than takes one", "server"),
     "capacity": Price("one more ms of server time", "ms"),
     "fit": Price("room for one more request", "request"),
     "hull": Price("room in a knapsack row", "unit of the row"),
@@ -114,7 +114,7 @@ def duals_of_certificate(certificate: Certificate, instance: Instance) -> pd.Dat
         system.classes,
         *_groups(certificate, instance),
     )
-    parts = []
+    parts: list[Mapping[str, np.ndarray]] = [{"usd": np.zeros(0)}]  # where no dual is used
     for name, values in certificate.duals.items():
         at = np.nonzero(values)
         if name == "hull":

@@ -210,7 +210,7 @@ ROWS = (
 )
 HULL = Rows("hull", "t,p,m,k", (Term("z", r"\alpha^k_c", "c: m(c)=m"),), "≤", _LEVELS)
 NOTES = (
-    "Slot −1 is the initial state: terms of slots before 0 are known and stand on the right-hand "
+    "Slot $-1$ is the initial state: terms of slots before 0 are known and stand on the right-hand "
     "side. A slot in which a pool is down has none of its columns, and loadings that an outage "
     "cuts have no later term.",
 )
@@ -317,7 +317,7 @@ def symbolic_program(
     notes = ("Every pool is a single server.",) if named else ()
     return dataclasses.replace(
         ALLOCATION,
-        title=f"{ALLOCATION.title}: {program.instance.name}",
+        instance=program.instance.name,
         columns=tuple(columns),
         rows=tuple(rows),
         notes=(*NOTES, *notes),

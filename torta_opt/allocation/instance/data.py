@@ -21,7 +21,7 @@ import numpy as np
 
 from torta_opt.allocation.instance import rules
 from torta_opt.io.errors import InvalidInput
-from torta_opt.io.text import html_table
+from torta_opt.io.text import html_table, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -379,8 +379,7 @@ class Instance:
         }
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {value}" for name, value in self._size().items())
-        return f"<Instance {self.name!r}: {sizes}>"
+        return one_line(f"Instance {self.name!r}", self._size())
 
     def _repr_html_(self) -> str:
         return html_table(self.name, self._size())

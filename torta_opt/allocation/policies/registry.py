@@ -220,7 +220,7 @@ def _constructor(name: str) -> Callable[..., Policy]:
     points = _entry_points()
     if name not in points:
         known = ", ".join(summaries())
-        hint = did_you_mean(name, summaries()) or f"; known: {known}"
+        hint = did_you_mean(name, summaries(), close=0.7) or f"; known: {known}"
         raise InvalidInput(f"{name!r:.60} is not a policy{hint}", field="policy")
     with blamed_on(name, f"loading it from {plugins.origin(points[name])}"):
         return points[name].load()

@@ -15,7 +15,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.rules import as_array
 from torta_opt.io.errors import InvalidInput
-from torta_opt.io.text import html_table
+from torta_opt.io.text import html_table, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,8 +183,11 @@ class Schedule:
         }
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {value}" for name, value in self._size().items())
-        return f"<Schedule of {self.instance or 'an instance'}: {sizes}>"
+        return one_line(self._title, self._size())
 
     def _repr_html_(self) -> str:
-        return html_table(f"Schedule of {self.instance or 'an instance'}", self._size())
+        return html_table(self._title, self._size())
+
+    @property
+    def _title(self) -> str:
+        return f"Schedule of {self.instance or 'an instance'}"

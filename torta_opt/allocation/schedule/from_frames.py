@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.instance.rules import MAX_COUNT
 from torta_opt.allocation.schedule.data import NO_MODEL, Command, Schedule
 from torta_opt.io.errors import InvalidInput
 
@@ -80,8 +82,10 @@ class _Table:
         """Whole numbers from 0."""
         values = self.column(title)
         for row, value in enumerate(values):
-            if value != value or value < 0 or value != int(value):
-                raise self.wrong(row, title, f"{value!r:.40} must be a whole number, at least 0")
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not (is_number and 0 <= value <= MAX_COUNT and value == int(value)):
+                rule = f"{value!r:.40} must be a whole number from 0 to {MAX_COUNT}"
+                raise self.wrong(row, title, rule)
         return np.array(values, np.int64)
 
     def slots(self) -> np.ndarray:
@@ -92,9 +96,9 @@ class _Table:
 
     def places(self, title: str, names: Sequence[str]) -> np.ndarray:
         position = {name: n for n, name in enumerate(names)}
-        values = self.column(title)
+        values = ["" if _is_missing(value) else value for value in self.column(title)]
         for row, value in enumerate(values):
-            if value not in position:
+            if not isinstance(value, str) or value not in position:
                 raise self.wrong(row, title, f"{value!r:.60} is not one of the instance's")
         return np.array([position[value] for value in values], np.int64)
 
@@ -104,3 +108,8 @@ class _Table:
             if cell in seen:
                 raise self.wrong(row, "command", "is the second command to a server in a slot")
             seen.add(cell)
+
+
+def _is_missing(value: Any) -> bool:
+    """What pandas reads of an empty cell, as of the model of a stop."""
+    return value is None or (isinstance(value, float) and value != value)

@@ -4,6 +4,16 @@ const REPORTS = JSON.parse(document.getElementById("data").textContent);
 const COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"];
 const ALL = "all";
 
+// Arrays are packed: −n stands for n zeros.
+function unpacked(numbers) {
+  const flat = [];
+  for (const number of numbers) {
+    if (number >= 0) flat.push(number);
+    else for (let k = 0; k < -number; k++) flat.push(0);
+  }
+  return flat;
+}
+
 // Plotly reads a few HTML tags in names; names of a file are plain text.
 const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
@@ -49,6 +59,13 @@ function layout(report, title, slot) {
 function explore(section, report) {
   const form = section.querySelector("form"), field = (name) => form.elements[name];
   const charts = Object.fromEntries([...section.querySelectorAll("[data-chart]")].map((e) => [e.dataset.chart, e]));
+  const PARTS = ["served", "waiting", "expired", "ready", "loading"], opened = new Map();
+  const open = (name) => {  // each schedule once, when it is first chosen
+    const data = report.schedules[name];
+    if (!opened.has(name)) opened.set(name, { moved: data.moved, ...Object.fromEntries(PARTS.map((part) => [part, unpacked(data[part])])) });
+    return opened.get(name);
+  };
+  report.arrivals = unpacked(report.arrivals);
   fill(field("schedule"), Object.keys(report.schedules), false);
   fill(field("region"), report.regions, true);
   fill(field("class"), report.classes, true);
@@ -58,7 +75,7 @@ function explore(section, report) {
   const settings = { displaylogo: false, responsive: true };
 
   function draw() {
-    const name = Object.keys(report.schedules)[chosen("schedule")], data = report.schedules[name];
+    const name = Object.keys(report.schedules)[chosen("schedule")], data = open(name);
     const region = chosen("region"), kind = chosen("class"), slot = Number(field("slot").value);
     const classes = report.classes.length, models = report.models.length;
     const line = (label, y, color, dash) => ({ x: slots, y, name: label, mode: "lines", line: { color, dash, shape: "hv", width: 1.5 } });

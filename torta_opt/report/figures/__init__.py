@@ -110,6 +110,6 @@ def draw(kind: str, ax: Axes | None = None, **data: Any) -> Axes:
 def figure_of(kind: str) -> Figure:
     """The entry of a kind. Raises InvalidInput."""
     if kind not in FIGURES:
-        hint = did_you_mean(kind, FIGURES) or f"; known: {', '.join(FIGURES)}"
+        hint = did_you_mean(kind, FIGURES, close=0.7) or f"; known: {', '.join(FIGURES)}"
         raise InvalidInput(f"{kind!r:.40} is not a picture{hint}", field="plot")
     return FIGURES[kind]

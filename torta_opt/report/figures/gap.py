@@ -40,7 +40,7 @@ def plot_gap(report: GapReport | dict[str, Any], ax: Axes | None = None) -> Axes
     results = feasible(report)[::-1]
     document = document_of(report)
     floor, bound = document["floor"], document["bound"]["value"]
-    ax = style.axes_of(ax, 1.4 + 0.32 * len(results))
+    ax = style.axes_of(ax, 1.9 + 0.32 * len(results))
     names, costs = [each["policy"] for each in results], [each["cost"] for each in results]
     above = [max(cost - bound, 0.0) for cost in costs]
     ax.barh(names, floor, color=style.GREY, label="floor: no schedule avoids it")
