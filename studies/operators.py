@@ -5,8 +5,10 @@
     python studies/operators.py page
 
 Families: ``abilene``, generated; ``azure`` and ``mooncake``, windows of the public traces, imported
-(FOLDER has ``azure_llm_2023/…code.csv`` and ``mooncake_fast25/conversation_trace.jsonl``). Each
-policy has a small grid. ``tune`` runs all of the grid on instances that ``judge`` never sees;
+(FOLDER has ``azure_llm_2023/…code.csv`` and ``mooncake_fast25/conversation_trace.jsonl``);
+``site``, days of the template of ``torta-opt new``: its hourly demand times a level of the day and
+a noise that an hour shares with the next. Each policy has a small grid. ``tune`` runs all of the
+grid on instances that ``judge`` never sees;
 ``judge`` runs on others the point of the grid with the least mean cost, ratios to the first policy
 averaged over instances. Both keep a table of runs beside this file's ``--out`` folder and go on
 where they stopped. ``page`` writes the tables between the markers of docs/operators.md.
@@ -15,7 +17,9 @@ where they stopped. ``page`` writes the tables between the markers of docs/opera
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import tempfile
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -27,13 +31,16 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.instance.imports import import_trace
 from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.site.build import build_site
+from torta_opt.allocation.site.template import write_template
 
 DOCS = Path(__file__).parents[1] / "docs" / "operators.md"
 AGAINST = "greedy_forecast"
-TUNED_ON, JUDGED_ON = 2, 3  # windows of a trace; Abilene: seeds
-ABILENE_SEEDS = {"tune": (101, 102), "judge": (1, 2, 3)}
+TUNED_ON, JUDGED_ON = 2, 5  # windows of a trace
+SEEDS = {"tune": (101, 102), "judge": (1, 2, 3, 4, 5, 6)}  # of Abilene, and days of the site
 SLOTS = 48
-WINDOW_S, WINDOW_SLOTS = 690, 40
+WINDOW_S, WINDOW_SLOTS = 490, 32
+DAY_SIGMA, HOUR_SIGMA, HOUR_MEMORY = 0.2, 0.3, 0.8  # of the logarithm of a day's demand
 TRACES = {
     "azure": "azure_llm_2023/AzureLLMInferenceTrace_code.csv",
     "mooncake": "mooncake_fast25/conversation_trace.jsonl",
@@ -45,15 +52,15 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "torta_ot": EQ6,
     "gorgo": {"safety": [1, 2], "queue_rate": [0.17, 1]},
     "fluid": {"safety": [1, 2], "target": [0.8, 0.95]},
-    "hpa": {"target": [0.5, 0.8], "metric": ["utilisation", "inflight"]},
-    "keda_cron": {"window_minutes": [5], "target": [0.5, 0.8], "reactive": ["true", "false"]},
-    "wva": {"saturated": [0.6, 0.8], "period_s": [15, 60]},
+    "hpa": {"target": [0.5, 0.65, 0.8, 0.9], "metric": ["utilisation", "inflight"]},
+    "keda_cron": {"window_minutes": [5, 60], "target": [0.5, 0.8], "reactive": ["true", "false"]},
+    "wva": {"saturated": [0.4, 0.6, 0.8, 0.95], "period_s": [15, 60]},
     "sageserve": {
         "period_minutes": [5, 60],
         "scaling": ["immediate", "deferred"],
-        "buffer": [0.1, 1],
+        "buffer": [0.1, 0.5, 1, 2],
     },
-    "agh": {"target": [0.7, 0.9], "hold_s": [0, 300]},
+    "agh": {"target": [0.5, 0.7, 0.9], "hold_s": [0, 300, 900]},
 }
 COMBINED = ("hpa", "wva", "sageserve", "agh")  # tuned with skylb, judged with other routings too
 ROUTINGS = ("gorgo", "greedy_forecast")
@@ -62,13 +69,47 @@ ROUTINGS = ("gorgo", "greedy_forecast")
 def instances(family: str, stage: str, data: Path) -> list[Instance]:
     """The instances of a stage; no demand is in both stages."""
     if family == "abilene":
-        return [generate("paper/abilene", seed, slots=SLOTS) for seed in ABILENE_SEEDS[stage]]
+        return [generate("paper/abilene", seed, slots=SLOTS) for seed in SEEDS[stage]]
+    if family == "site":
+        return [site_day(seed) for seed in SEEDS[stage]]
     windows = range(TUNED_ON) if stage == "tune" else range(TUNED_ON, TUNED_ON + JUDGED_ON)
     made = []
     for window in windows:
         options = {"start_s": float(WINDOW_S * window), "slots": WINDOW_SLOTS}
         made.append(import_trace(family, data / TRACES[family], seed=window, **options)[0])
     return made
+
+
+def site_day(seed: int) -> Instance:
+    """The template's site on another day: λ' = λ · exp(d + n[h]), Poisson around that.
+
+    d is N(0, DAY_SIGMA²) for all; n is N(0, HOUR_SIGMA²) by region and model, with a correlation of
+    HOUR_MEMORY from an hour to the next.
+    """
+    rng = np.random.default_rng(seed)
+    day, state = rng.normal(0, DAY_SIGMA), {}
+    fresh = float(np.sqrt(1 - HOUR_MEMORY**2))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "site"
+        write_template(folder)
+        with (folder / "demand.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:  # hour by hour
+            key = row["region"], row["model"]
+            noise = rng.normal(0, HOUR_SIGMA)
+            state[key] = HOUR_MEMORY * state[key] + fresh * noise if key in state else noise
+            mean = float(row["requests_per_hour"])
+            row["requests_per_hour"] = f"{mean * np.exp(day + state[key]):.1f}"
+        with (folder / "demand.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        text = (folder / "site.toml").read_text()
+        for old, new in (("# seed = 0", f"seed = {seed}"), ('"even"', '"poisson"')):
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        (folder / "site.toml").write_text(text)
+        return build_site(folder / "site.toml")[0]
 
 
 def specs(policy: str) -> list[str]:
@@ -174,6 +215,7 @@ FAMILIES = {
     "abilene": f"Abilene, generated, {SLOTS} slots of 45 s",
     "azure": f"Azure 2023 code trace, windows of {WINDOW_SLOTS} slots of 15 s",
     "mooncake": f"Mooncake conversation trace, windows of {WINDOW_SLOTS} slots of 15 s",
+    "site": "The site of `torta-opt new`, days of 289 slots of 300 s",
 }
 STAGES: dict[str, Callable[[str, Path, Path, int], None]] = {"tune": tune, "judge": judge}
 
