@@ -36,10 +36,11 @@ from torta_opt.allocation.site.template import write_template
 
 DOCS = Path(__file__).parents[1] / "docs" / "operators.md"
 AGAINST = "greedy_forecast"
-TUNED_ON, JUDGED_ON = 2, 5  # windows of a trace
 SEEDS = {"tune": (101, 102), "judge": (1, 2, 3, 4, 5, 6)}  # of Abilene, and days of the site
 SLOTS = 48
-WINDOW_S, WINDOW_SLOTS = 490, 32
+# Windows of a trace: where the first begins, s from one to the next, slots of 15 s, how many.
+WINDOWS = {"tune": (0, 690, 40, 2), "judge": (1380, 411, 27, 5)}
+JUDGED_SLOTS = WINDOWS["judge"][2]
 DAY_SIGMA, HOUR_SIGMA, HOUR_MEMORY = 0.2, 0.3, 0.8  # of the logarithm of a day's demand
 TRACES = {
     "azure": "azure_llm_2023/AzureLLMInferenceTrace_code.csv",
@@ -52,15 +53,15 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "torta_ot": EQ6,
     "gorgo": {"safety": [1, 2], "queue_rate": [0.17, 1]},
     "fluid": {"safety": [1, 2], "target": [0.8, 0.95]},
-    "hpa": {"target": [0.5, 0.65, 0.8, 0.9], "metric": ["utilisation", "inflight"]},
-    "keda_cron": {"window_minutes": [5, 60], "target": [0.5, 0.8], "reactive": ["true", "false"]},
-    "wva": {"saturated": [0.4, 0.6, 0.8, 0.95], "period_s": [15, 60]},
+    "hpa": {"target": [0.5, 0.8], "metric": ["utilisation", "inflight"]},
+    "keda_cron": {"window_minutes": [5], "target": [0.5, 0.8], "reactive": ["true", "false"]},
+    "wva": {"saturated": [0.6, 0.8], "period_s": [15, 60]},
     "sageserve": {
         "period_minutes": [5, 60],
         "scaling": ["immediate", "deferred"],
-        "buffer": [0.1, 0.5, 1, 2],
+        "buffer": [0.1, 1],
     },
-    "agh": {"target": [0.5, 0.7, 0.9], "hold_s": [0, 300, 900]},
+    "agh": {"target": [0.7, 0.9], "hold_s": [0, 300]},
 }
 COMBINED = ("hpa", "wva", "sageserve", "agh")  # tuned with skylb, judged with other routings too
 ROUTINGS = ("gorgo", "greedy_forecast")
@@ -72,11 +73,12 @@ def instances(family: str, stage: str, data: Path) -> list[Instance]:
         return [generate("paper/abilene", seed, slots=SLOTS) for seed in SEEDS[stage]]
     if family == "site":
         return [site_day(seed) for seed in SEEDS[stage]]
-    windows = range(TUNED_ON) if stage == "tune" else range(TUNED_ON, TUNED_ON + JUDGED_ON)
+    first_s, step_s, slots, count = WINDOWS[stage]
     made = []
-    for window in windows:
-        options = {"start_s": float(WINDOW_S * window), "slots": WINDOW_SLOTS}
-        made.append(import_trace(family, data / TRACES[family], seed=window, **options)[0])
+    for window in range(count):
+        options = {"start_s": float(first_s + step_s * window), "slots": slots}
+        seed = window if stage == "tune" else WINDOWS["tune"][3] + window
+        made.append(import_trace(family, data / TRACES[family], seed=seed, **options)[0])
     return made
 
 
@@ -213,8 +215,8 @@ def interval(ratio: dict[str, float]) -> str:
 
 FAMILIES = {
     "abilene": f"Abilene, generated, {SLOTS} slots of 45 s",
-    "azure": f"Azure 2023 code trace, windows of {WINDOW_SLOTS} slots of 15 s",
-    "mooncake": f"Mooncake conversation trace, windows of {WINDOW_SLOTS} slots of 15 s",
+    "azure": f"Azure 2023 code trace, windows of {JUDGED_SLOTS} slots of 15 s",
+    "mooncake": f"Mooncake conversation trace, windows of {JUDGED_SLOTS} slots of 15 s",
     "site": "The site of `torta-opt new`, days of 289 slots of 300 s",
 }
 STAGES: dict[str, Callable[[str, Path, Path, int], None]] = {"tune": tune, "judge": judge}

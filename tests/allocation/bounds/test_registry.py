@@ -141,7 +141,10 @@ def test_a_planners_fleet_gets_a_bound_that_counts_servers() -> None:
     relaxed, found = compute(instance, "lp"), compute(instance, AUTO)
     assert loose_servers(relaxed.solved) > LOOSE
     assert found.value > 1.3 * relaxed.value
-    assert found.source == "milp"
+    assert found.source == "merged_milp"
+    assert found.beside is not None
+    assert found.beside.source == "whole"
+    assert found.beside.value > 1.3 * relaxed.value
 
 
 def test_limits_reach_the_solver() -> None:

@@ -16,6 +16,7 @@ from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search import merged_plan as merged
 from torta_opt.allocation.search.start import policy_schedules
+from torta_opt.allocation.search.whole_plan import counts_matter, plan_whole
 from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached
 from torta_opt.results import Found, raise_if_refuted
@@ -54,6 +55,13 @@ def solve_clairvoyant(
         plan = merged.plan_merged(instance, solved, left(), note_limit)
         if plan is None:
             cut = cut or "a limit left no plan"
+        elif counts_matter(solved):
+            whole, proved = plan_whole(instance, left())
+            plans = [plan] if whole is None else [plan, whole]
+            least = max(least, proved.value if proved is not None else least)
+            interrupted = proved is not None and proved.interrupted
+            cut = cut or ("Ctrl-C" if interrupted else "")
+            plan = min(plans, key=lambda each: evaluate(instance, each).cost)
     except LimitReached as error:
         cut = str(error)
     except merged.PlanInterrupted as error:

@@ -171,7 +171,7 @@ def _rows_that_do_not_exist() -> Iterator[tuple[Instance, Certificate]]:
             columns = Columns(count(instance, group, as_one=regions == AS_ONE), (1.0,))
             rows = Rows(columns, ())
             for name in AXES:
-                shape = shape_of(name, instance, regions, 3, 0)
+                shape = shape_of(name, instance, regions, 3, 0, 0)
                 missing = [cell for cell in np.ndindex(shape) if not exists(rows, name, cell)]
                 for cell in missing[:2] + missing[-1:]:
                     duals = {name: np.zeros(shape)}
