@@ -289,7 +289,7 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
     best = max(proved, key=lambda each: each.value)
     interrupted = found.interrupted or other.interrupted
     if best is found or best.value <= found.value + WORTH * abs(found.value):
-        why = f"lp: counting whole servers proves no more"
+        why = "lp: counting whole servers proves no more"
         return dataclasses.replace(found, why=why, interrupted=interrupted)
     more = (best.value - found.value) / abs(best.value)
     budget = f"{most} node" if most == 1 else f"{most} nodes"

@@ -1,5 +1,7 @@
 """``solve --method clairvoyant``: the merged plan, or a policy's schedule where that is cheaper.
 
+Where servers are few, the merged program is solved with whole servers too (``whole_plan.py``).
+
 The policy runs first: so there is a schedule whenever a limit or Ctrl-C comes.
 """
 
@@ -36,7 +38,8 @@ def solve_clairvoyant(
     """
     began, limits = time.perf_counter(), limits or Limits()
     best = next(policy_schedules(instance, True, math.inf))
-    least, interrupted, cut = floor(instance).value, False, ""
+    least, source = floor(instance).value, "merged"
+    interrupted, cut = False, ""
 
     def left() -> Limits:
         spent = time.perf_counter() - began
@@ -58,7 +61,8 @@ def solve_clairvoyant(
         elif counts_matter(solved):
             whole, proved = plan_whole(instance, left())
             plans = [plan] if whole is None else [plan, whole]
-            least = max(least, proved.value if proved is not None else least)
+            if proved is not None and proved.value > least:
+                least, source = proved.value, proved.source
             interrupted = proved is not None and proved.interrupted
             cut = cut or ("Ctrl-C" if interrupted else "")
             plan = min(plans, key=lambda each: evaluate(instance, each).cost)
@@ -73,12 +77,12 @@ def solve_clairvoyant(
         best = min(plan, best, key=lambda schedule: evaluate(instance, schedule).cost)
     best = dataclasses.replace(best, method=METHOD, seed=None, forecast=None)
     cost = evaluate(instance, best)
-    raise_if_refuted(METHOD, instance.name, cost.costs, least, "merged")
+    raise_if_refuted(METHOD, instance.name, cost.costs, least, source)
     return Found(
         best,
         time.perf_counter() - began,
         bound=least,
-        source="merged",
+        source=source,
         reached=not cut,
         interrupted=interrupted,
         stopped=cut,
