@@ -7,15 +7,17 @@ tonnes has λ·(tonnes(S) − K) ≤ 0, so with any lower bound B(λ) of that in
     cost(S)  ≥  cost(S) + λ·(tonnes(S) − K)  ≥  B(λ) − λ·K                    for every λ ≥ 0
 
 The search takes the best λ of a few: the function B(λ) − λ·K of the optimum is concave, so where a
-λ proves more than both its neighbours, the best one lies between them. A certificate of the bound of
-the instance with that λ is one of the capped bound, λ·K apart. If no schedule keeps the cap, the
+λ proves more than both its neighbours, the best one lies between them. A certificate of the bound
+of the instance with that λ is one of the capped bound, λ·K apart. If no schedule keeps the cap, the
 bound grows with λ without end; then the largest λ is named.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torta_opt.allocation.bounds.registry import compute
 from torta_opt.allocation.instance.carbon import GRAMS_PER_TONNE, with_carbon_price
@@ -27,6 +29,7 @@ from torta_opt.results import BoundResult
 FIRST_USD = 100.0  # $ a tonne: about what emission allowances cost
 MOST_USD = 1e6  # what ``with_carbon_price`` takes
 FACTOR = 4.0
+ROUNDING = 1e-12  # share of the money: prices are rounded to 2⁻⁵³ of their size
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,29 @@ class CappedBound:
     @property
     def certified(self) -> bool:
         return self.bound.certified
+
+    def line(self) -> str:
+        proof = "certified" if self.certified else "not certified"
+        if self.usd_per_tonne == 0:
+            how = "the bound without a cap: no carbon price proves more"
+        else:
+            how = f"at {self.usd_per_tonne:g} $ a tonne"
+        if self.usd_per_tonne >= MOST_USD:
+            how += ", the highest tried: perhaps no schedule keeps the cap"
+        return (
+            f"no schedule that emits at most {self.cap_kg:g} kg costs less than "
+            f"{self.value:,.2f} $ ({self.bound.source}, {proof}; {how})"
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "kg": self.cap_kg,
+            "bound": self.value,
+            "source": self.bound.source,
+            "certified": self.certified,
+            "usd_per_tonne": self.usd_per_tonne,
+            "tried": [list(pair) for pair in self.tried],
+        }
 
 
 def capped_bound(
@@ -73,22 +99,19 @@ def capped_bound(
     _search(proved, steps)
     best = max(found.values(), key=lambda each: (each.value, -each.usd_per_tonne))
     tried = tuple((usd, found[usd].value) for usd in sorted(found))
-    return CappedBound(
-        best.value, cap_kg, best.usd_per_tonne, best.instance, best.bound, tried
-    )
+    return CappedBound(best.value, cap_kg, best.usd_per_tonne, best.instance, best.bound, tried)
 
 
 def _below(bound: float, usd: float, tonnes: float) -> float:
-    """B − λ·K, and no more than that: two roundings are taken back."""
+    """B − λ·K, less what rounding the prices with λ in them may have added."""
     if usd == 0:
         return bound
-    charged = math.nextafter(usd * tonnes, math.inf)
-    return math.nextafter(bound - charged, -math.inf)
+    charged = usd * tonnes
+    return bound - charged - ROUNDING * (abs(bound) + charged)
 
 
-def _search(proved: object, steps: int) -> None:
+def _search(proved: Callable[[float], float], steps: int) -> None:
     """Try prices: 0, then upwards by ``FACTOR`` while that proves more, then between."""
-    assert callable(proved)
     low, middle, high = 0.0, FIRST_USD, FIRST_USD * FACTOR
     values = [proved(low), proved(middle), proved(high)]
     left = steps - 3
