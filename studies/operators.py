@@ -182,9 +182,8 @@ def page(out: Path) -> None:
     begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
     text = DOCS.read_text()
     head, _, rest = text.partition(begin)
-    tables = "\n".join(
-        table(json.loads((out / f"judged-{name}.json").read_text())) for name in FAMILIES
-    )
+    judged = [out / f"judged-{name}.json" for name in FAMILIES]
+    tables = "\n".join(table(json.loads(path.read_text())) for path in judged if path.exists())
     DOCS.write_text(head + begin + "\n" + tables + "\n" + end + rest.partition(end)[2])
 
 
