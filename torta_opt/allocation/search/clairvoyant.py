@@ -64,7 +64,10 @@ def solve_clairvoyant(
             if proved is not None and proved.value > least:
                 least, source = proved.value, proved.source
             interrupted = proved is not None and proved.interrupted
-            cut = cut or ("Ctrl-C" if interrupted else "")
+            if interrupted:
+                cut = cut or "Ctrl-C"
+            elif whole is None:
+                note_limit()
             plan = min(plans, key=lambda each: evaluate(instance, each).cost)
     except LimitReached as error:
         cut = str(error)
