@@ -5,8 +5,10 @@
     python studies/operators.py page
 
 Families: ``abilene``, generated; ``azure`` and ``mooncake``, windows of the public traces, imported
-(FOLDER has ``azure_llm_2023/…code.csv`` and ``mooncake_fast25/conversation_trace.jsonl``). Each
-policy has a small grid. ``tune`` runs all of the grid on instances that ``judge`` never sees;
+(FOLDER has ``azure_llm_2023/…code.csv`` and ``mooncake_fast25/conversation_trace.jsonl``);
+``site``, days of the template of ``torta-opt new``: its hourly demand times a level of the day and
+a noise that an hour shares with the next. Each policy has a small grid. ``tune`` runs all of the
+grid on instances that ``judge`` never sees;
 ``judge`` runs on others the point of the grid with the least mean cost, ratios to the first policy
 averaged over instances. Both keep a table of runs beside this file's ``--out`` folder and go on
 where they stopped. ``page`` writes the tables between the markers of docs/operators.md.
@@ -15,7 +17,9 @@ where they stopped. ``page`` writes the tables between the markers of docs/opera
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import tempfile
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -27,13 +31,17 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.instance.imports import import_trace
 from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.site.build import build_site
+from torta_opt.allocation.site.template import write_template
 
 DOCS = Path(__file__).parents[1] / "docs" / "operators.md"
 AGAINST = "greedy_forecast"
-TUNED_ON, JUDGED_ON = 2, 3  # windows of a trace; Abilene: seeds
-ABILENE_SEEDS = {"tune": (101, 102), "judge": (1, 2, 3)}
+SEEDS = {"tune": (101, 102), "judge": (1, 2, 3, 4, 5, 6)}  # of Abilene, and days of the site
 SLOTS = 48
-WINDOW_S, WINDOW_SLOTS = 690, 40
+# Windows of a trace: where the first begins, s from one to the next, slots of 15 s, how many.
+WINDOWS = {"tune": (0, 690, 40, 2), "judge": (1380, 411, 27, 5)}
+JUDGED_SLOTS = WINDOWS["judge"][2]
+DAY_SIGMA, HOUR_SIGMA, HOUR_MEMORY = 0.2, 0.3, 0.8  # of the logarithm of a day's demand
 TRACES = {
     "azure": "azure_llm_2023/AzureLLMInferenceTrace_code.csv",
     "mooncake": "mooncake_fast25/conversation_trace.jsonl",
@@ -62,13 +70,48 @@ ROUTINGS = ("gorgo", "greedy_forecast")
 def instances(family: str, stage: str, data: Path) -> list[Instance]:
     """The instances of a stage; no demand is in both stages."""
     if family == "abilene":
-        return [generate("paper/abilene", seed, slots=SLOTS) for seed in ABILENE_SEEDS[stage]]
-    windows = range(TUNED_ON) if stage == "tune" else range(TUNED_ON, TUNED_ON + JUDGED_ON)
+        return [generate("paper/abilene", seed, slots=SLOTS) for seed in SEEDS[stage]]
+    if family == "site":
+        return [site_day(seed) for seed in SEEDS[stage]]
+    first_s, step_s, slots, count = WINDOWS[stage]
     made = []
-    for window in windows:
-        options = {"start_s": float(WINDOW_S * window), "slots": WINDOW_SLOTS}
-        made.append(import_trace(family, data / TRACES[family], seed=window, **options)[0])
+    for window in range(count):
+        options = {"start_s": float(first_s + step_s * window), "slots": slots}
+        seed = window if stage == "tune" else WINDOWS["tune"][3] + window
+        made.append(import_trace(family, data / TRACES[family], seed=seed, **options)[0])
     return made
+
+
+def site_day(seed: int) -> Instance:
+    """The template's site on another day: λ' = λ · exp(d + n[h]), Poisson around that.
+
+    d is N(0, DAY_SIGMA²) for all; n is N(0, HOUR_SIGMA²) by region and model, with a correlation of
+    HOUR_MEMORY from an hour to the next.
+    """
+    rng = np.random.default_rng(seed)
+    day, state = rng.normal(0, DAY_SIGMA), {}
+    fresh = float(np.sqrt(1 - HOUR_MEMORY**2))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "site"
+        write_template(folder)
+        with (folder / "demand.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:  # hour by hour
+            key = row["region"], row["model"]
+            noise = rng.normal(0, HOUR_SIGMA)
+            state[key] = HOUR_MEMORY * state[key] + fresh * noise if key in state else noise
+            mean = float(row["requests_per_hour"])
+            row["requests_per_hour"] = f"{mean * np.exp(day + state[key]):.1f}"
+        with (folder / "demand.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        text = (folder / "site.toml").read_text()
+        for old, new in (("# seed = 0", f"seed = {seed}"), ('"even"', '"poisson"')):
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        (folder / "site.toml").write_text(text)
+        return build_site(folder / "site.toml")[0]
 
 
 def specs(policy: str) -> list[str]:
@@ -139,9 +182,8 @@ def page(out: Path) -> None:
     begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
     text = DOCS.read_text()
     head, _, rest = text.partition(begin)
-    tables = "\n".join(
-        table(json.loads((out / f"judged-{name}.json").read_text())) for name in FAMILIES
-    )
+    judged = [out / f"judged-{name}.json" for name in FAMILIES]
+    tables = "\n".join(table(json.loads(path.read_text())) for path in judged if path.exists())
     DOCS.write_text(head + begin + "\n" + tables + "\n" + end + rest.partition(end)[2])
 
 
@@ -172,8 +214,9 @@ def interval(ratio: dict[str, float]) -> str:
 
 FAMILIES = {
     "abilene": f"Abilene, generated, {SLOTS} slots of 45 s",
-    "azure": f"Azure 2023 code trace, windows of {WINDOW_SLOTS} slots of 15 s",
-    "mooncake": f"Mooncake conversation trace, windows of {WINDOW_SLOTS} slots of 15 s",
+    "azure": f"Azure 2023 code trace, windows of {JUDGED_SLOTS} slots of 15 s",
+    "mooncake": f"Mooncake conversation trace, windows of {JUDGED_SLOTS} slots of 15 s",
+    "site": "The site of `torta-opt new`, days of 289 slots of 300 s",
 }
 STAGES: dict[str, Callable[[str, Path, Path, int], None]] = {"tune": tune, "judge": judge}
 

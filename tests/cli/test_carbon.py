@@ -36,3 +36,26 @@ def test_a_price_needs_an_intensity(files, capsys):
     assert run(["carbon", files[0], "--price", "80", "-o", files[2]]) == 2
     assert "carbon_g_per_kwh: is missing" in capsys.readouterr().err
     assert run(["carbon", files[0], "-o", files[2]]) == 2
+
+
+def test_a_cap_is_bounded(files, capsys):
+    instance, table, output = files
+    arguments = ["carbon", instance, "--intensity", table, "--cap", "0.001", "--json"]
+    assert run([*arguments, "-o", output]) == 0
+    cap = json.loads(capsys.readouterr().out)["cap"]
+    assert cap["certified"]
+    assert cap["bound"] == max(value for _, value in cap["tried"])
+    priced, free = open_instance(output), open_instance(instance)
+    added = (priced.price_usd_per_kwh - free.price_usd_per_kwh)[0].tolist()
+    usd = cap["usd_per_tonne"]
+    assert added == pytest.approx([usd * 50e-6, usd * 150e-6])
+    assert run(["carbon", instance, "--cap", "1"]) == 2
+    assert "carbon_g_per_kwh: is missing" in capsys.readouterr().err
+
+
+def test_an_intensity_out_of_range_names_the_file_and_the_line(files, capsys, tmp_path):
+    table = tmp_path / "large.csv"
+    name = open_instance(files[0]).system.regions[0]
+    table.write_text(f"region,g_per_kwh\n{name},1e10\n")
+    assert run(["carbon", files[0], "--intensity", str(table), "-o", files[2]]) == 2
+    assert "large.csv: line 2, g_per_kwh: 1e+10 must lie in [0, 1e+09]" in capsys.readouterr().err

@@ -74,3 +74,13 @@ def test_what_cannot_be_used_is_one_plain_line(
     assert len(lines) == 1
     assert complaint in lines[0]
     assert not Path(given[-1]).exists()
+
+
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1"])
+def test_a_page_is_not_mixed_with_the_document_of_json(
+    place: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["gap", files["instance"], "--json", "--report", place]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "--report: is where --json writes" in said.err

@@ -14,6 +14,7 @@ from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.merged import MergedProgram, build_merged_program
 from torta_opt.allocation.formulations.program import AllocationProgram
+from torta_opt.allocation.formulations.whole_servers import with_whole_rows
 from torta_opt.allocation.instance import Instance
 
 SIZES = (0.001, 0.01, 0.1, 1.0)  # dollars
@@ -29,12 +30,13 @@ def noise(rng: np.random.Generator, program: AllocationProgram) -> np.ndarray:
 
 
 def apart(instance: Instance) -> AllocationProgram:
-    return with_knapsack_rows(build_allocation_program(instance))
+    return with_whole_rows(with_knapsack_rows(build_allocation_program(instance)))
 
 
 def as_one(instance: Instance, tiers: int | None = None) -> MergedProgram:
     merged = build_merged_program(instance, tiers=tiers)
-    return dataclasses.replace(merged, program=with_knapsack_rows(merged.program))
+    program = with_whole_rows(with_knapsack_rows(merged.program))
+    return dataclasses.replace(merged, program=program)
 
 
 def random_certificate(

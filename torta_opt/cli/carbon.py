@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +10,16 @@ from torta_opt.cli.console import check_writable, show
 from torta_opt.cli.options import InstanceFile, Json
 from torta_opt.io import InvalidInput
 
+if TYPE_CHECKING:
+    from torta_opt.allocation.instance.data import Instance
+    from torta_opt.allocation.search.carbon_cap import CappedBound
+
 
 def carbon(
     instance: InstanceFile,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
-    ],
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
+    ] = None,
     intensity: Annotated[
         str | None,
         typer.Option(metavar="CSV", help="g CO2 per kWh: columns region, g_per_kwh, and slot"),
@@ -23,9 +27,16 @@ def carbon(
     price: Annotated[
         float | None, typer.Option(metavar="USD", help="$ per tonne, added to electricity prices")
     ] = None,
+    cap: Annotated[
+        float | None,
+        typer.Option(metavar="KG", help="bound the cost of schedules that emit at most this"),
+    ] = None,
+    bound: Annotated[
+        str, typer.Option(metavar="METHOD", help="bound that --cap is proved with")
+    ] = "merged",
     json_: Json = False,
 ) -> None:
-    """Give an instance the carbon intensity of its electricity, or a price on it.
+    """Give an instance the carbon intensity of its electricity, a price on it, or a cap.
 
     Example: torta-opt carbon abilene.json.gz --intensity grid.csv -o priced.json.gz --price 100
     """
@@ -37,22 +48,37 @@ def carbon(
         with_carbon_price,
     )
 
-    if intensity is None and price is None:
-        raise InvalidInput("give --intensity CSV, --price USD, or both")
-    check_writable(output, instance, intensity)
+    if intensity is None and price is None and cap is None:
+        raise InvalidInput("give --intensity CSV, --price USD or --cap KG")
+    if output is None and cap is None:
+        raise InvalidInput("give --output FILE")
+    if output is not None:
+        check_writable(output, instance, intensity)
     problem = api.open_instance(instance)
     families.require(problem, "allocation")
     if intensity is not None:
         problem = with_carbon(problem, read_intensity(problem, intensity))
-    if price is not None:
-        try:
+    try:
+        if price is not None:
             problem = with_carbon_price(problem, price)
-        except InvalidInput as error:
-            raise error.within(instance) from None
-    api.save_instance(problem, output)
+        capped = None if cap is None else _capped(problem, cap, bound)
+    except InvalidInput as error:
+        raise error.within(instance) from None
+    if output is not None:
+        api.save_instance(problem if capped is None else capped.instance, output)
     grams = intensity_of(problem)
     facts = {"g_per_kwh_least": float(grams.min()), "g_per_kwh_most": float(grams.max())}
     document = {"instance": problem.name, "output": output, "price_usd_per_t": price, **facts}
     priced = "" if price is None else f", {price:g} $ per tonne in its electricity prices"
-    line = f"{output}: {problem.name}, {grams.min():g} to {grams.max():g} g per kWh{priced}"
+    where = "" if output is None else f"{output}: "
+    line = f"{where}{problem.name}, {grams.min():g} to {grams.max():g} g per kWh{priced}"
+    if capped is not None:
+        document["cap"] = capped.to_document()
+        line += f"\n{capped.line()}"
     show(json_, document, lambda: line)
+
+
+def _capped(problem: Instance, kg: float, method: str) -> CappedBound:
+    from torta_opt.allocation.search.carbon_cap import capped_bound
+
+    return capped_bound(problem, kg, method)

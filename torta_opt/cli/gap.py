@@ -41,9 +41,12 @@ from torta_opt.cli.options import (
 from torta_opt.cli.pictures import subject_of, write_page
 from torta_opt.io import Infeasible, InvalidInput
 from torta_opt.io.status import DONE
+from torta_opt.io.writing import descriptor_of
 
 if TYPE_CHECKING:
     from torta_opt.results import GapReport
+
+STDOUT = 1
 
 
 def gap(
@@ -114,6 +117,8 @@ def gap(
         )
     if page is not None:
         check_writable(page, *instances, *(schedule or ()), certificate)
+        if json_ and descriptor_of(page) == STDOUT:
+            raise InvalidInput("is where --json writes: give the page a file", field="--report")
     options = foresight_options(foresight, way, children, block, folder, jobs)
     if foresight is None and options:
         raise InvalidInput("is missing", field="--foresight")

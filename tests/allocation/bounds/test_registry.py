@@ -46,20 +46,20 @@ def test_floor_is_the_closed_form_and_names_itself() -> None:
 def test_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
         InvalidInput,
-        match="method: 'nothing' is not a bound; known: floor, merged, lp, windows, milp, "
-        "nonanticipative, auto",
+        match="method: 'nothing' is not a bound; known: floor, merged, whole, merged_milp, lp, "
+        "windows, milp, nonanticipative, auto",
     ):
         compute(INSTANCE, "nothing")
 
 
-@pytest.mark.parametrize("method", ["merged", "lp", "windows", "milp"])
+@pytest.mark.parametrize("method", ["merged", "whole", "merged_milp", "lp", "windows", "milp"])
 def test_bounds_of_the_program_hold_and_can_tell(method: str) -> None:
     schedule = make_schedule(INSTANCE, processing=[(0, 0, 0, 1), (1, 0, 0, 2)])
     result = compute(INSTANCE, method)
     assert floor(INSTANCE).value <= result.value <= evaluate(INSTANCE, schedule).cost
     assert result.source == method
     assert result.certified == (result.certificate is not None)
-    assert result.certified or method == "milp"
+    assert result.certified or method in ("milp", "merged_milp")
     assert result.holds is not None
     assert result.holds(schedule, evaluate(INSTANCE, schedule).cost).ok
     assert not result.holds(schedule, 0.5 * evaluate(INSTANCE, schedule).cost).ok
@@ -122,8 +122,8 @@ def test_auto_leaves_branch_and_bound_where_it_takes_long_or_gains_little(
         "torta_opt.allocation.bounds.milp.branch_from", lambda *_, **__: pytest.fail("ran")
     )
     found = compute(generate("small/loading"), AUTO)
-    assert (found.source, found.certified) == ("lp", True)
-    assert found.stronger == ("milp" if loose > LOOSE else "")
+    assert (found.source, found.certified) == ("whole" if loose > LOOSE else "lp", True)
+    assert found.stronger == ("merged_milp" if loose > LOOSE else "")
 
 
 def test_branch_and_bound_that_is_asked_for_has_the_certified_bound_beside_it_too() -> None:
@@ -141,7 +141,10 @@ def test_a_planners_fleet_gets_a_bound_that_counts_servers() -> None:
     relaxed, found = compute(instance, "lp"), compute(instance, AUTO)
     assert loose_servers(relaxed.solved) > LOOSE
     assert found.value > 1.3 * relaxed.value
-    assert found.source == "milp"
+    assert found.source == "merged_milp"
+    assert found.beside is not None
+    assert found.beside.source == "whole"
+    assert found.beside.value > 1.3 * relaxed.value
 
 
 def test_limits_reach_the_solver() -> None:

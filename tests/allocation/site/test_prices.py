@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from support.sites import write_site
 
 from torta_opt.allocation.instance.generate.loading import PRESETS, loading_times
 from torta_opt.allocation.site.build import build_site
-from torta_opt.allocation.site.prices.offers import read_offers
+from torta_opt.allocation.site.prices import ec2instances
+from torta_opt.allocation.site.prices.offers import READERS, read_offers
 from torta_opt.io import InvalidInput
 
 SKYPILOT = """\
@@ -22,9 +24,9 @@ old,A100,8,96,1000,20.0,eu-west-1,,
 """
 
 
-def offers(path: Path, text: str, kind: str, spot: bool = False):
+def offers(path: Path, text: str, kind: str, price: str = "on_demand"):
     path.write_text(text)
-    return read_offers(kind, path, spot)
+    return read_offers(kind, path, price)
 
 
 class TestSkypilot:
@@ -37,7 +39,7 @@ class TestSkypilot:
         assert found.left_out == {"machines without GPUs": 1}
 
     def test_spot(self, tmp_path: Path) -> None:
-        found = offers(tmp_path / "a.csv", SKYPILOT, "skypilot", spot=True)
+        found = offers(tmp_path / "a.csv", SKYPILOT, "skypilot", "spot")
         assert found.find("eu-west-1", "H100", 8) == (10.0, "eight")
         assert found.find("eu-west-1", "A100-40GB", 8) is None  # no spot price
 
@@ -64,7 +66,7 @@ class TestSkypilot:
         assert instance.system.rent_usd_per_hour[1].tolist() == [0, 5]
 
     def test_real(self) -> None:
-        found = read_offers("skypilot", real_data("skypilot_catalog/nebius_vms.csv"), False)
+        found = read_offers("skypilot", real_data("skypilot_catalog/nebius_vms.csv"))
         assert found.find("eu-north1", "H100", 1) == (2.95, "gpu-h100-sxm_1gpu-16vcpu-200gb")
         assert found.find("eu-north1", "H100", 8) == (23.60, "gpu-h100-sxm_8gpu-128vcpu-1600gb")
         assert found.find("eu-north1", "L40S", 1) == (1.5484, "gpu-l40s-a_1gpu-8vcpu-32gb")
@@ -120,18 +122,97 @@ class TestOthers:
         ],
     )
     def test_real(self, kind: str, name: str, region: str, gpu: str, gpus: int, usd: float) -> None:
-        found = read_offers(kind, real_data(f"gpu_prices_azure_aws/{name}"), False)
+        found = read_offers(kind, real_data(f"gpu_prices_azure_aws/{name}"))
         priced = found.find(region, gpu, gpus)
         assert priced is not None
         assert priced[0] == usd
 
-    @pytest.mark.parametrize("kind", ["plain", "skypilot", "google", "azure", "aws"])
+    @pytest.mark.parametrize("kind", READERS)
     @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "\0"])
     def test_other_files_give_one_plain_line(self, tmp_path: Path, kind: str, text: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             offers(tmp_path / "a.csv", text, kind)
         assert "a.csv" in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+class TestReserved:
+    """A reservation is paid anyway: its price is in the bill, and not in the instance."""
+
+    PLAIN = (
+        "region,type,usd_per_server_hour,reserved_1y_usd_per_server_hour\n"
+        "us-east-1,4xH100,11,7\neu-west-1,4xH100,12,\n"
+    )
+
+    def test_google_prices_are_of_a_month_of_730_hours(self, tmp_path: Path) -> None:
+        text = (
+            "machine_type,region,hour_usd,month_1y_usd,month_3y_usd,attrs\n"
+            "a3-highgpu-8g,us-central1,88.49,36500,29200,h100-80gb=8;cpu=208\n"
+        )
+        for price, usd in (("reserved_1y", 50), ("reserved_3y", 40), ("on_demand", 88.49)):
+            found = offers(tmp_path / "a.csv", text, "google", price)
+            assert found.find("us-central1", "H100", 8) == (usd, "a3-highgpu-8g")
+
+    def test_real_google(self) -> None:
+        """102.358780070575 $ an hour, 51837.84115728 and 32816.67618544 $ a month in the file."""
+        file = real_data("gpu_prices/gcp_gpu_machine_prices_2026-07-30.csv")
+        for price, usd in (
+            ("on_demand", 102.3588),
+            ("reserved_1y", 71.0108),
+            ("reserved_3y", 44.9544),
+        ):
+            priced = read_offers("google", file, price).find("asia-east1", "H100", 8)
+            assert priced is not None
+            assert priced[0] == pytest.approx(usd, abs=1e-4)
+
+    def test_ec2instances(self, tmp_path: Path) -> None:
+        terms = {"yrTerm1Standard.noUpfront": "36.3", "yrTerm1Standard.allUpfront": "33.9"}
+        linux = {"ondemand": "55.04", "spot_avg": "N/A", "reserved": terms}
+        one = {"instance_type": "p5.48xlarge", "pricing": {"us-east-1": {"linux": linux}}}
+        path = tmp_path / "instances.json"
+        path.write_text(json.dumps([one, {**one, "instance_type": "x2iedn.32xlarge"}]))
+        found = read_offers("ec2instances", path, "reserved_1y")
+        assert found.find("us-east-1", "H100", 8) == (36.3, "p5.48xlarge")
+        assert found.left_out == {"types whose GPUs are not known": 1}
+        for price in ("reserved_3y", "spot"):
+            with pytest.raises(InvalidInput, match=f"holds no {price} price"):
+                read_offers("ec2instances", path, price)
+
+    def test_real_ec2instances_form(self) -> None:
+        file = real_data("gpu_prices_azure_aws/ec2instances_info_x2iedn.32xlarge_linux.json")
+        table = ec2instances.read(file)
+        row = next(row for row in table if row.text("region") == "af-south-1")
+        assert row.text("yrTerm1Standard.noUpfront") == "23.44047"
+        assert row.text("yrTerm3Standard.noUpfront") == "12.21967"
+        assert row.text("ondemand") == "38.096"
+
+    def test_a_site_takes_them_for_reserved_servers_only(self, tmp_path: Path) -> None:
+        (tmp_path / "own.csv").write_text(self.PLAIN.replace("1,4xH100,12,", "1,4xH100,12,8"))
+        listed = '[[prices]]\nkind = "plain"\nfile = "own.csv"\nprice = "reserved_1y"\n\n[demand]'
+        changes = (("usd_per_gpu_hour = 3.5\n", 'buy = "reserved"\n'), ("[demand]", listed))
+        instance, report = build_site(write_site(tmp_path, *changes))
+        pool = report.fleet.pools[1]
+        assert (pool.usd_per_hour, pool.is_fixed) == (8, True)
+        assert pool.how_priced == "own.csv, reserved_1y: 4xH100"
+        assert report.fleet.fixed_usd_per_hour == 8 * pool.count
+        place = instance.system.types.index(pool.label)
+        assert instance.system.rent_usd_per_hour[:, place].tolist() == [0, 0]
+
+    def test_no_offer_is_told_with_the_price(self, tmp_path: Path) -> None:
+        (tmp_path / "own.csv").write_text(self.PLAIN)
+        listed = '[[prices]]\nkind = "plain"\nfile = "own.csv"\nprice = "reserved_1y"\n\n[demand]'
+        changes = (("usd_per_gpu_hour = 3.5\n", 'buy = "reserved"\n'), ("[demand]", listed))
+        with pytest.raises(InvalidInput, match="no price of a reservation of H100 in eu-west-1"):
+            build_site(write_site(tmp_path, *changes))
+
+    def test_a_list_that_has_none_says_which_it_has(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInput, match="no reserved_3y prices; they have on_demand, spot"):
+            offers(tmp_path / "a.csv", SKYPILOT, "skypilot", "reserved_3y")
+
+    def test_price_and_spot_are_not_said_twice(self, tmp_path: Path) -> None:
+        listed = '[[prices]]\nkind = "plain"\nfile = "a"\nprice = "spot"\nspot = true\n\n[demand]'
+        with pytest.raises(InvalidInput, match="leave out spot"):
+            build_site(write_site(tmp_path, ("[demand]", listed)))
 
 
 class TestLoading:

@@ -28,7 +28,7 @@ from torta_opt.io.schema import Bulk, Strict
 
 VERSION = 1
 APART, AS_ONE = "apart", "as_one"  # regions
-# Axes of every family of rows: slot t, region r, class c, group p, model m, cut h.
+# Axes of every family of rows: slot t, region r, class c, group p, model m, cut h, rounding w.
 AXES = {
     "route": "trc",
     "gather": "trc",
@@ -46,6 +46,7 @@ AXES = {
     "change": "trr",
     "spread": "tp",
     "hull": "th",
+    "whole": "tw",
 }
 MOST_NUMBERS = 100_000_000  # per family of duals: limits the memory that a file can claim
 
@@ -65,6 +66,14 @@ class Cut:
     alpha: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """Rows (whole) of a class, with the divisor d, in every slot (whole_servers.md)."""
+
+    class_: int
+    divisor: int
+
+
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Numbers for rows.
@@ -75,6 +84,7 @@ class Certificate:
     tangents   points at which squares are bounded below
     duals      by family, over its axes (``AXES``); 0 where a row is not used, positive where its
                lower side is
+    roundings  of the rows of family whole
     """
 
     regions: str
@@ -82,10 +92,16 @@ class Certificate:
     cuts: tuple[Cut, ...]
     tangents: tuple[float, ...]
     duals: dict[str, np.ndarray]
+    roundings: tuple[Rounding, ...] = ()
+
+    def shape_of(self, family: str, instance: Instance, groups: int) -> tuple[int, ...]:
+        """Cells of a family along its axes."""
+        counts = len(self.cuts), len(self.roundings)
+        return shape_of(family, instance, self.regions, groups, *counts)
 
 
 def shape_of(
-    family: str, instance: Instance, regions: str, groups: int, cuts: int
+    family: str, instance: Instance, regions: str, groups: int, cuts: int, roundings: int
 ) -> tuple[int, ...]:
     """Cells of a family along its axes."""
     system = instance.system
@@ -96,6 +112,7 @@ def shape_of(
         "m": len(system.models),
         "p": groups,
         "h": cuts,
+        "w": roundings,
     }
     return tuple(sizes[axis] for axis in AXES[family])
 
@@ -109,6 +126,13 @@ class CutEntry(Strict):
     group: Whole
     classes: Annotated[list[Name], Field(min_length=1, max_length=8)]
     alpha: Annotated[list[Whole], Field(min_length=1, max_length=8)]
+
+
+class RoundingEntry(Strict):
+    """A rounding of the demand of a class to whole servers."""
+
+    class_: Name = Field(alias="class")
+    divisor: Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class NumbersEntry(Strict):
@@ -129,11 +153,16 @@ class CertificateEntry(Strict):
     group: Bulk[Whole] = Field(description="of each server: those counted together")
     tangents: Bulk[Annotated[float, Field(gt=0, le=1)]]
     cuts: Bulk[CutEntry]
+    roundings: Bulk[RoundingEntry] = Field(default_factory=list)
     duals: dict[str, NumbersEntry] = Field(description="numbers for rows, by family")
 
 
 def certificate_to_entry(certificate: Certificate, instance: Instance) -> dict[str, object]:
     classes = instance.system.classes
+    roundings = [
+        {"class": classes[each.class_], "divisor": int(each.divisor)}
+        for each in certificate.roundings
+    ]
     return {
         "version": VERSION,
         "regions": certificate.regions,
@@ -147,6 +176,7 @@ def certificate_to_entry(certificate: Certificate, instance: Instance) -> dict[s
             }
             for cut in certificate.cuts
         ],
+        **({"roundings": roundings} if roundings else {}),
         "duals": {
             name: {"shape": list(values.shape), "values": _packed(values)}
             for name, values in certificate.duals.items()
@@ -162,6 +192,12 @@ def certificate_from_entry(entry: CertificateEntry, instance: Instance) -> Certi
         if missing := [name for name in cut.classes if name not in place]:
             raise InvalidInput(f"{missing[0]!r} is not a class", f"certificate.cuts.{n}.classes")
         cuts.append(Cut(cut.group, tuple(place[name] for name in cut.classes), tuple(cut.alpha)))
+    roundings = []
+    for n, each in enumerate(entry.roundings):
+        if each.class_ not in place:
+            field = f"certificate.roundings.{n}.class"
+            raise InvalidInput(f"{each.class_!r} is not a class", field)
+        roundings.append(Rounding(place[each.class_], each.divisor))
     groups = max(entry.group, default=-1) + 1
     if groups > len(entry.group):
         raise InvalidInput("must be numbered from 0 without gaps", "certificate.group")
@@ -170,11 +206,18 @@ def certificate_from_entry(entry: CertificateEntry, instance: Instance) -> Certi
         field = f"certificate.duals.{name}"
         if name not in AXES:
             raise InvalidInput("is not a family of rows", field)
-        shape = shape_of(name, instance, entry.regions, groups, len(cuts))
+        shape = shape_of(name, instance, entry.regions, groups, len(cuts), len(roundings))
         if tuple(numbers.shape) != shape:
             raise InvalidInput(f"must be {list(shape)}, found {numbers.shape}", f"{field}.shape")
         duals[name] = _unpacked(numbers.values, shape, f"{field}.values")
-    return Certificate(entry.regions, tuple(entry.group), tuple(cuts), tuple(entry.tangents), duals)
+    return Certificate(
+        entry.regions,
+        tuple(entry.group),
+        tuple(cuts),
+        tuple(entry.tangents),
+        duals,
+        tuple(roundings),
+    )
 
 
 def _packed(values: np.ndarray) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torta_opt.allocation.bounds.certificate import APART, AS_ONE, AXES, Certificate, Cut
+from torta_opt.allocation.bounds.certificate import APART, AS_ONE, AXES, Certificate, Cut, Rounding
+from torta_opt.allocation.formulations.whole_servers import roundings_of
 
 if TYPE_CHECKING:
     from torta_opt.allocation.formulations.merged import MergedProgram
@@ -78,8 +79,11 @@ def _certificate(
     cuts, values = _cuts(program, dual)
     if cuts:
         duals["hull"] = values
+    roundings: tuple[Rounding, ...] = ()
+    if "whole" in used:
+        roundings = tuple(Rounding(n.class_, n.divisor) for n in roundings_of(program.pools))
     group = tuple(program.pools.of_server.tolist())
-    return Certificate(regions, group, cuts, program.tangents, duals)
+    return Certificate(regions, group, cuts, program.tangents, duals, roundings)
 
 
 def _cuts(program: AllocationProgram, dual: np.ndarray) -> tuple[tuple[Cut, ...], np.ndarray]:

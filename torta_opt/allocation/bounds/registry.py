@@ -35,6 +35,7 @@ AUTO_CELLS = 50_000  # columns of routing and processing: some 25 slots of 12 re
 WHOLE_CELLS = 10_000  # likewise; the root of branch and bound takes some 20 s of work
 TINY_CELLS = 500  # likewise; branch and bound ends within a second or so
 LOOSE = 0.1  # share of a bound that fractions of servers must be worth for branch and bound to pay
+WHOLE, BRANCHED = "whole", "merged_milp"  # methods that count servers on the merged program
 WORTH = 1e-3  # share of a bound that branch and bound must add for ``auto`` to forgo a certificate
 
 
@@ -51,6 +52,14 @@ METHODS: dict[str, BoundMethod] = {
         "the linear relaxation of the allocation program, all regions treated as one: for long "
         "horizons",
         lazily("allocation.bounds.merged:compute"),
+    ),
+    "whole": BoundMethod(
+        "the merged program with rows that count whole servers: where servers are few",
+        lazily("allocation.bounds.merged:compute_whole"),
+    ),
+    "merged_milp": BoundMethod(
+        "branch and bound on the merged program: whole servers, all regions treated as one",
+        lazily("allocation.bounds.merged:compute_branched"),
     ),
     "lp": BoundMethod(
         "the linear relaxation of the allocation program: fractions of servers are allowed",
@@ -128,16 +137,17 @@ def cells_of(instance: Instance) -> int:
     return instance.slots * classes * (regions * regions + pools)
 
 
-def loose_servers(relaxed: ProgramBound[AllocationProgram]) -> float:
+def loose_servers(relaxed: ProgramBound[Any]) -> float:
     """What it would cost to round servers that are on up to whole ones, as a share of the bound.
 
     Large where a pool needs few servers or none: there the linear relaxation runs a tenth of one.
     """
     if relaxed.x is None:
         return 0.0
-    ready = relaxed.program.values(relaxed.x)["ready"]
+    program = getattr(relaxed.program, "program", relaxed.program)  # of a merged one
+    ready = program.values(relaxed.x)["ready"]
     rest = np.ceil(ready - 1e-6) - ready
-    usd = float((rest * np.maximum(relaxed.program.pools.on_usd[:, :, None], 0.0)).sum())
+    usd = float((rest * np.maximum(program.pools.on_usd[:, :, None], 0.0)).sum())
     return usd / abs(relaxed.value) if relaxed.value else float(usd > 0)
 
 
@@ -188,6 +198,8 @@ def _stronger(instance: Instance, found: BoundResult) -> str:
         return choose(instance)
     if found.source == "merged":
         return "lp" if choose(instance) == "lp" else "windows"
+    if found.source == WHOLE:
+        return BRANCHED
     if found.source == "lp" and cells_of(instance) <= AUTO_CELLS:
         return "milp" if loose_servers(found.solved) >= LOOSE else ""
     return "milp" if found.source == "windows" and cells_of(instance) <= WHOLE_CELLS else ""
@@ -210,7 +222,7 @@ def _auto(instance: Instance, request: Request) -> BoundResult:
         return dataclasses.replace(found, why=f"floor: {found.stopped}")
     if found.source != "lp":
         why = f"{found.source}: {cells:,} cells are too many for lp within seconds"
-        return dataclasses.replace(found, why=why)
+        return _with_whole_rows(instance, dataclasses.replace(found, why=why), request)
     if found.interrupted or (found.limited and cells > TINY_CELLS):  # x says nothing of servers
         what = "Ctrl-C" if found.interrupted else "a limit"
         return dataclasses.replace(found, why=f"lp: {what} ended it before its optimum")
@@ -220,8 +232,75 @@ def _auto(instance: Instance, request: Request) -> BoundResult:
         return dataclasses.replace(found, why=f"lp: {share}")
     if cells > WHOLE_CELLS:
         why = f"lp: {share}, but {cells:,} cells are too many for milp within seconds"
-        return dataclasses.replace(found, why=why)
-    return _counted(instance, found, request, began)
+        return _with_whole_rows(instance, dataclasses.replace(found, why=why), request)
+    if cells <= TINY_CELLS or routes_matter(instance, found.value):
+        return _counted(instance, found, request, began)
+    return _merged_counted(instance, found, request)
+
+
+def _with_whole_rows(instance: Instance, found: BoundResult, request: Request) -> BoundResult:
+    """The better of ``found`` and the method ``whole``, where fractions of servers matter."""
+    if found.interrupted or found.limited or loose_servers(found.solved) < LOOSE:
+        return found
+    whole = _computed(instance, WHOLE, request)
+    if whole.source != WHOLE or whole.value <= found.value + WORTH * abs(found.value):
+        return dataclasses.replace(found, interrupted=found.interrupted or whole.interrupted)
+    more = (whole.value - found.value) / abs(whole.value)
+    why = f"{found.why}; rows that count whole servers are worth {100 * more:.1f} % of the bound"
+    return dataclasses.replace(whole, why=f"{WHOLE}: {why.partition(': ')[2]}")
+
+
+def routes_matter(instance: Instance, bound: float) -> bool:
+    """Whether the merged program may lose more than a tenth of the bound by its free routes.
+
+    It does not where every request may go anywhere, and sending all of them the dearest way instead
+    of the cheapest costs less than that.
+    """
+    system = instance.system
+    if not system.allowed.all():
+        return True
+    weights = system.weights
+    route = weights.time_usd_per_s * system.latency_s[:, :, None]
+    route = route + weights.transfer_factor * system.transfer_usd
+    dearer = route.max(axis=1) - route.min(axis=1)
+    usd = float((instance.arrivals.sum(axis=0) * dearer).sum())
+    return usd + weights.reroute_usd * float(instance.arrivals.sum()) > LOOSE * abs(bound)
+
+
+def _merged_counted(instance: Instance, found: BoundResult, request: Request) -> BoundResult:
+    """What branch and bound makes of the merged program: small, however many regions there are."""
+    from torta_opt.allocation.bounds.merged import branched, result_of_merged
+    from torta_opt.solvers import Limits
+
+    whole = _computed(instance, WHOLE, request)
+    began, limits = time.perf_counter(), request.limits or Limits()
+    nodes = max(1, WHOLE_CELLS // cells_of(instance))
+    most = nodes if limits.work is None else min(nodes, limits.work)
+    other = whole
+    if whole.source == WHOLE and not whole.interrupted:
+        limits = dataclasses.replace(limits, work=most)
+        try:
+            best = branched(whole.solved, limits, began=began, watch=request.solver_watch)
+            other = _checked(instance, result_of_merged(instance, best), began)
+        except KeyboardInterrupt:  # what is proved so far stands
+            other = dataclasses.replace(whole, interrupted=True)
+    proved = [found, whole, other]
+    certified = max((e for e in proved if e.certified), key=lambda e: e.value, default=None)
+    best = max(proved, key=lambda each: each.value)
+    interrupted = found.interrupted or other.interrupted
+    if best is found or best.value <= found.value + WORTH * abs(found.value):
+        why = "lp: counting whole servers proves no more"
+        return dataclasses.replace(found, why=why, interrupted=interrupted)
+    more = (best.value - found.value) / abs(best.value)
+    budget = f"{most} node" if most == 1 else f"{most} nodes"
+    return dataclasses.replace(
+        best,
+        interrupted=interrupted,
+        beside=None if best.certified else certified,
+        why=f"{best.source} within {budget}: whole servers are worth {100 * more:.1f} % of the "
+        "bound",
+        stronger="" if best.certified else "milp",
+    )
 
 
 def _counted(instance: Instance, found: BoundResult, request: Request, began: float) -> BoundResult:
@@ -277,7 +356,7 @@ def membership(certificate: Certificate, instance: Instance) -> Check:
 
     @cache
     def check() -> Callable[..., LiftCheck]:
-        from torta_opt.allocation.formulations import knapsack, lift, merged
+        from torta_opt.allocation.formulations import knapsack, lift, merged, whole_servers
         from torta_opt.allocation.formulations import matrix as allocation_matrix
 
         if certificate.regions == APART:
@@ -285,6 +364,8 @@ def membership(certificate: Certificate, instance: Instance) -> Check:
             return partial(lift.check_lift, knapsack.with_knapsack_rows(program))
         whole = merged.build_merged_program(instance)
         program = knapsack.with_knapsack_rows(whole.program)
+        if certificate.roundings:
+            program = whole_servers.with_whole_rows(program)
         return partial(merged.check_merged, dataclasses.replace(whole, program=program))
 
     return lambda schedule, cost: check()(schedule, cost)

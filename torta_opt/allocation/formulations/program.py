@@ -57,6 +57,7 @@ AXES = {
     "excess": "tpk",
     "spread": "tp",
     "hull": "tpmk",
+    "whole": "tw",
 }
 
 

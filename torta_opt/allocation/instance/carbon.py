@@ -23,6 +23,7 @@ from torta_opt.io import InvalidInput
 
 GRAMS_PER_TONNE = 1e6
 LEAST_G = 2.0  # no grid's largest value is lower: then the numbers are kg or t, not g
+MOST_G = 1e9  # what an instance may hold
 TITLE = "g_per_kwh"
 
 
@@ -74,8 +75,8 @@ def read_intensity(instance: Instance, path: str | os.PathLike[str]) -> np.ndarr
         name, value = row.text("region"), row.number(TITLE)
         if name not in regions:
             raise row.fault(f"{name!r:.40} is not a region of the instance", "region")
-        if value < 0:
-            raise row.fault(f"{value:g} must be at least 0", TITLE)
+        if not 0 <= value <= MOST_G:
+            raise row.fault(f"{value:g} must lie in [0, {MOST_G:g}]", TITLE)
         slot = row.whole("slot") if "slot" in table.titles else 0
         if not 0 <= slot < instance.slots:
             raise row.fault(f"{slot} must lie in [0, {instance.slots})", "slot")

@@ -1,5 +1,7 @@
 """``solve --method clairvoyant``: the merged plan, or a policy's schedule where that is cheaper.
 
+Where servers are few, the merged program is solved with whole servers too (``whole_plan.py``).
+
 The policy runs first: so there is a schedule whenever a limit or Ctrl-C comes.
 """
 
@@ -16,6 +18,7 @@ from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search import merged_plan as merged
 from torta_opt.allocation.search.start import policy_schedules
+from torta_opt.allocation.search.whole_plan import counts_matter, plan_whole
 from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached
 from torta_opt.results import Found, raise_if_refuted
@@ -35,7 +38,8 @@ def solve_clairvoyant(
     """
     began, limits = time.perf_counter(), limits or Limits()
     best = next(policy_schedules(instance, True, math.inf))
-    least, interrupted, cut = floor(instance).value, False, ""
+    least, source = floor(instance).value, "merged"
+    interrupted, cut = False, ""
 
     def left() -> Limits:
         spent = time.perf_counter() - began
@@ -54,6 +58,17 @@ def solve_clairvoyant(
         plan = merged.plan_merged(instance, solved, left(), note_limit)
         if plan is None:
             cut = cut or "a limit left no plan"
+        elif counts_matter(solved):
+            whole, proved = plan_whole(instance, left())
+            plans = [plan] if whole is None else [plan, whole]
+            if proved is not None and proved.value > least:
+                least, source = proved.value, proved.source
+            interrupted = proved is not None and proved.interrupted
+            if interrupted:
+                cut = cut or "Ctrl-C"
+            elif whole is None:
+                note_limit()
+            plan = min(plans, key=lambda each: evaluate(instance, each).cost)
     except LimitReached as error:
         cut = str(error)
     except merged.PlanInterrupted as error:
@@ -65,12 +80,12 @@ def solve_clairvoyant(
         best = min(plan, best, key=lambda schedule: evaluate(instance, schedule).cost)
     best = dataclasses.replace(best, method=METHOD, seed=None, forecast=None)
     cost = evaluate(instance, best)
-    raise_if_refuted(METHOD, instance.name, cost.costs, least, "merged")
+    raise_if_refuted(METHOD, instance.name, cost.costs, least, source)
     return Found(
         best,
         time.perf_counter() - began,
         bound=least,
-        source="merged",
+        source=source,
         reached=not cut,
         interrupted=interrupted,
         stopped=cut,

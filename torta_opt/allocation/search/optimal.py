@@ -38,6 +38,7 @@ from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
 from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.allocation.search.start import policy_schedules
+from torta_opt.allocation.search.whole_plan import counts_matter, plan_whole
 from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached, VerificationFailed
 from torta_opt.results import ROUNDING, Found, raise_if_refuted
@@ -142,6 +143,12 @@ class _Steps:
                 schedule = plan_merged(best.instance, found, best.left)
             except PlanInterrupted as error:
                 schedule, best.interrupted = error.schedule, True
+            best.offer(schedule and dataclasses.replace(schedule, method=METHOD))
+        if not best.is_done and counts_matter(found):
+            best.phase = "whole servers of the merged program"
+            schedule, proved = plan_whole(best.instance, best.left)
+            if proved is not None:
+                best.take(proved)
             best.offer(schedule and dataclasses.replace(schedule, method=METHOD))
 
     def balance(self) -> None:

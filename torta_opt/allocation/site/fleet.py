@@ -26,12 +26,10 @@ from torta_opt.allocation.profiles.data import Profile, type_label
 from torta_opt.allocation.site.faults import Faults
 from torta_opt.allocation.site.files import Site
 from torta_opt.allocation.site.gpus import TDP_KW, power_of, split_type
-from torta_opt.allocation.site.prices.offers import Offers, read_offers
+from torta_opt.allocation.site.prices.offers import HOURS_PER_MONTH, Offers, read_offers
 from torta_opt.allocation.site.schema import Fleet
 from torta_opt.allocation.site.service import replica_sizes
 from torta_opt.io.seeds import stream
-
-HOURS_PER_MONTH = 730.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _offers(site: Site, faults: Faults) -> list[Offers]:
     found = []
     for i, entry in enumerate(site.document.prices):
         with faults.catching(f"prices[{i}].file"):
-            found.append(read_offers(entry.kind, site.path(entry.file), entry.spot))
+            found.append(read_offers(entry.kind, site.path(entry.file), entry.chosen))
     return found
 
 
@@ -168,11 +166,11 @@ def _price(
     if entry.buy == "owned":
         return 0.0, "owned"
     region = next(r for r in site.document.regions if r.name == entry.region)
-    wants_spot = entry.buy == "spot"
     for offer, source in zip(offers, site.document.prices, strict=False):
         found = offer.find(region.cloud or region.name, gpu, gpus)
-        if found is not None and source.spot == wants_spot and entry.buy != "reserved":
-            return found[0], f"{source.file}: {found[1]}"
+        if found is not None and source.buy == entry.buy:
+            term = f", {source.chosen}" if entry.buy == "reserved" else ""
+            return found[0], f"{source.file}{term}: {found[1]}"
     tried = ""
     if offers:
         kind = {"spot": "spot price", "reserved": "price of a reservation"}.get(entry.buy, "price")

@@ -117,8 +117,26 @@ class Fleet(Strict):
 
 class Prices(Strict):
     file: Name
-    kind: Literal["plain", "skypilot", "google", "azure", "aws"]
-    spot: bool = False
+    kind: Literal["plain", "skypilot", "google", "azure", "aws", "ec2instances"]
+    price: Literal["on_demand", "spot", "reserved_1y", "reserved_3y"] | None = None
+    spot: bool | None = Field(default=None, description="true: price = spot")
+
+    @model_validator(mode="after")
+    def _one(self) -> Prices:
+        if self.spot is not None and self.price is not None:
+            raise ValueError("has price and spot, which say the same: leave out spot")
+        return self
+
+    @property
+    def chosen(self) -> str:
+        """The price that is taken from the list."""
+        return self.price or ("spot" if self.spot else "on_demand")
+
+    @property
+    def buy(self) -> Buy:
+        """The way of buying that it is the price of."""
+        chosen = self.chosen
+        return "spot" if chosen == "spot" else "on_demand" if chosen == "on_demand" else "reserved"
 
 
 class ProfileFile(Strict):

@@ -16,7 +16,15 @@ from support.certificates import near, random_certificate
 from support.checker_mutants import Mutant, mutants
 from support.tiny import random_tiny_instance
 
-from torta_opt.allocation.bounds.certificate import APART, AS_ONE, AXES, Certificate, Cut, shape_of
+from torta_opt.allocation.bounds.certificate import (
+    APART,
+    AS_ONE,
+    AXES,
+    Certificate,
+    Cut,
+    Rounding,
+    shape_of,
+)
 from torta_opt.allocation.bounds.checker import check
 from torta_opt.allocation.bounds.checker.columns import SCALE, Columns
 from torta_opt.allocation.bounds.checker.counted import count
@@ -104,8 +112,21 @@ def cases(count: int) -> list[tuple[Instance, Certificate, float]]:
     rng, found = np.random.default_rng(50), []
     for n in range(count):
         instance = random_tiny_instance(rng)
+        if n % 10 < 2:
+            instance = _cut_off(instance)
         found.append((instance, *random_certificate(instance, rng, (APART, AS_ONE)[n % 2])))
     return found
+
+
+def _cut_off(instance: Instance) -> Instance:
+    """The same, but servers that hold a model load it still, and an outage in slot 0 ends that."""
+    initial, up = instance.initial, instance.up.copy()
+    up[0] = False
+    loading = np.where(initial.model >= 0, 2 * instance.system.slot_ms, 0)
+    initial = dataclasses.replace(
+        initial, loading_ms=loading, processing=np.zeros_like(initial.processing)
+    )
+    return dataclasses.replace(instance, up=up, initial=initial)
 
 
 @cache
@@ -160,6 +181,8 @@ def _bad_parts() -> Iterator[tuple[Instance, Certificate]]:
         Cut(0, (0, 1), (1, 1)),
     ):
         yield instance, dataclasses.replace(good, cuts=(cut,))
+    for each in (Rounding(-1, 1), Rounding(len(instance.system.classes), 1), Rounding(0, 0)):
+        yield instance, dataclasses.replace(good, roundings=(each,))
 
 
 def _rows_that_do_not_exist() -> Iterator[tuple[Instance, Certificate]]:
@@ -169,14 +192,15 @@ def _rows_that_do_not_exist() -> Iterator[tuple[Instance, Certificate]]:
         for regions in (APART, AS_ONE):
             group = tuple(range(3))
             columns = Columns(count(instance, group, as_one=regions == AS_ONE), (1.0,))
-            rows = Rows(columns, ())
+            roundings = tuple(Rounding(c, 2) for c in range(len(instance.system.classes)))
+            rows = Rows(columns, (), roundings)
             for name in AXES:
-                shape = shape_of(name, instance, regions, 3, 0)
+                shape = shape_of(name, instance, regions, 3, 0, len(roundings))
                 missing = [cell for cell in np.ndindex(shape) if not exists(rows, name, cell)]
                 for cell in missing[:2] + missing[-1:]:
                     duals = {name: np.zeros(shape)}
                     duals[name][cell] = -1.0
-                    yield instance, Certificate(regions, group, (), (1.0,), duals)
+                    yield instance, Certificate(regions, group, (), (1.0,), duals, roundings)
 
 
 def exists(rows: Rows, name: str, cell: tuple[int, ...]) -> bool:

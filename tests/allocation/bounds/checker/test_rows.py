@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.tiny import random_tiny_instance
 
-from torta_opt.allocation.bounds.certificate import APART, AS_ONE, AXES, Cut
+from torta_opt.allocation.bounds.certificate import APART, AS_ONE, AXES, Cut, Rounding
 from torta_opt.allocation.bounds.checker.columns import SCALE, Columns
 from torta_opt.allocation.bounds.checker.counted import count
 from torta_opt.allocation.bounds.checker.rows import NoSuchRow, Row, Rows
@@ -19,6 +19,7 @@ from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.merged import build_merged_program
 from torta_opt.allocation.formulations.program import AllocationProgram
+from torta_opt.allocation.formulations.whole_servers import roundings_of, with_whole_rows
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 
@@ -29,11 +30,12 @@ def programs(regions: str) -> Iterator[tuple[Instance, AllocationProgram]]:
     instances += [generate(f"small/{name}") for name in ("outage", "switch", "hot", "residency")]
     for instance in [*instances, generate("paper/polska").cut(0, 2)]:
         if regions == APART:
-            yield instance, with_knapsack_rows(build_allocation_program(instance))
+            program = with_knapsack_rows(build_allocation_program(instance))
         else:
             tiers = int(rng.integers(1, len(instance.system.regions) + 1))
             merged = build_merged_program(instance, tiers=tiers)
-            yield instance, with_knapsack_rows(merged.program)
+            program = with_knapsack_rows(merged.program)
+        yield instance, with_whole_rows(program)
 
 
 def columns_of(instance: Instance, program: AllocationProgram, regions: str) -> Columns:
@@ -65,7 +67,8 @@ def test_every_row_of_the_program_is_the_checkers(regions: str) -> None:
     for instance, program in programs(regions):
         columns = columns_of(instance, program, regions)
         place, cuts = cuts_of(program)
-        rows = Rows(columns, cuts)
+        roundings = [Rounding(n.class_, n.divisor) for n in roundings_of(program.pools)]
+        rows = Rows(columns, cuts, roundings)
         has = {column for column, _, most in columns if most}
         names = [(name, *cell) for name, f in program.columns.items() for cell in f.index.tolist()]
         for name, family in program.rows.items():

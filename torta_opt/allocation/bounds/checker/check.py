@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from torta_opt.allocation.bounds.certificate import APART, AXES, Certificate, shape_of
+from torta_opt.allocation.bounds.certificate import APART, AXES, Certificate
 from torta_opt.allocation.bounds.checker.columns import SCALE, Column, Columns, units
 from torta_opt.allocation.bounds.checker.counted import count
 from torta_opt.allocation.bounds.checker.rows import NoSuchRow, Rows
@@ -39,7 +39,7 @@ def proven_by(
     """
     data = count(instance, certificate.group, as_one=certificate.regions != APART)
     columns = Columns(data, certificate.tangents)
-    rows = Rows(columns, certificate.cuts)
+    rows = Rows(columns, certificate.cuts, certificate.roundings)
     activity: dict[Column, int] = defaultdict(int)  # Aᵀy, rounded up
     total = columns.constant
     for family, cell, y in _numbers(certificate, instance, len(data.groups)):
@@ -89,7 +89,7 @@ def _numbers(
         field = f"certificate.duals.{family}"
         if family not in AXES:
             raise InvalidInput("is not a family of rows", field)
-        shape = shape_of(family, instance, certificate.regions, groups, len(certificate.cuts))
+        shape = certificate.shape_of(family, instance, groups)
         if values.shape != shape:
             raise InvalidInput(f"must have the shape {shape}, found {values.shape}", field)
         cells = zip(*(axis.tolist() for axis in values.nonzero()), strict=True)

@@ -2,7 +2,8 @@
 
 Every legal schedule, its columns valued as in docs/formulations/allocation.md ("The lift"), keeps
 every row that can be written down here; the proofs stand there under the same names, those of
-``hull`` in knapsack.md, those of ``spread`` and of all rows with regions as one in merged.md.
+``hull`` in knapsack.md, those of ``whole`` in whole_servers.md, those of ``spread`` and of all rows
+with regions as one in merged.md.
 A cell for which there is no row raises ``NoSuchRow``.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from torta_opt.allocation.bounds.certificate import Cut
+from torta_opt.allocation.bounds.certificate import Cut, Rounding
 from torta_opt.allocation.bounds.checker.columns import Column, Columns
 from torta_opt.allocation.bounds.checker.counted import Counted, Group
 from torta_opt.allocation.bounds.checker.knapsack import most_worth
@@ -34,8 +35,15 @@ class Row(NamedTuple):
 class Rows:
     """The rows of an instance's program."""
 
-    def __init__(self, columns: Columns, cuts: Sequence[Cut]) -> None:
+    def __init__(
+        self, columns: Columns, cuts: Sequence[Cut], roundings: Sequence[Rounding] = ()
+    ) -> None:
         self.columns, self.data, self.cuts = columns, columns.data, cuts
+        self.roundings = roundings
+        for n, each in enumerate(roundings):
+            if not 0 <= each.class_ < self.data.classes or each.divisor < 1:
+                rule = "must name a class, and a divisor of at least 1"
+                raise InvalidInput(rule, f"certificate.roundings.{n}")
         for n, cut in enumerate(cuts):
             _check_cut(self.data, cut, f"certificate.cuts.{n}")
         self.homes = [
@@ -59,6 +67,7 @@ class Rows:
             "change": self.change,
             "spread": self.spread,
             "hull": self.hull,
+            "whole": self.whole,
         }
 
     # --- requests ---
@@ -205,6 +214,44 @@ class Rows:
             raise NoSuchRow
         most, of = self.columns.reuse[p][c]
         return _at_most([(("hot", t, p, c), of), (("z", t - 1, p, c), -most)], 0)
+
+    # --- whole servers ---
+
+    def whole(self, t: int, w: int) -> Row:
+        """r·W ≤ Σ G(a)·(servers with time for a requests) + Σ_j (q[t,j] + expired[t,j])
+
+        with W = ⌈N/d⌉, r = N − d·(W − 1), G(a) = r·⌊a/d⌋ + min(r, a mod d), N the arrivals of the
+        class less what servers can process that load before slot 0; all divided by r.
+        """
+        c, d = self.roundings[w].class_, self.roundings[w].divisor
+        model, able, needed = self.data.model_of[c], [], sum(at[c] for at in self.data.arrivals[t])
+        for p, group in enumerate(self.data.groups):
+            work = group.work_ms[c]
+            if not group.up[t] or group.start[model] is None or not work:
+                continue
+            able.append((p, group, work))
+            if group.since[t] == 0:
+                for held, loading in group.loading:
+                    if held == model and loading.slots - 1 == t:
+                        needed -= loading.usable_ms // work
+        if needed <= 0:
+            raise NoSuchRow
+        times = -(-needed // d)
+        rest = needed - d * (times - 1)
+
+        def worth(requests: int) -> int:
+            return rest * (requests // d) + min(rest, requests % d)
+
+        entries: list[tuple[Column, int]] = []
+        for j in range(self.data.regions):
+            entries += [(("q", t, j, c), -1), (("expired", t, j, c), -1)]
+        for p, group, work in able:
+            entries.append((("ready", t, p, model), -worth(self.data.slot_ms // work)))
+            for name, loading in (("start", group.start[model]), ("enter", group.switch[model])):
+                if loading is not None and t - loading.slots + 1 >= group.since[t]:
+                    begun = t - loading.slots + 1
+                    entries.append(((name, begun, p, model), -worth(loading.usable_ms // work)))
+        return Row(entries, None, -rest * times, rest)
 
     # --- re-routing ---
 

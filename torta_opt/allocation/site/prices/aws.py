@@ -7,8 +7,7 @@ it (Trainium, Inferentia, FPGAs, fractions of a GPU) are left out.
 from __future__ import annotations
 
 from torta_opt.allocation.instance.imports.small_csv import Table
-from torta_opt.allocation.site.prices.offers import Offers
-from torta_opt.io import InvalidInput
+from torta_opt.allocation.site.prices.offers import ON_DEMAND, Column, Offers
 
 _ONE_FOUR_EIGHT = {
     "xlarge": 1,
@@ -36,15 +35,16 @@ GPUS_OF: dict[str, tuple[str, dict[str, int]]] = {  # family → GPU, GPUs by si
 }
 
 
-def add_offers(table: Table, offers: Offers, spot: bool) -> None:
-    if spot:
-        raise InvalidInput("has no spot prices: leave out spot", file=table.file)
-    table.require("region", "instance_type", "on_demand_usd_per_hour")
+COLUMNS = {ON_DEMAND: Column("on_demand_usd_per_hour")}
+
+
+def add_offers(table: Table, offers: Offers, price: Column) -> None:
+    table.require("region", "instance_type", price.title)
     for row in table:
-        family, _, size = row.text("instance_type").partition(".")
+        name = row.text("instance_type")
+        family, _, size = name.partition(".")
         gpu, counts = GPUS_OF.get(family, ("", {}))
         if size not in counts:
             offers.skip("types whose GPUs are not known")
             continue
-        name = row.text("instance_type")
-        offers.add(row, row.text("region"), gpu, counts[size], "on_demand_usd_per_hour", name)
+        offers.add(row, row.text("region"), gpu, counts[size], price, name)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from torta_opt.allocation.instance.imports.small_csv import Table
-from torta_opt.allocation.site.prices.offers import Offers
-from torta_opt.io import InvalidInput
+from torta_opt.allocation.site.prices.offers import ON_DEMAND, Column, Offers
 
 GPUS_OF = {  # (series and cores, GPU in the name) → GPUs
     ("NC4", "T4"): 1,
@@ -29,10 +28,11 @@ GPUS_OF = {  # (series and cores, GPU in the name) → GPUs
 }
 
 
-def add_offers(table: Table, offers: Offers, spot: bool) -> None:
-    if spot:
-        raise InvalidInput("has no spot prices: leave out spot", file=table.file)
-    table.require("region", "vm_size", "gpu_in_name", "on_demand_usd_per_hour")
+COLUMNS = {ON_DEMAND: Column("on_demand_usd_per_hour")}
+
+
+def add_offers(table: Table, offers: Offers, price: Column) -> None:
+    table.require("region", "vm_size", "gpu_in_name", price.title)
     for row in table:
         size, gpu = row.text("vm_size"), row.cells["gpu_in_name"].strip()
         if "flex" in size:
@@ -44,4 +44,4 @@ def add_offers(table: Table, offers: Offers, spot: bool) -> None:
             offers.skip("sizes whose number of GPUs is not known, or is a fraction")
             continue
         gpu = "A100-40GB" if size.startswith("Standard_ND96asr_A100") else gpu
-        offers.add(row, row.text("region"), gpu, count, "on_demand_usd_per_hour", size)
+        offers.add(row, row.text("region"), gpu, count, price, size)

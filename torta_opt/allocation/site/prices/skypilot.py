@@ -1,13 +1,14 @@
 """SkyPilot catalogue (github.com/skypilot-org/skypilot-catalog): vms.csv of one cloud.
 
 ``Price`` and ``SpotPrice`` are dollars per hour of the INSTANCE with ``AcceleratorCount`` GPUs;
-rows without an accelerator are CPU machines. Some clouds list every type in every region.
+rows without an accelerator are CPU machines. Some clouds list every type in every region. There are
+no prices of reservations.
 """
 
 from __future__ import annotations
 
 from torta_opt.allocation.instance.imports.small_csv import Table
-from torta_opt.allocation.site.prices.offers import Offers
+from torta_opt.allocation.site.prices.offers import ON_DEMAND, SPOT, Column, Offers
 
 NAMES = {
     "A100": "A100-40GB",
@@ -18,9 +19,11 @@ NAMES = {
 }  # of the catalogue → as elsewhere here
 
 
-def add_offers(table: Table, offers: Offers, spot: bool) -> None:
-    title = "SpotPrice" if spot else "Price"
-    table.require("InstanceType", "AcceleratorName", "AcceleratorCount", title, "Region")
+COLUMNS = {ON_DEMAND: Column("Price"), SPOT: Column("SpotPrice")}
+
+
+def add_offers(table: Table, offers: Offers, price: Column) -> None:
+    table.require("InstanceType", "AcceleratorName", "AcceleratorCount", price.title, "Region")
     for row in table:
         gpu = row.cells["AcceleratorName"].strip()
         if not gpu:
@@ -31,4 +34,4 @@ def add_offers(table: Table, offers: Offers, spot: bool) -> None:
             offers.skip("fractions of a GPU")
             continue
         gpu = NAMES.get(gpu, gpu)
-        offers.add(row, row.text("Region"), gpu, int(count), title, row.text("InstanceType"))
+        offers.add(row, row.text("Region"), gpu, int(count), price, row.text("InstanceType"))
