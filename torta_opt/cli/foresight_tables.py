@@ -11,6 +11,7 @@ from rich.text import Text
 
 from torta_opt.io.text import money
 from torta_opt.results import GapReport, Split
+from torta_opt.results.gap_report import NEEDS_FUTURES
 
 
 def attribution_tables(report: GapReport, unit: str) -> Iterator[RenderableType]:
@@ -24,6 +25,8 @@ def attribution_tables(report: GapReport, unit: str) -> Iterator[RenderableType]
         table.add_row(each.policy, "servers", *_cells(each.servers_first))
         table.add_row("", "requests", *_cells(each.requests_first))
     yield table
+    if report.nonanticipative is None:
+        yield Text(f"{NEEDS_FUTURES} estimates over N futures how much of it is foresight.", "dim")
 
 
 def _cells(split: Split) -> list[str]:

@@ -272,7 +272,7 @@ def test_wrong_options_are_refused(given: dict[str, object], rule: str) -> None:
 
 
 def test_an_instance_without_a_law_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="too few to fit a law"):
+    with pytest.raises(InvalidInput, match="too few to fit a law.*import a longer part of the trace"):
         torta_opt.bound(torta_opt.generate("small/loading"), "nonanticipative")
 
 
@@ -303,6 +303,11 @@ def test_the_command_line_prints_an_estimate(tmp_path: Path) -> None:
     parts = row["attribution"]
     distance = row["cost"] - report["bound"]["value"]
     assert sum(parts.values()) == pytest.approx(distance, abs=1e-9)
+    asked = ["gap", str(path), "--policies", "lcp", "--attribute", "--bound", "merged"]
+    row = json.loads(run(app, [*asked, "--json"]).stdout)["results"][0]
+    assert row["of_which_foresight"] is None
+    assert row["of_which_foresight_needs"] == "--foresight N"
+    assert "--foresight N estimates" in run(app, asked).stdout
 
 
 def test_a_gap_survives_ctrl_c_and_limits_of_what_goes_beside_it(

@@ -41,6 +41,11 @@ from torta_opt.solvers import Limits
 
 NONE, PENALTY, TREE = "none", "penalty", "tree"
 WAYS = (NONE, PENALTY, TREE)
+OTHER_OUTAGES = (
+    "tree needs futures with the same outages: a program counts servers together whose outages "
+    "fall in the same slots, so futures with other outages have no decisions to share; use none or "
+    "penalty"
+)
 Row = dict[str, Any]
 Watch = Callable[[int, int], None]
 
@@ -126,8 +131,7 @@ class _Leaves:
             seed = seed_of(spec.seed, number, BRANCHES)
             self.tree = sample_tree(future, _draw(spec.law), spec.branches, spec.children, seed)
             if any((leaf.up != future.up).any() for leaf in self.tree.leaves):
-                rule = "tree needs futures with the same outages; use none or penalty"
-                raise InvalidInput(rule, field="way")
+                raise InvalidInput(OTHER_OUTAGES, field="way")
         first = merged_of(future, 1 if len(self.tree.leaves) > 1 else spec.tiers)
         others = [merged_of(leaf, 1) for leaf in self.tree.leaves[1:]]
         self.merged: list[MergedProgram] = [first, *others]
