@@ -27,6 +27,7 @@ from torta_opt.cli.options import (
     TimeLimit,
     Way,
     Weights,
+    Window,
     WorkLimit,
     cut_to,
     foresight_options,
@@ -86,6 +87,7 @@ def gap(
     way: Way = None,
     children: Children = None,
     block: Block = None,
+    window: Window = None,
     folder: Folder = None,
     jobs: Jobs = 1,
     seed: Seed = 0,
@@ -105,7 +107,7 @@ def gap(
         )
     if page is not None:
         check_writable(page, *instances, *(schedule or ()), certificate)
-    options = foresight_options(foresight, way, children, block, folder, jobs)
+    options = foresight_options(foresight, way, children, block, window, folder, jobs)
     if foresight is None and options:
         raise InvalidInput("is missing", field="--foresight")
     if folder is not None and len(instances) > 1:

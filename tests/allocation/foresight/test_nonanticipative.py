@@ -210,6 +210,22 @@ def test_a_penalty_that_policies_pay_on_average_is_caught() -> None:
         nonanticipative.raise_if_unfair("greedy_forecast", fair + 5)
 
 
+def test_a_bound_above_what_policies_pay_on_average_is_caught() -> None:
+    above = np.random.default_rng(2).normal(0, 1, 30)
+    nonanticipative.raise_if_beaten("lcp", above)
+    nonanticipative.raise_if_beaten("lcp", above + 5)
+    with pytest.raises(VerificationFailed, match=r"lcp: costs .* less than the bound on average"):
+        nonanticipative.raise_if_beaten("lcp", above - 5)
+
+
+def test_windows_belong_to_trees_and_part_early() -> None:
+    assert nonanticipative.branches_of(96, Options(way="tree", window=12)) == (0, 2, 4, 6)
+    shape = Options(way="tree", window=3, block=1, children=4)
+    assert nonanticipative.branches_of(96, shape) == (0, 1)
+    with pytest.raises(InvalidInput, match="window: is for way tree"):
+        Options(window=4)
+
+
 def test_means_that_are_wrong_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts that fall short by half: every server that is ready is charged for demand."""
     instance, _ = small()
@@ -272,7 +288,7 @@ def test_wrong_options_are_refused(given: dict[str, object], rule: str) -> None:
 
 
 def test_an_instance_without_a_law_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="too few to fit a law.*import a longer part of the trace"):
+    with pytest.raises(InvalidInput, match=r"too few to fit a law.*import a longer part"):
         torta_opt.bound(torta_opt.generate("small/loading"), "nonanticipative")
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 import pytest
-from support.futures import Best, TinyTree, expected_on, random_tree
+from support.futures import Best, TinyTree, expected_on, tiny_trees
 from support.optima import slack
-from support.tiny import TINIEST, TooLarge
 
 from torta_opt.allocation.bounds.lp import prove
 from torta_opt.allocation.foresight.inner import charged, merged_of, solved
@@ -19,23 +17,6 @@ from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 
 HORIZONS = (1, 2)
-
-
-def trees(seed: int, count: int) -> Iterator[tuple[TinyTree, Best]]:
-    """Random trees that are small enough, with their best policies."""
-    made = 0
-    for n in range(100 * count):
-        rng = np.random.default_rng([seed, n])
-        tree = random_tree(rng, TINIEST, slots=int(rng.integers(2, 4)))
-        best = Best(tree, 400)
-        try:
-            assert best.cost >= -1e9
-        except TooLarge:
-            continue
-        yield tree, best
-        made += 1
-        if made == count:
-            return
 
 
 def as_scenarios(tree: TinyTree) -> ScenarioTree:
@@ -75,19 +56,19 @@ def check(tree: TinyTree, best: Best, rng: np.random.Generator) -> None:
 
 def test_no_way_of_bounding_is_above_the_best_policy() -> None:
     rng = np.random.default_rng(5)
-    for tree, best in trees(1, 20):
+    for tree, best in tiny_trees(1, 20):
         check(tree, best, rng)
 
 
 @pytest.mark.slow
 def test_no_way_of_bounding_is_above_the_best_policy_on_many_trees() -> None:
     rng = np.random.default_rng(6)
-    for tree, best in trees(2, 2_000):
+    for tree, best in tiny_trees(2, 2_000):
         check(tree, best, rng)
 
 
 def test_trees_of_the_allocation_program_are_bounds_too() -> None:
-    for tree, best in trees(3, 6):
+    for tree, best in tiny_trees(3, 6):
         programs = [with_knapsack_rows(build_allocation_program(leaf)) for leaf in tree.leaves]
         found = tree_program(as_scenarios(tree), programs)
         assert found.bound() <= best.cost + slack(best.cost)
@@ -95,7 +76,7 @@ def test_trees_of_the_allocation_program_are_bounds_too() -> None:
 
 
 def test_a_tree_of_one_leaf_is_its_program() -> None:
-    for tree, _ in trees(4, 5):
+    for tree, _ in tiny_trees(4, 5):
         program = merged_of(tree.leaves[0], 1).program
         alone = ScenarioTree(tree.leaves[:1], tree.node[:1], np.ones(1))
         found = tree_program(alone, [program])
@@ -107,7 +88,7 @@ def test_a_tree_of_one_leaf_is_its_program() -> None:
 
 def test_sampled_trees_are_below_the_best_policy_on_average() -> None:
     """Two children drawn with replacement of the two of each node: every draw, equally likely."""
-    for tree, best in trees(7, 8):
+    for tree, best in tiny_trees(7, 8):
         if tree.leaves[0].slots != 2:
             continue
         values = []
@@ -121,7 +102,7 @@ def test_sampled_trees_are_below_the_best_policy_on_average() -> None:
 
 def test_the_penalty_of_the_exact_value_function_is_tight() -> None:
     """Every inner value is the cost of the best policy itself."""
-    for tree, best in trees(8, 8):
+    for tree, best in tiny_trees(8, 8):
         first = best.value(0, 0, best.brutes[0].first_state())
         assert all(best.inner(leaf) == first for leaf in range(len(tree.leaves)))
 
@@ -130,7 +111,7 @@ def test_the_best_policy_is_between_the_clairvoyant_and_any_other() -> None:
     """The dynamic programme itself, against brute force on every leaf."""
     from support.tiny import brute_force_optimum
 
-    for tree, best in trees(9, 8):
+    for tree, best in tiny_trees(9, 8):
         alone = [float(brute_force_optimum(leaf, 50_000).cost) for leaf in tree.leaves]
         assert np.mean(alone) <= best.cost + slack(best.cost)
 
@@ -139,7 +120,7 @@ def test_an_unfair_penalty_can_be_above_the_best_policy() -> None:
     """Of wrong means: what the check of fairness is for (``raise_if_unfair``)."""
     above = 0
     rng = np.random.default_rng(10)
-    for tree, best in trees(10, 12):
+    for tree, best in tiny_trees(10, 12):
         penalty = random_penalty(rng, tree)
         above += penalised(tree, penalty, bias=-5.0) > best.cost + 1e-6 * (1 + abs(best.cost))
     assert above > 0

@@ -67,6 +67,8 @@ class Options:
     way         ``none``, ``penalty`` or ``tree``
     children    of every node at which a tree parts
     block       slots from one branch of a tree to the next; None: as many as give ``LEAVES`` leaves
+    window      slots of a window that has a tree of its own, of at most ``LEAVES`` leaves; None:
+                one tree over the whole horizon
     tiers       groups that the servers of a type are divided into by what they cost; None: as many
                 as keep the merged program small. Fewer are faster and prove less
     folder      where finished scenarios are kept, and taken from
@@ -77,6 +79,7 @@ class Options:
     way: str = NONE
     children: int = CHILDREN
     block: int | None = None
+    window: int | None = None
     tiers: int | None = None
     folder: Path | None = None
     jobs: int = 1
@@ -87,6 +90,10 @@ class Options:
         _check_whole(self.jobs, "jobs", 0)
         if self.block is not None:
             _check_whole(self.block, "block", 1)
+        if self.window is not None:
+            _check_whole(self.window, "window", 1)
+            if self.way != TREE:
+                raise InvalidInput(f"is for way {TREE}, found way {self.way!r:.40}", "window")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder))
         if self.tiers is not None:
@@ -173,6 +180,8 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
         raise_if_unfair(name, values)
     cost = {name: _policy(rows, name, "cost") for name in policies}
     steady = value - z[control] if control else value
+    for name, usd in cost.items():
+        raise_if_beaten(name, usd + z[name] - value)
     return Estimate(
         len(rows),
         _interval(steady),
@@ -203,6 +212,20 @@ def raise_if_unfair(name: str, z: np.ndarray) -> None:
         )
 
 
+def raise_if_beaten(name: str, above: np.ndarray) -> None:
+    """Raise VerificationFailed if a policy costs less than the bound on average.
+
+    ``above`` is its cost, with its penalty, less the value of each scenario. Where scenarios are
+    held to that one by one (``scenario``), this holds by itself.
+    """
+    error = float(above.std(ddof=1)) / math.sqrt(len(above))
+    if len(above) >= FEWEST and float(above.mean()) < -UNFAIR * error:
+        raise VerificationFailed(
+            f"{name}: costs {-above.mean():.6g} ± {error:.2g} less than the bound on average: one "
+            "of the two is wrong"
+        )
+
+
 def _column(rows: Sequence[Row], name: str) -> np.ndarray:
     return np.array([row[name] for row in rows])
 
@@ -230,6 +253,7 @@ def spec_of(
         seed,
         branches=branches,
         children=options.children,
+        window=options.window,
         tiers=options.tiers,
         limits=limits,
     )
@@ -240,7 +264,9 @@ def spec_of(
 
 
 def branches_of(slots: int, options: Options) -> tuple[int, ...]:
-    """Slots at which a tree parts."""
+    """Slots at which a tree parts; with windows, slots after the beginning of each."""
+    if options.window is not None:
+        return window_branches(min(options.window, slots), options)
     if options.block is not None:
         found = tuple(range(options.block, slots, options.block))
     else:
@@ -251,6 +277,14 @@ def branches_of(slots: int, options: Options) -> tuple[int, ...]:
         rule = f"gives {options.children}^{len(found)} leaves; at most 4096 are possible"
         raise InvalidInput(rule, field="block")
     return found
+
+
+def window_branches(window: int, options: Options) -> tuple[int, ...]:
+    """From the first slot of a window on, as many as give at most ``LEAVES`` leaves: a tree that
+    is wide early has several slots left in which what it did not foresee costs something."""
+    block, most = options.block or 2, max(LEAVES, options.children)
+    times = int(np.log(most) / np.log(options.children) + 1e-9)
+    return tuple(range(0, window, block))[:times]
 
 
 # --- the penalty --------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from torta_opt.allocation.foresight.inner import (
     solved,
 )
 from torta_opt.allocation.foresight.penalty import Penalty
+from torta_opt.allocation.foresight.sampled_windows import Shape, value_by_windows
 from torta_opt.allocation.foresight.tree import ScenarioTree, sample_tree, tree_program
 from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.instance.data import Instance
@@ -57,7 +58,9 @@ class Spec:
     way        ``none``: the clairvoyant; ``penalty``: he pays for foresight; ``tree``: a sampled
                tree of futures
     penalty    the coefficients of way ``penalty``
-    branches   slots at which the tree of way ``tree`` parts into ``children``
+    branches   slots at which the tree of way ``tree`` parts into ``children``; with windows, slots
+               after the beginning of each
+    window     slots of a window of way ``tree``; None: one tree over the whole horizon
     tiers      of the merged program (``build_merged_program``); the leaves of a tree have one
     """
 
@@ -68,6 +71,7 @@ class Spec:
     penalty: Penalty | None = None
     branches: tuple[int, ...] = ()
     children: int = 2
+    window: int | None = None
     tiers: int | None = None
     limits: Limits | None = None
 
@@ -84,6 +88,7 @@ class Spec:
                     "penalty": None if self.penalty is None else self.penalty.to_document(),
                     "branches": list(self.branches),
                     "children": self.children,
+                    "window": self.window,
                     "tiers": self.tiers,
                     "version": __version__,
                 }
@@ -99,7 +104,8 @@ def scenario(spec: Spec, number: int, policies: Sequence[str], known: Row | None
 
     ``known`` is the same scenario with fewer policies. In every scenario the mean over the leaves
     of cost + z of a policy that takes the same decisions wherever leaves have the same past is at
-    least the value; VerificationFailed is raised where it is not.
+    least the value; VerificationFailed is raised where it is not. The leaves of windows are not
+    played, and there it holds on average only.
     """
     row = known or {"scenario": number, "spec": spec.name, "policies": {}}
     missing = [name for name in policies if name not in row["policies"]]
@@ -112,7 +118,7 @@ def scenario(spec: Spec, number: int, policies: Sequence[str], known: Row | None
     row = {**row, "policies": {**row["policies"], **found}}
     for name, each in found.items():
         paid = each["cost"] + each["z"]
-        if paid < row["value"] - ROUNDING * max(abs(paid), each["paid"]):
+        if spec.window is None and paid < row["value"] - ROUNDING * max(abs(paid), each["paid"]):
             raise VerificationFailed(
                 f"{name}: on {work.tree.leaves[0].name} costs {paid!r} with its penalty, less than "
                 f"the inner bound {row['value']!r}: one of the two is wrong"
@@ -127,8 +133,9 @@ class _Leaves:
         self.spec = spec
         future = future_of(spec.law, spec.instance, spec.seed, number, EVALUATION)
         self.tree = ScenarioTree((future,), np.zeros((1, future.slots), np.int64), np.ones(1))
-        if spec.way == TREE:
-            seed = seed_of(spec.seed, number, BRANCHES)
+        self.seed = seed_of(spec.seed, number, BRANCHES)
+        if spec.way == TREE and spec.window is None:
+            seed = self.seed
             self.tree = sample_tree(future, _draw(spec.law), spec.branches, spec.children, seed)
             if any((leaf.up != future.up).any() for leaf in self.tree.leaves):
                 raise InvalidInput(OTHER_OUTAGES, field="way")
@@ -146,7 +153,9 @@ class _Leaves:
         alone = [certified(m, solved(m, 0.0, limits))[0] for m in self.merged]
         clairvoyant = float(self.tree.weight @ np.array(alone))
         value = clairvoyant
-        if spec.way == TREE:
+        if spec.way == TREE and spec.window is not None:
+            value = self._by_windows(spec.window)
+        elif spec.way == TREE:
             program = tree_program(self.tree, [each.program for each in self.merged])
             value = max(value, program.bound(limits))
         elif spec.penalty is not None:
@@ -156,6 +165,12 @@ class _Leaves:
             charges = charges_of(spec.law, merged.instance, spec.penalty, group)
             value = certified(merged, result, charges)[0]
         return {"value": value, "clairvoyant": clairvoyant, "leaves": len(self.tree.leaves)}
+
+    def _by_windows(self, window: int) -> float:
+        spec, future = self.spec, self.tree.leaves[0]
+        draw, branches = _draw(spec.law), spec.branches
+        shape = Shape(window, branches, spec.children, spec.limits)
+        return value_by_windows(future, draw, shape, self.seed)
 
     def play(self, name: str) -> dict[str, float]:
         """Mean cost and penalty of a policy over the leaves; all its schedules are verified."""
