@@ -43,8 +43,8 @@ placement-study: $(VENV)/run.stamp ## write docs/placement.md anew: CG-BPRR and 
 reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's published results and ours (half an hour)
 	$(BIN)/python studies/reproduction.py
 
-foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each gap is foresight
-	$(BIN)/python studies/foresight.py --jobs 0
+foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each gap is foresight (TRACE=file: an imported trace too)
+	$(BIN)/python studies/foresight.py --jobs 0 $(if $(TRACE),--trace $(TRACE))
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code
 	$(BIN)/torta-opt schema -o docs/schemas

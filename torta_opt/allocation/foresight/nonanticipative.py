@@ -66,9 +66,9 @@ class Options:
     scenarios   N ≥ 2 futures, or trees of them
     way         ``none``, ``penalty`` or ``tree``
     children    of every node at which a tree parts
-    block       slots from one branch of a tree to the next; None: as many as give ``LEAVES`` leaves
-    window      slots of a window that has a tree of its own, of at most ``LEAVES`` leaves; None:
-                one tree over the whole horizon
+    block       slots from one branch of a tree to the next; None: as many as give ``leaves`` leaves
+    window      slots of a window that has a tree of its own; None: one tree over the whole horizon
+    leaves      of a tree where ``block`` does not say, and at most of one in a window
     tiers       groups that the servers of a type are divided into by what they cost; None: as many
                 as keep the merged program small. Fewer are faster and prove less
     folder      where finished scenarios are kept, and taken from
@@ -80,6 +80,7 @@ class Options:
     children: int = CHILDREN
     block: int | None = None
     window: int | None = None
+    leaves: int = LEAVES
     tiers: int | None = None
     folder: Path | None = None
     jobs: int = 1
@@ -87,6 +88,7 @@ class Options:
     def __post_init__(self) -> None:
         _check_whole(self.scenarios, "scenarios", 2)
         _check_whole(self.children, "children", 2)
+        _check_whole(self.leaves, "leaves", 2)
         _check_whole(self.jobs, "jobs", 0)
         if self.block is not None:
             _check_whole(self.block, "block", 1)
@@ -270,7 +272,7 @@ def branches_of(slots: int, options: Options) -> tuple[int, ...]:
     if options.block is not None:
         found = tuple(range(options.block, slots, options.block))
     else:
-        times = max(1, int(np.log(LEAVES) / np.log(options.children) + 1e-9))
+        times = max(1, int(np.log(options.leaves) / np.log(options.children) + 1e-9))
         block = max(1, -(-slots // (times + 1)))
         found = tuple(range(block, slots, block))
     if options.children ** len(found) > 4096:
@@ -280,9 +282,9 @@ def branches_of(slots: int, options: Options) -> tuple[int, ...]:
 
 
 def window_branches(window: int, options: Options) -> tuple[int, ...]:
-    """From the first slot of a window on, as many as give at most ``LEAVES`` leaves: a tree that
+    """From the first slot of a window on, as many as give at most ``leaves`` leaves: a tree that
     is wide early has several slots left in which what it did not foresee costs something."""
-    block, most = options.block or 2, max(LEAVES, options.children)
+    block, most = options.block or 2, max(options.leaves, options.children)
     times = int(np.log(most) / np.log(options.children) + 1e-9)
     return tuple(range(0, window, block))[:times]
 

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.foresight.inner import merged_of, solved
-from torta_opt.allocation.foresight.tree import Draw, ScenarioTree, sample_tree
+from torta_opt.allocation.foresight.tree import (
+    Draw,
+    ScenarioTree,
+    raise_if_outages_differ,
+    sample_tree,
+)
 from torta_opt.allocation.foresight.windows import (
     Prices,
     Span,
@@ -66,6 +71,7 @@ class _Windows:
         branches = [slot for slot in branches if slot < span.end]
         fresh = int(self.rng.integers(2**32))
         tree = sample_tree(self.future, self.draw, branches, self.shape.children, fresh)
+        raise_if_outages_differ(tree.leaves)
         programs = [self.program(leaf) for leaf in tree.leaves]
         now = self.prices(span, self.future) if k > 0 else None
         later = [self._later(span, leaf) for leaf in tree.leaves]
@@ -89,6 +95,7 @@ class _Windows:
             futures = [
                 self.draw(leaf, int(self.rng.integers(2**62)), span.first) for _ in range(FAN)
             ]
+            raise_if_outages_differ([leaf, *futures])
             end = min(span.first + max(AHEAD, span.end - span.first), leaf.slots)
             if end < leaf.slots:
                 futures = [each.cut(0, end) for each in futures]

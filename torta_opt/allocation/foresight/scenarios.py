@@ -28,7 +28,12 @@ from torta_opt.allocation.foresight.inner import (
 )
 from torta_opt.allocation.foresight.penalty import Penalty
 from torta_opt.allocation.foresight.sampled_windows import Shape, value_by_windows
-from torta_opt.allocation.foresight.tree import ScenarioTree, sample_tree, tree_program
+from torta_opt.allocation.foresight.tree import (
+    ScenarioTree,
+    raise_if_outages_differ,
+    sample_tree,
+    tree_program,
+)
 from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.document import instance_sha256
@@ -42,11 +47,6 @@ from torta_opt.solvers import Limits
 
 NONE, PENALTY, TREE = "none", "penalty", "tree"
 WAYS = (NONE, PENALTY, TREE)
-OTHER_OUTAGES = (
-    "tree needs futures with the same outages: a program counts servers together whose outages "
-    "fall in the same slots, so futures with other outages have no decisions to share; use none or "
-    "penalty"
-)
 Row = dict[str, Any]
 Watch = Callable[[int, int], None]
 
@@ -137,8 +137,7 @@ class _Leaves:
         if spec.way == TREE and spec.window is None:
             seed = self.seed
             self.tree = sample_tree(future, _draw(spec.law), spec.branches, spec.children, seed)
-            if any((leaf.up != future.up).any() for leaf in self.tree.leaves):
-                raise InvalidInput(OTHER_OUTAGES, field="way")
+            raise_if_outages_differ(self.tree.leaves)
         first = merged_of(future, 1 if len(self.tree.leaves) > 1 else spec.tiers)
         others = [merged_of(leaf, 1) for leaf in self.tree.leaves[1:]]
         self.merged: list[MergedProgram] = [first, *others]

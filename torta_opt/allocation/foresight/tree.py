@@ -29,8 +29,14 @@ from torta_opt.allocation.bounds.dual import dual_bound
 from torta_opt.allocation.bounds.windows import Split
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.io.errors import LimitReached
+from torta_opt.io.errors import InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Status, solve_lp
+
+OTHER_OUTAGES = (
+    "tree needs futures with the same outages: a program counts servers together whose outages "
+    "fall in the same slots, so futures with other outages have no decisions to share; use none or "
+    "penalty"
+)
 
 Draw = Callable[[Instance, int, int], Instance]  # future, seed, first slot that is drawn anew
 
@@ -78,6 +84,12 @@ def sample_tree(
                 numbers.append(path)
         leaves, node = grown, np.array(numbers)
     return ScenarioTree(tuple(leaves), node, np.full(len(leaves), 1 / len(leaves)))
+
+
+def raise_if_outages_differ(leaves: Sequence[Instance]) -> None:
+    """Raise InvalidInput if the servers of futures cannot be counted together."""
+    if any((leaf.up != leaves[0].up).any() for leaf in leaves):
+        raise InvalidInput(OTHER_OUTAGES, field="way")
 
 
 @dataclass(frozen=True, eq=False)
