@@ -22,6 +22,7 @@ from torta_opt.allocation.foresight.futures import (
     expected_along,
     future_of,
     seed_of,
+    surprise_of,
 )
 from torta_opt.allocation.foresight.inner import (
     certified,
@@ -216,6 +217,24 @@ def test_a_bound_above_what_policies_pay_on_average_is_caught() -> None:
     nonanticipative.raise_if_beaten("lcp", above + 5)
     with pytest.raises(VerificationFailed, match=r"lcp: costs .* less than the bound on average"):
         nonanticipative.raise_if_beaten("lcp", above - 5)
+
+
+def test_surprises_have_mean_zero_and_narrow_intervals() -> None:
+    instance, law = small()
+    futures = (law.sample(instance, seed) for seed in range(120))
+    found = np.array([surprise_of(law, future) for future in futures])
+    assert abs(found.mean()) < 5 * found.std() / np.sqrt(len(found))
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        surprise = rng.normal(0, 2, 12)
+        values = 7 + 3 * surprise + rng.normal(0, 1, 12)
+        each = nonanticipative.controlled(values, surprise)
+        held += each.low <= 7 <= each.high
+        plain = nonanticipative.controlled(values, np.ones(12))
+        assert plain.mean == pytest.approx(values.mean())
+    assert 0.91 < held / 400 < 0.985  # 95 % within 3.5 standard errors
+    assert each.high - each.low < 0.5 * (plain.high - plain.low)
 
 
 def test_windows_belong_to_trees_and_part_early() -> None:

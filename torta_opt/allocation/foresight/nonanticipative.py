@@ -119,7 +119,7 @@ def _check_whole(value: object, name: str, least: int) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the finished scenarios say; every figure is a mean with its interval.
+    """What the finished scenarios say; every figure is a mean with its interval (``controlled``).
 
     value         the bound for policies that cannot see ahead
     clairvoyant   the bound for those who can, on the same futures
@@ -177,6 +177,11 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
         done = "1 scenario is" if len(rows) == 1 else f"{len(rows)} scenarios are"
         raise LimitReached(f"{METHOD}: {done} finished, an interval needs 2")
     value, clairvoyant = (_column(rows, name) for name in ("value", "clairvoyant"))
+    surprise = _column(rows, "surprise")
+
+    def means(values: np.ndarray) -> Interval:
+        return controlled(values, surprise)
+
     z = {name: _policy(rows, name, "z") for name in (*policies, *([control] if control else []))}
     for name, values in z.items():
         raise_if_unfair(name, values)
@@ -186,18 +191,36 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
         raise_if_beaten(name, usd + z[name] - value)
     return Estimate(
         len(rows),
-        _interval(steady),
-        _interval(clairvoyant),
-        _interval(steady - clairvoyant),
-        {name: _interval(usd) for name, usd in cost.items()},
-        {name: _interval(usd + z[name] - value) for name, usd in cost.items()},
-        {name: _interval(usd - clairvoyant) for name, usd in cost.items()},
+        means(steady),
+        means(clairvoyant),
+        means(steady - clairvoyant),
+        {name: means(usd) for name, usd in cost.items()},
+        {name: means(usd + z[name] - value) for name, usd in cost.items()},
+        {name: means(usd - clairvoyant) for name, usd in cost.items()},
         found.interrupted,
     )
 
 
-def _interval(values: np.ndarray) -> Interval:
-    return interval(values.tolist())
+def controlled(values: np.ndarray, surprise: np.ndarray, share: float = 0.95) -> Interval:
+    """Mean and interval of values that go with a number of mean 0, ``surprise``.
+
+    A line is fitted through both, and its height where the surprise is 0 is the mean, with the
+    usual interval of an intercept, from N − 2 residuals (Lavenberg and Welch, A perspective on the
+    use of control variables, Management Science 27(3), 1981). Below ``FEWEST`` values, or where no
+    surprise differs, the plain mean and interval.
+    """
+    from scipy.stats import t
+
+    count, off = len(values), surprise - surprise.mean()
+    spread = float(off @ off)
+    if count < FEWEST or spread == 0:
+        return interval(values.tolist())
+    slope = float(off @ values) / spread
+    mean = float(values.mean() - slope * surprise.mean())
+    left = values - mean - slope * surprise
+    variance = float(left @ left) / (count - 2) * (1 / count + float(surprise.mean()) ** 2 / spread)
+    half = float(t.ppf((1 + share) / 2, count - 2)) * math.sqrt(variance)
+    return Interval(mean, mean - half, mean + half, count)
 
 
 def raise_if_unfair(name: str, z: np.ndarray) -> None:

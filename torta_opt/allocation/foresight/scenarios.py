@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from torta_opt import __version__
-from torta_opt.allocation.foresight.futures import BRANCHES, EVALUATION, future_of, seed_of
+from torta_opt.allocation.foresight.futures import (
+    BRANCHES,
+    EVALUATION,
+    future_of,
+    seed_of,
+    surprise_of,
+)
 from torta_opt.allocation.foresight.inner import (
     certified,
     charged,
@@ -89,6 +95,7 @@ class Spec:
                     "branches": list(self.branches),
                     "children": self.children,
                     "window": self.window,
+                    "control": "surprise",
                     "tiers": self.tiers,
                     "version": __version__,
                 }
@@ -100,7 +107,8 @@ class Spec:
 
 
 def scenario(spec: Spec, number: int, policies: Sequence[str], known: Row | None = None) -> Row:
-    """Scenario ``number``: value, clairvoyant, and for every policy its cost and penalty z.
+    """Scenario ``number``: value, clairvoyant, how much more work came than was expected
+    (``surprise_of``), and for every policy its cost and penalty z.
 
     ``known`` is the same scenario with fewer policies. In every scenario the mean over the leaves
     of cost + z of a policy that takes the same decisions wherever leaves have the same past is at
@@ -138,7 +146,8 @@ class _Leaves:
             seed = self.seed
             self.tree = sample_tree(future, _draw(spec.law), spec.branches, spec.children, seed)
             raise_if_outages_differ(self.tree.leaves)
-        first = merged_of(future, 1 if len(self.tree.leaves) > 1 else spec.tiers)
+        one_tier = len(self.tree.leaves) > 1 or spec.window is not None
+        first = merged_of(future, 1 if one_tier else spec.tiers)
         others = [merged_of(leaf, 1) for leaf in self.tree.leaves[1:]]
         self.merged: list[MergedProgram] = [first, *others]
         self.charges: list[np.ndarray] = [np.zeros(len(m.program.cost)) for m in self.merged]
@@ -163,7 +172,13 @@ class _Leaves:
             group = tuple(merged.program.pools.of_server.tolist())
             charges = charges_of(spec.law, merged.instance, spec.penalty, group)
             value = certified(merged, result, charges)[0]
-        return {"value": value, "clairvoyant": clairvoyant, "leaves": len(self.tree.leaves)}
+        surprises = np.array([surprise_of(spec.law, leaf) for leaf in self.tree.leaves])
+        return {
+            "value": value,
+            "clairvoyant": clairvoyant,
+            "leaves": len(self.tree.leaves),
+            "surprise": float(self.tree.weight @ surprises),
+        }
 
     def _by_windows(self, window: int) -> float:
         spec, future = self.spec, self.tree.leaves[0]
