@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import torta_opt
 from torta_opt import gaps
 from torta_opt.allocation.bounds.checker.check import certified_bound
-from torta_opt.allocation.foresight import nonanticipative, scenarios
+from torta_opt.allocation.foresight import estimates, nonanticipative, scenarios
 from torta_opt.allocation.foresight.futures import (
     BRANCHES,
     EVALUATION,
@@ -193,7 +193,7 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     found = estimate(instance, Options(5), law=law)
     assert (found.scenarios, found.interrupted) == (2, True)
     with pytest.raises(LimitReached, match="1 scenario is finished"):
-        nonanticipative.summary(Scenarios([{"value": 1.0}]), [], None)
+        estimates.summary(Scenarios([{"value": 1.0}]), [], None)
 
 
 def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
@@ -205,18 +205,18 @@ def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
 def test_a_penalty_that_policies_pay_on_average_is_caught() -> None:
     rng = np.random.default_rng(1)
     fair = rng.normal(0, 1, 30)
-    nonanticipative.raise_if_unfair("greedy_forecast", fair)
-    nonanticipative.raise_if_unfair("greedy_forecast", fair - 5)
+    estimates.raise_if_unfair("greedy_forecast", fair)
+    estimates.raise_if_unfair("greedy_forecast", fair - 5)
     with pytest.raises(VerificationFailed, match=r"greedy_forecast: pays .* of penalty"):
-        nonanticipative.raise_if_unfair("greedy_forecast", fair + 5)
+        estimates.raise_if_unfair("greedy_forecast", fair + 5)
 
 
 def test_a_bound_above_what_policies_pay_on_average_is_caught() -> None:
     above = np.random.default_rng(2).normal(0, 1, 30)
-    nonanticipative.raise_if_beaten("lcp", above)
-    nonanticipative.raise_if_beaten("lcp", above + 5)
+    estimates.raise_if_beaten("lcp", above)
+    estimates.raise_if_beaten("lcp", above + 5)
     with pytest.raises(VerificationFailed, match=r"lcp: costs .* less than the bound on average"):
-        nonanticipative.raise_if_beaten("lcp", above - 5)
+        estimates.raise_if_beaten("lcp", above - 5)
 
 
 def test_surprises_have_mean_zero_and_narrow_intervals() -> None:
@@ -229,9 +229,9 @@ def test_surprises_have_mean_zero_and_narrow_intervals() -> None:
     for _ in range(400):
         surprise = rng.normal(0, 2, 12)
         values = 7 + 3 * surprise + rng.normal(0, 1, 12)
-        each = nonanticipative.controlled(values, surprise)
+        each = estimates.controlled(values, surprise)
         held += each.low <= 7 <= each.high
-        plain = nonanticipative.controlled(values, np.ones(12))
+        plain = estimates.controlled(values, np.ones(12))
         assert plain.mean == pytest.approx(values.mean())
     assert 0.91 < held / 400 < 0.985  # 95 % within 3.5 standard errors
     assert each.high - each.low < 0.5 * (plain.high - plain.low)
@@ -258,7 +258,7 @@ def test_means_that_are_wrong_are_caught(monkeypatch: pytest.MonkeyPatch) -> Non
         for number in range(10)
     ]
     with pytest.raises(VerificationFailed, match="forecasts of the law or the penalty are wrong"):
-        nonanticipative.summary(Scenarios(rows), ["greedy_forecast"], None)
+        estimates.summary(Scenarios(rows), ["greedy_forecast"], None)
 
 
 def test_the_fitted_penalty_is_kept_with_the_run(
