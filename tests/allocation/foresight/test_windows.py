@@ -88,7 +88,7 @@ class Windows:
         self.tree, self.rng, self.noise = tree, rng, noise
         self.first_prices, self.looking = first_prices, looking
         self.programs = [merged_of(leaf, 1).program for leaf in tree.leaves]
-        self.spans = spans(tree.leaves[0].slots, window, self.programs)
+        self.spans = spans(tree.leaves[0].slots, window, self.programs[0])
         self.known: dict[tuple[int, int], Prices] = {}
         self.whole = Whole(tree, self.programs) if exact else None
 

@@ -62,7 +62,7 @@ class _Windows:
         self._programs: dict[bytes, AllocationProgram] = {}
         self._schedules: dict[bytes, np.ndarray] = {}
         self._prices: dict[tuple[int, bytes], Prices] = {}
-        self.spans = spans(future.slots, shape.window, [self.program(future)])
+        self.spans = spans(future.slots, shape.window, self.program(future))
 
     def gain(self, k: int) -> float:
         """B_k − mean_l part_k(ω_l) + part_k(ω)."""

@@ -50,9 +50,9 @@ class Span:
     reach: int
 
 
-def spans(slots: int, window: int, programs: Sequence[AllocationProgram]) -> list[Span]:
+def spans(slots: int, window: int, program: AllocationProgram) -> list[Span]:
     """Windows of ``window`` slots; the last may be shorter."""
-    reach = max(reach_of(program) for program in programs)
+    reach = reach_of(program)
     return [
         Span(first, min(first + window, slots), min(reach, first))
         for first in range(0, slots, window)
@@ -60,15 +60,11 @@ def spans(slots: int, window: int, programs: Sequence[AllocationProgram]) -> lis
 
 
 def reach_of(program: AllocationProgram) -> int:
-    """The most slots that a column of a row lies before the last one of the row.
-
-    Servers that load at the beginning of a window are counted in it: their loading, too.
-    """
-    column_slot, row_slot = slots_of(program)
-    last = last_slots(program, row_slot, column_slot)
-    entries, pools = program.matrix.tocoo(), program.pools
+    """The most slots that a column of a row can lie before the last one of the row, in the program
+    of any future: what waits does so until its deadline, what loads until it is loaded."""
+    pools, deadlines = program.pools, program.instance.system.deadline_slots
     loading = max(pools.start_slots.max(initial=0), pools.switch_slots.max(initial=0))
-    return max(int((last[entries.row] - column_slot[entries.col]).max(initial=0)), int(loading))
+    return max(1, int(deadlines.max(initial=0)), int(loading))
 
 
 # --- prices -------------------------------------------------------------------------------------
