@@ -60,6 +60,6 @@ def test_what_can_be_saved_without_seeing_ahead_is_said_beside_it() -> None:
     document = {"results": rows, "nonanticipative": {"scenarios": 30}}
     said = verdict(document)
     assert "at least 20.0 % and at most 30.0 %" in said
-    assert "Averaged over 30 futures, at most 20.1 % of its cost could be saved" in said
+    assert "Averaged over 30 futures, at most 20.1 % of the cost of mine could" in said
     del document["nonanticipative"]
     assert "Averaged" not in verdict(document)

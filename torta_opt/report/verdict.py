@@ -33,7 +33,7 @@ def verdict(document: dict[str, Any], own: Iterable[str] = ()) -> str:
     others = [each for each in valid if each is not best and each["gap_at_least"]]
     brought = [each for each in valid if each["policy"] in set(own)]
     about = brought or sorted(others, key=lambda each: each["cost"])[:1]
-    sentences = [part for each in about for part in (_savings(each), *_on_average(each, document))]
+    sentences = [part for each in about for part in (_savings(each), *on_average(each, document))]
     if best not in about:
         sentences.append(_cheapest(best))
     if broken:
@@ -56,7 +56,7 @@ def _savings(result: dict[str, Any]) -> str:
     )
 
 
-def _on_average(result: dict[str, Any], document: dict[str, Any]) -> list[str]:
+def on_average(result: dict[str, Any], document: dict[str, Any]) -> list[str]:
     """What could be saved without seeing ahead; nothing where the policy was not run on futures.
 
     The upper end of the interval of cost − bound over the mean cost: *at most* holds for both.
@@ -66,8 +66,9 @@ def _on_average(result: dict[str, Any], document: dict[str, Any]) -> list[str]:
         return []
     most = min(1.0, max(0.0, found["difference"]["interval"][1] / found["cost"]["mean"]))
     return [
-        f"Averaged over {bound['scenarios']} futures, at most {_up(most)} of its cost could be "
-        "saved by anyone who cannot see ahead (an estimate, the upper end of a 95 % interval)."
+        f"Averaged over {bound['scenarios']} futures, at most {_up(most)} of the cost of "
+        f"{result['policy']} could be saved by anyone who cannot see ahead (an estimate, the upper "
+        "end of a 95 % interval)."
     ]
 
 
