@@ -172,11 +172,14 @@ class _Leaves:
             group = tuple(merged.program.pools.of_server.tolist())
             charges = charges_of(spec.law, merged.instance, spec.penalty, group)
             value = certified(merged, result, charges)[0]
+        leaves = len(self.tree.leaves)
+        if spec.window is not None:
+            leaves = spec.children ** len(spec.branches)
         surprises = np.array([surprise_of(spec.law, leaf) for leaf in self.tree.leaves])
         return {
             "value": value,
             "clairvoyant": clairvoyant,
-            "leaves": len(self.tree.leaves),
+            "leaves": leaves,
             "surprise": float(self.tree.weight @ surprises),
         }
 
