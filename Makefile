@@ -47,8 +47,8 @@ placement-study: $(VENV)/run.stamp ## write docs/placement.md anew: CG-BPRR and 
 reproduction: $(VENV)/run.stamp ## write docs/reproduction.md anew: TORTA's published results and ours (half an hour)
 	$(BIN)/python studies/reproduction.py
 
-foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each gap is foresight
-	$(BIN)/python studies/foresight.py --jobs 0
+foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each gap is foresight (TRACE=file: an imported trace too)
+	$(BIN)/python studies/foresight.py --jobs 0 $(if $(TRACE),--trace $(TRACE))
 
 soundness: $(VENV)/test.stamp ## two solvers and brute force on thousands of random instances: half an hour, goes on where it was
 	OMP_NUM_THREADS=1 $(BIN)/python studies/soundness.py --jobs 0

@@ -1,17 +1,20 @@
-"""Write docs/foresight.md: how much of each policy's gap is foresight.
+"""What foresight is worth: bounds with and without it, policies, and slots of perfect foresight.
 
-    python studies/foresight.py [-o docs/foresight.md] [--slots 48] [--futures 8] [--jobs 1]
+    make foresight
+    python studies/foresight.py --futures 12 --trees 6 --slots 24
+    python studies/foresight.py --trace my-trace.json.gz --cases "imported trace"
 
-For the four topologies, a surge, an outage and, where ``--trace`` names an instance file, an
-imported one: the bound for those who know the future, the bound for policies that cannot see ahead,
-every policy, and how the cost falls with slots of perfect foresight. Every finished future is a
-file under ``--folder``: killed and started again, this computes only what is missing. ``--write``
-computes nothing and writes the page from what there is; the page states the sizes.
+For every case: the clairvoyant bound and every policy on the same futures of the instance's law of
+demand; on the first of them, what scenario trees add to that bound for whoever cannot see ahead,
+and a policy with 0, 1, 2 … slots of perfect foresight. Every finished future is a file under
+``--folder``: killed and started again, this computes only what is missing. ``--write`` computes
+nothing and writes the page from what there is; the page states the sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from dataclasses import asdict
@@ -23,16 +26,19 @@ from foreseeing import Foreseeing
 
 import torta_opt
 from torta_opt.allocation.foresight.futures import EVALUATION, future_of
-from torta_opt.allocation.foresight.nonanticipative import Estimate, Options, estimate
+from torta_opt.allocation.foresight.nonanticipative import Options, estimate
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.law import law_of
 from torta_opt.allocation.policies.experiment import Interval, interval
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
-from torta_opt.io import write_document
+from torta_opt.io import InvalidInput, write_document
 from torta_opt.parallel import engine
 
-POLICIES = ("round_robin", "skylb", "sdib", "torta_ot", "robd", "greedy_forecast", "lcp")
+POLICIES = (
+    *("round_robin", "skylb", "sdib", "torta_ot", "robd", "greedy_forecast", "lcp", "open_loop"),
+)
+TRACE = "imported trace"
 AHEAD = (0, 1, 2, 4, 8, 16, 10_000)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "Abilene": ("paper/abilene", {}),
@@ -46,8 +52,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def case(name: str, slots: int, trace: str | None) -> Instance:
     """The instance of a case. Generated with few slots, so that surges and outages lie in them."""
-    if name not in CASES:
-        assert trace is not None
+    if name == TRACE:
+        if trace is None:
+            raise InvalidInput("is missing", field="--trace")
         instance = torta_opt.open_instance(trace)
         return instance if instance.slots <= slots else instance.cut(0, slots)
     preset, parameters = CASES[name]
@@ -90,61 +97,82 @@ def computed(
     if write_only:
         return None
     instance = case(name, given.slots, given.trace)
-    found: dict[str, Any] = {}
-    for way in ("none", "penalty"):
-        options = Options(given.futures, way=way, tiers=1, folder=folder / way, jobs=given.jobs)
-        print(f"{name}: {way}", flush=True)
-        found[way] = as_document(estimate(instance, options, POLICIES))
     say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
+    found: dict[str, Any] = {"regions": len(instance.system.regions)}
+    found |= {"servers": len(instance.system.servers), "slots": instance.slots}
+    found["law"] = law_of(instance).name
+    for way, options, policies in (
+        ("none", Options(given.futures, tiers=1, jobs=given.jobs), POLICIES),
+        ("tree", tree_of(instance, given), ()),
+    ):
+        say(f"way {way}")
+        kept = dataclasses.replace(options, folder=folder / way)
+        try:
+            found[way] = asdict(estimate(instance, kept, policies))
+        except InvalidInput as error:  # trees need futures with the same outages
+            if way == "none":
+                raise
+            found["no_tree"] = str(error)
     costs = foreseen(instance, given.foreseen, folder, say)
     found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
-    found["regions"], found["servers"] = len(instance.system.regions), len(instance.system.servers)
     write_document(path, found)
     return found
 
 
-def as_document(found: Estimate) -> dict[str, Any]:
-    return asdict(found)
+def tree_of(instance: Instance, given: argparse.Namespace) -> Options:
+    """One tree over the horizon that parts in its first slots, 8 leaves."""
+    return Options(given.trees, "tree", block=2, leaves=8, window=instance.slots, jobs=given.jobs)
 
 
 # --- the page -----------------------------------------------------------------------------------
 
 
 def page(results: dict[str, dict[str, Any]], given: argparse.Namespace) -> str:
-    parts = [HEAD.format(slots=given.slots, futures=given.futures, foreseen=given.foreseen)]
+    parts = [HEAD.format(**vars(given))]
     for name, found in results.items():
         parts.append(f"## {name}\n\n{bounds_of(found)}\n{table(found)}\n{slots_table(found)}")
     if missing := [name for name in CASES if name not in results]:
         parts.append(f"Not computed yet at this size: {'; '.join(missing)}.\n")
+    if TRACE not in results:
+        parts.append(
+            "An imported trace: not computed, for want of a file (`--trace FILE`; its law is fitted"
+            " to it).\n"
+        )
     return "\n".join(parts)
 
 
 def bounds_of(found: dict[str, Any]) -> str:
-    none, penalty = found["none"], found["penalty"]
+    none = found["none"]
     cheapest = min(none["cost"], key=lambda name: none["cost"][name]["mean"])
-    gain, most = penalty["foresight"], none["beyond"][cheapest]
-    bracket = penalty["difference"][cheapest]
-    cost = none["cost"][cheapest]["mean"]
-    return (
-        f"{found['regions']} regions, {found['servers']} servers. Who knows the future pays at "
-        f"least {shown(none['clairvoyant'])} $, who does not at least {shown(penalty['value'])} $ "
-        f"({shown(gain)} $ more). The cheapest policy, `{cheapest}`, is {shown(bracket)} $ above "
-        f"that, {100 * bracket['mean'] / cost:.1f} % of its cost. So of its distance from the "
-        f"clairvoyant bound, {shown(most)} $, foresight is between "
-        f"{max(0.0, gain['low']):.2f} and {most['high']:.2f} $.\n"
-    )
+    beyond, cost = none["beyond"][cheapest], none["cost"][cheapest]["mean"]
+    parts = [
+        f"{found['regions']} regions, {found['servers']} servers, {found['slots']} slots, law "
+        f"`{found['law']}`. Who knows the future pays at least {shown(none['clairvoyant'])} $. The "
+        f"cheapest policy, `{cheapest}`, pays {shown(beyond)} $ more, "
+        f"{100 * beyond['mean'] / cost:.1f} % of its cost."
+    ]
+    if "tree" in found:
+        gain = found["tree"]["foresight"]
+        parts.append(
+            f"Trees show that whoever cannot see ahead pays at least {shown(gain)} $ more than the "
+            f"clairvoyant bound. So of what `{cheapest}` pays above it, foresight is between "
+            f"{max(0.0, gain['low']):.2f} and {beyond['high']:.2f} $."
+        )
+    else:
+        parts.append(f"No trees: {found['no_tree']}.")
+    return " ".join(parts) + "\n"
 
 
 def table(found: dict[str, Any]) -> str:
-    none, penalty = found["none"], found["penalty"]
+    none = found["none"]
     lines = [
-        "| policy | mean cost $ | above the bound without foresight $ "
-        "| above the clairvoyant bound $ |",
+        "| policy | mean cost $ | above the clairvoyant bound $ | of its cost |",
         "|---|---|---|---|",
     ]
     for name in sorted(none["cost"], key=lambda name: none["cost"][name]["mean"]):
-        cells = (none["cost"][name], penalty["difference"][name], none["beyond"][name])
-        lines.append(f"| `{name}` | {' | '.join(map(shown, cells))} |")
+        cost, beyond = none["cost"][name], none["beyond"][name]
+        share = 100 * beyond["mean"] / cost["mean"]
+        lines.append(f"| `{name}` | {shown(cost)} | {shown(beyond)} | {share:.0f} % |")
     return "\n".join(lines) + "\n"
 
 
@@ -168,19 +196,19 @@ def shown(found: dict[str, Any] | Interval) -> str:
 HEAD = """# What foresight is worth
 
 Written by `make foresight` (`studies/foresight.py`). A bound that knows the future says how far a
-policy is from the best schedule in hindsight. No policy can have all of that. The bound for
-policies that cannot see ahead ([proof](bounds/nonanticipative.md)) says what none of them beats on
-average. What a policy costs above it is the most that it could save without foresight, on average.
+policy is from the best schedule in hindsight. No policy can have all of that. Scenario trees
+([proof](bounds/nonanticipative.md)) say what no policy without foresight avoids on average.
 
 Sizes: {slots} slots of 45 s from the initial state of the presets, {futures} futures of the law of
-each instance, the last table over the first {foreseen} of them. All figures are means over futures,
-± half the width of a 95 % interval; differences are paired by future. They are estimates, not
-certified. Bounds are those of the merged program with one tier; the one without foresight is
-`--way penalty`. The last table of each case is about one policy: it plans servers by the merged
-program in a window of at least 8 slots, of which the given number after the present one is known
-as it will come, the rest forecast; "all" plans up to 48 slots at once, and so sees the end too.
-"Foresight is between" joins the ends of two such intervals. The upper end is that of the policy
-that is cheapest on these futures, so it is too low more often than for one chosen before.
+each instance, trees over the first {trees} of them, the last table over the first {foreseen}. All
+figures are means over futures, ± half the width of a 95 % interval; differences are paired by
+future. They are estimates, not certified. Bounds are those of the merged program with one tier.
+A tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4. The last table of
+each case is about one policy: it plans servers by the merged program in a window of at least 8
+slots, of which the given number after the present one is known as it will come, the rest forecast;
+"all" plans up to 48 slots at once, and so sees the end too. "Foresight is between" joins the ends
+of two such intervals. The upper end is that of the policy that is cheapest on these futures, so it
+is too low more often than for one chosen before.
 """
 
 
@@ -188,9 +216,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/foresight.md"))
     parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
-    parser.add_argument("--slots", type=int, default=48)
-    parser.add_argument("--futures", type=int, default=8)
-    parser.add_argument("--foreseen", type=int, default=4, help="futures for slots of foresight")
+    parser.add_argument("--slots", type=int, default=24)
+    parser.add_argument("--futures", type=int, default=12)
+    parser.add_argument("--trees", type=int, default=6, help="futures for trees")
+    parser.add_argument("--foreseen", type=int, default=2, help="futures for slots of foresight")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--backend", default="loky", help="or dask, ray: see docs/scale.md")
     parser.add_argument("--address", help="scheduler of dask or ray; must be one you trust")
@@ -198,7 +227,7 @@ def main() -> int:
     parser.add_argument("--cases", help="some of them, by name, separated by ';'")
     parser.add_argument("--write", action="store_true", help="compute nothing")
     given = parser.parse_args()
-    names = [*CASES, *(["imported trace"] if given.trace else [])]
+    names = [*CASES, *([TRACE] if given.trace or given.write else [])]
     if given.cases:
         names = [name for name in names if name in given.cases.split(";")]
     with engine(given.backend, given.address, given.jobs):

@@ -1,6 +1,8 @@
 """Small random processes of demand, and the best policy that cannot see ahead, exact.
 
 ``random_tree(rng)``      a scenario tree of tiny instances with equally likely leaves
+``tiny_tree(seed, n)``    one of many; ``tiny_trees(seed, n)``: n of them with their best policies
+``unconditional(tree)``  the same demands, whatever came before
 ``expected_on(tree, …)``  conditional means of its arrivals, exact sums
 ``Best(tree)``            the best policy that cannot see ahead, by dynamic programming over nodes
                           of the tree and all states; and inner values with its value function
@@ -9,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -49,6 +52,42 @@ def random_tree(
         paths, node = grown, numbers
     leaves = tuple(dataclasses.replace(root, arrivals=path) for path in paths)
     return TinyTree(leaves, np.array(node))
+
+
+def tiny_tree(seed: int, n: int, slots: int | None = None) -> TinyTree:
+    """Random tree n of a seed, of 2 or 3 slots where ``slots`` does not say."""
+    rng = np.random.default_rng([seed, n])
+    length = int(rng.integers(2, 4))
+    return random_tree(rng, TINIEST, slots=slots or length)
+
+
+def tiny_trees(seed: int, count: int, slots: int | None = None) -> Iterator[tuple[TinyTree, Best]]:
+    """Those that are small enough, with their best policies."""
+    made = 0
+    for n in range(100 * count):
+        tree = tiny_tree(seed, n, slots)
+        best = Best(tree, 400)
+        try:
+            assert best.cost >= -1e9
+        except TooLarge:
+            continue
+        yield tree, best
+        made += 1
+        if made == count:
+            return
+
+
+def unconditional(tree: TinyTree) -> TinyTree:
+    """Every history before the last slot is followed by what may follow any of them."""
+    last = tree.leaves[0].slots - 1
+    leaves, node = [], []
+    for history in np.unique(tree.node[:, last - 1], return_index=True)[1].tolist():
+        for leaf in tree.leaves:
+            arrivals = tree.leaves[history].arrivals.copy()
+            arrivals[last] = leaf.arrivals[last]
+            leaves.append(dataclasses.replace(leaf, arrivals=arrivals))
+            node.append([*tree.node[history, :last].tolist(), len(leaves)])
+    return TinyTree(tuple(leaves), np.array(node))
 
 
 def expected_on(tree: TinyTree, leaf: int, horizons: tuple[int, ...]) -> np.ndarray:

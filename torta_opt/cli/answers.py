@@ -31,6 +31,7 @@ from torta_opt.cli.options import (
     TimeLimit,
     Way,
     Weights,
+    Window,
     WorkLimit,
     cut_to,
     foresight_options,
@@ -135,6 +136,7 @@ def bound(
     way: Way = None,
     children: Children = None,
     block: Block = None,
+    window: Window = None,
     folder: Folder = None,
     jobs: Jobs = 1,
     backend: Backend = "loky",
@@ -154,7 +156,7 @@ def bound(
         check_writable(output, instance, weights)
     limits = limits_of(time_limit, work_limit, threads)
     problem = priced_by(cut_to(api.open_instance(instance), slots), weights)
-    options = foresight_options(scenarios, way, children, block, folder, jobs)
+    options = foresight_options(scenarios, way, children, block, window, folder, jobs)
     known = family_of(problem).bounds.get(method)
     if output is not None and known is not None and known.statistical:
         raise InvalidInput(f"{method} is statistical: it has no bound file", "--output")

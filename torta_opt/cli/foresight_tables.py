@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from torta_opt.io.text import money
+from torta_opt.report.verdict import on_average
 from torta_opt.results import GapReport, Split
+from torta_opt.results.gap_report import NEEDS_FUTURES
 
 
 def attribution_tables(report: GapReport, unit: str) -> Iterator[RenderableType]:
@@ -24,6 +26,8 @@ def attribution_tables(report: GapReport, unit: str) -> Iterator[RenderableType]
         table.add_row(each.policy, "servers", *_cells(each.servers_first))
         table.add_row("", "requests", *_cells(each.requests_first))
     yield table
+    if report.nonanticipative is None:
+        yield Text(f"{NEEDS_FUTURES} estimates over N futures how much of it is foresight.", "dim")
 
 
 def _cells(split: Split) -> list[str]:
@@ -41,17 +45,19 @@ def foresight_tables(report: GapReport, unit: str) -> Iterator[RenderableType]:
         f"{unit} on average\n(an estimate, 95 % {low} to {high}); with the future known, {clear}"
     )
     table = _table(f"mean over futures, {unit}", ("cost", "cannot see ahead", "knows the future"))
-    spans = []
-    for each in report.results:
-        if each.foresight is not None:
-            found = each.foresight
-            ends = [_span(found.difference), _span(found.beyond)]
-            table.add_row(each.policy, money([found.cost[1]])[0], *ends)
-            spans.append(found.of_which)
+    shown = [(each, each.foresight) for each in report.results if each.foresight is not None]
+    for each, found in shown:
+        ends = [_span(found.difference), _span(found.beyond)]
+        table.add_row(each.policy, money([found.cost[1]])[0], *ends)
     yield table
-    if spans:
-        least, most = money(list(spans[0]))
-        yield Text(f"of the last column, foresight is from {least} to {most} {unit}")
+    if not shown:
+        return
+    cheapest, found = min(shown, key=lambda pair: pair[1].cost[1])
+    futures = {"nonanticipative": {"scenarios": bound.scenarios}}
+    for sentence in on_average(cheapest.to_document(), futures):
+        yield Text(sentence, "bold")
+    least, most = money(list(found.of_which))
+    yield Text(f"of the last column, foresight is from {least} to {most} {unit}")
 
 
 def _span(ends: tuple[float, float, float]) -> str:

@@ -29,6 +29,7 @@ from torta_opt.cli.options import (
     TimeLimit,
     Way,
     Weights,
+    Window,
     WorkLimit,
     cut_to,
     foresight_options,
@@ -93,6 +94,7 @@ def gap(
     way: Way = None,
     children: Children = None,
     block: Block = None,
+    window: Window = None,
     folder: Folder = None,
     jobs: Jobs = 1,
     backend: Backend = "loky",
@@ -119,7 +121,7 @@ def gap(
         check_writable(page, *instances, *(schedule or ()), certificate)
         if json_ and descriptor_of(page) == STDOUT:
             raise InvalidInput("is where --json writes: give the page a file", field="--report")
-    options = foresight_options(foresight, way, children, block, folder, jobs)
+    options = foresight_options(foresight, way, children, block, window, folder, jobs)
     if foresight is None and options:
         raise InvalidInput("is missing", field="--foresight")
     if folder is not None and len(instances) > 1:

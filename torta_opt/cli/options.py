@@ -99,6 +99,14 @@ Block = Annotated[
 ]
 
 
+Window = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SLOTS", help="way tree: a tree in each window of so many slots, joined by prices"
+    ),
+]
+
+
 Folder = Annotated[
     str | None,
     typer.Option("--folder", metavar="FOLDER", help="keep finished futures there, and resume"),
@@ -147,6 +155,7 @@ def foresight_options(
     way: str | None,
     children: int | None,
     block: int | None,
+    window: int | None,
     folder: str | None,
     jobs: int,
 ) -> dict[str, Any]:
@@ -156,6 +165,7 @@ def foresight_options(
         "way": way,
         "children": children,
         "block": block,
+        "window": window,
         "folder": None if folder is None else Path(folder),
         "jobs": None if jobs == 1 else jobs,
     }

@@ -15,7 +15,8 @@ def verdict(document: dict[str, Any], own: Iterable[str] = ()) -> str:
     """How much of the cost could be saved, at least and at most.
 
     The first sentence is about the schedules in ``own``, or about the cheapest schedule that is
-    dearer than another one; the second is about the cheapest schedule.
+    dearer than another one; the last is about the cheapest schedule. Where policies were run on
+    futures, a sentence says how much could be saved without seeing ahead, on average.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def verdict(document: dict[str, Any], own: Iterable[str] = ()) -> str:
     others = [each for each in valid if each is not best and each["gap_at_least"]]
     brought = [each for each in valid if each["policy"] in set(own)]
     about = brought or sorted(others, key=lambda each: each["cost"])[:1]
-    sentences = [_savings(each) for each in about]
+    sentences = [part for each in about for part in (_savings(each), *on_average(each, document))]
     if best not in about:
         sentences.append(_cheapest(best))
     if broken:
@@ -53,6 +54,22 @@ def _savings(result: dict[str, Any]) -> str:
         f"{name} costs {cost} $, of which at least {_down(least)} and at most {_up(most)} "
         "could be saved by a scheduler that knows the demand beforehand."
     )
+
+
+def on_average(result: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    """What could be saved without seeing ahead; nothing where the policy was not run on futures.
+
+    The upper end of the interval of cost − bound over the mean cost: *at most* holds for both.
+    """
+    found, bound = result.get("foresight"), document.get("nonanticipative")
+    if not found or not bound or found["cost"]["mean"] <= 0:
+        return []
+    most = min(1.0, max(0.0, found["difference"]["interval"][1] / found["cost"]["mean"]))
+    return [
+        f"Averaged over {bound['scenarios']} futures, at most {_up(most)} of the cost of "
+        f"{result['policy']} could be saved by anyone who cannot see ahead (an estimate, the upper "
+        "end of a 95 % interval)."
+    ]
 
 
 def _cheapest(result: dict[str, Any]) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+NEEDS_FUTURES = "--foresight N"  # what says how much of a distance is foresight
+
+
 @dataclass(frozen=True, eq=False)
 class GapResult:
     """One schedule compared with the bound; cost and gaps are None if it breaks a rule.
@@ -111,7 +114,7 @@ class GapResult:
         if self.attribution is None and self.foresight is None:
             return {}
         found: dict[str, Any] = {} if self.attribution is None else self.attribution.to_document()
-        unknown = {"of_which_foresight": None}
+        unknown = {"of_which_foresight": None, "of_which_foresight_needs": NEEDS_FUTURES}
         return {**found, **(unknown if self.foresight is None else self.foresight.to_document())}
 
     def _failure(self) -> dict[str, str]:

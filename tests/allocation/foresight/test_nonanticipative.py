@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import torta_opt
 from torta_opt import gaps
 from torta_opt.allocation.bounds.checker.check import certified_bound
-from torta_opt.allocation.foresight import nonanticipative, scenarios
+from torta_opt.allocation.foresight import estimates, nonanticipative, scenarios
 from torta_opt.allocation.foresight.futures import (
     BRANCHES,
     EVALUATION,
@@ -22,6 +22,7 @@ from torta_opt.allocation.foresight.futures import (
     expected_along,
     future_of,
     seed_of,
+    surprise_of,
 )
 from torta_opt.allocation.foresight.inner import (
     certified,
@@ -192,7 +193,7 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     found = estimate(instance, Options(5), law=law)
     assert (found.scenarios, found.interrupted) == (2, True)
     with pytest.raises(LimitReached, match="1 scenario is finished"):
-        nonanticipative.summary(Scenarios([{"value": 1.0}]), [], None)
+        estimates.summary(Scenarios([{"value": 1.0}]), [], None)
 
 
 def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
@@ -204,10 +205,44 @@ def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
 def test_a_penalty_that_policies_pay_on_average_is_caught() -> None:
     rng = np.random.default_rng(1)
     fair = rng.normal(0, 1, 30)
-    nonanticipative.raise_if_unfair("greedy_forecast", fair)
-    nonanticipative.raise_if_unfair("greedy_forecast", fair - 5)
+    estimates.raise_if_unfair("greedy_forecast", fair)
+    estimates.raise_if_unfair("greedy_forecast", fair - 5)
     with pytest.raises(VerificationFailed, match=r"greedy_forecast: pays .* of penalty"):
-        nonanticipative.raise_if_unfair("greedy_forecast", fair + 5)
+        estimates.raise_if_unfair("greedy_forecast", fair + 5)
+
+
+def test_a_bound_above_what_policies_pay_on_average_is_caught() -> None:
+    above = np.random.default_rng(2).normal(0, 1, 30)
+    estimates.raise_if_beaten("lcp", above)
+    estimates.raise_if_beaten("lcp", above + 5)
+    with pytest.raises(VerificationFailed, match=r"lcp: costs .* less than the bound on average"):
+        estimates.raise_if_beaten("lcp", above - 5)
+
+
+def test_surprises_have_mean_zero_and_narrow_intervals() -> None:
+    instance, law = small()
+    futures = (law.sample(instance, seed) for seed in range(120))
+    found = np.array([surprise_of(law, future) for future in futures])
+    assert abs(found.mean()) < 5 * found.std() / np.sqrt(len(found))
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        surprise = rng.normal(0, 2, 12)
+        values = 7 + 3 * surprise + rng.normal(0, 1, 12)
+        each = estimates.controlled(values, surprise)
+        held += each.low <= 7 <= each.high
+        plain = estimates.controlled(values, np.ones(12))
+        assert plain.mean == pytest.approx(values.mean())
+    assert 0.91 < held / 400 < 0.985  # 95 % within 3.5 standard errors
+    assert each.high - each.low < 0.5 * (plain.high - plain.low)
+
+
+def test_windows_belong_to_trees_and_part_early() -> None:
+    assert nonanticipative.branches_of(96, Options(way="tree", window=12)) == (0, 2, 4, 6)
+    shape = Options(way="tree", window=3, block=1, children=4)
+    assert nonanticipative.branches_of(96, shape) == (0, 1)
+    with pytest.raises(InvalidInput, match="window: is for way tree"):
+        Options(window=4)
 
 
 def test_means_that_are_wrong_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +258,7 @@ def test_means_that_are_wrong_are_caught(monkeypatch: pytest.MonkeyPatch) -> Non
         for number in range(10)
     ]
     with pytest.raises(VerificationFailed, match="forecasts of the law or the penalty are wrong"):
-        nonanticipative.summary(Scenarios(rows), ["greedy_forecast"], None)
+        estimates.summary(Scenarios(rows), ["greedy_forecast"], None)
 
 
 def test_the_fitted_penalty_is_kept_with_the_run(
@@ -272,7 +307,7 @@ def test_wrong_options_are_refused(given: dict[str, object], rule: str) -> None:
 
 
 def test_an_instance_without_a_law_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="too few to fit a law"):
+    with pytest.raises(InvalidInput, match=r"too few to fit a law.*import a longer part"):
         torta_opt.bound(torta_opt.generate("small/loading"), "nonanticipative")
 
 
@@ -303,6 +338,13 @@ def test_the_command_line_prints_an_estimate(tmp_path: Path) -> None:
     parts = row["attribution"]
     distance = row["cost"] - report["bound"]["value"]
     assert sum(parts.values()) == pytest.approx(distance, abs=1e-9)
+    words = " ".join(run(app, [*asked[:6], "--bound", "merged"]).stdout.split())
+    assert "% of the cost of lcp could be saved by anyone who cannot see ahead" in words
+    asked = ["gap", str(path), "--policies", "lcp", "--attribute", "--bound", "merged"]
+    row = json.loads(run(app, [*asked, "--json"]).stdout)["results"][0]
+    assert row["of_which_foresight"] is None
+    assert row["of_which_foresight_needs"] == "--foresight N"
+    assert "--foresight N estimates" in run(app, asked).stdout
 
 
 def test_a_gap_survives_ctrl_c_and_limits_of_what_goes_beside_it(

@@ -267,7 +267,7 @@ class Split:
         """``rest`` is what remains of every column's cost in its own window."""
         program, (first, after) = self.program, cut
         own = program.matrix[rows]
-        implied = self._pool_sums(first)
+        implied = self.pool_sums(first)
         further = sparse.csr_array(implied @ program.matrix)
         further.eliminate_zeros()
         matrix = sparse.csr_array(sparse.vstack([own, further]))
@@ -284,7 +284,7 @@ class Split:
         )
         return Window(rows, columns, implied, problem)
 
-    def _pool_sums(self, slot: int) -> sparse.csr_array:
+    def pool_sums(self, slot: int) -> sparse.csr_array:
         """Sums of rows of server flows that count the servers of each pool at the start of a slot.
 
         Σ_{τ ≤ slot} ( off_flow[τ] + Σ_m ready_flow[τ,m] ) − Σ_{τ < slot} switch_flow[τ]  since the

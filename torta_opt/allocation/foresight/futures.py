@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from torta_opt.allocation.foresight.penalty import work_slots
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.law.base import DemandLaw
 
@@ -37,3 +38,13 @@ def expected_along(law: DemandLaw, future: Instance, horizons: Sequence[int]) ->
             if t + ahead < future.slots:
                 found[t, n] = mean[ahead - 1]
     return found
+
+
+def surprise_of(law: DemandLaw, future: Instance) -> float:
+    """Work of a future beyond what its law expects before slot 0, in server-slots; of mean 0.
+
+    Σ_{t,c} work_c·(D[t,c] − E[D[t,c]]), all regions together, work_c as in ``penalty.py``.
+    """
+    expected = law.mean_from(law.begin(), future.slots)
+    beyond = future.arrivals.sum(axis=(0, 1)) - expected.sum(axis=(0, 1))
+    return float((beyond * work_slots(future.system)).sum())

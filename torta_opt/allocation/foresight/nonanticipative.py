@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from torta_opt.allocation.foresight.estimates import Estimate, summary
 from torta_opt.allocation.foresight.fit import Oracle, maximised, shrunk
 from torta_opt.allocation.foresight.futures import TRAINING, future_of
 from torta_opt.allocation.foresight.inner import errors_along, kinds_of, merged_of, solved
@@ -34,8 +35,6 @@ from torta_opt.allocation.foresight.scenarios import (
     PENALTY,
     TREE,
     WAYS,
-    Row,
-    Scenarios,
     Spec,
     Watch,
     kept_penalty,
@@ -45,17 +44,16 @@ from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.law import law_of
 from torta_opt.allocation.law.base import DemandLaw
 from torta_opt.allocation.policies.base import INFORMATION, information_of
-from torta_opt.allocation.policies.experiment import Interval, interval
+from torta_opt.allocation.policies.experiment import Interval
 from torta_opt.allocation.policies.registry import create
 from torta_opt.family import Request
-from torta_opt.io import InvalidInput, LimitReached, VerificationFailed
+from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.results import BoundResult, Foresight
 from torta_opt.solvers import Limits
 
 METHOD = "nonanticipative"
 CONTROL = "greedy_forecast"  # the policy whose penalty has mean zero and goes with the inner value
 FIT_SLOTS, FIT_FUTURES, TRIED_FUTURES, FIT_ROUNDS = 48, 10, 6, 6
-UNFAIR, FEWEST = 6.0, 10  # standard errors; scenarios, below which they are not known
 LEAVES, CHILDREN = 16, 2  # of a tree, where nothing else is asked for
 
 
@@ -66,7 +64,9 @@ class Options:
     scenarios   N ≥ 2 futures, or trees of them
     way         ``none``, ``penalty`` or ``tree``
     children    of every node at which a tree parts
-    block       slots from one branch of a tree to the next; None: as many as give ``LEAVES`` leaves
+    block       slots from one branch of a tree to the next; None: as many as give ``leaves`` leaves
+    window      slots of a window that has a tree of its own; None: one tree over the whole horizon
+    leaves      of a tree where ``block`` does not say, and at most of one in a window
     tiers       groups that the servers of a type are divided into by what they cost; None: as many
                 as keep the merged program small. Fewer are faster and prove less
     folder      where finished scenarios are kept, and taken from
@@ -77,6 +77,8 @@ class Options:
     way: str = NONE
     children: int = CHILDREN
     block: int | None = None
+    window: int | None = None
+    leaves: int = LEAVES
     tiers: int | None = None
     folder: Path | None = None
     jobs: int = 1
@@ -84,9 +86,14 @@ class Options:
     def __post_init__(self) -> None:
         _check_whole(self.scenarios, "scenarios", 2)
         _check_whole(self.children, "children", 2)
+        _check_whole(self.leaves, "leaves", 2)
         _check_whole(self.jobs, "jobs", 0)
         if self.block is not None:
             _check_whole(self.block, "block", 1)
+        if self.window is not None:
+            _check_whole(self.window, "window", 1)
+            if self.way != TREE:
+                raise InvalidInput(f"is for way {TREE}, found way {self.way!r:.40}", "window")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder))
         if self.tiers is not None:
@@ -106,28 +113,6 @@ class Options:
 def _check_whole(value: object, name: str, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidInput(f"must be a whole number, at least {least}, found {value!r:.40}", name)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the finished scenarios say; every figure is a mean with its interval.
-
-    value         the bound for policies that cannot see ahead
-    clairvoyant   the bound for those who can, on the same futures
-    foresight     their difference, paired
-    cost          by policy
-    difference    cost − bound by policy, paired: its own penalty z, of mean zero, added
-    beyond        cost − clairvoyant bound by policy, paired
-    """
-
-    scenarios: int
-    value: Interval
-    clairvoyant: Interval
-    foresight: Interval
-    cost: dict[str, Interval]
-    difference: dict[str, Interval]
-    beyond: dict[str, Interval]
-    interrupted: bool = False
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -161,56 +146,6 @@ def estimate(
     return summary(found, policies, CONTROL if options.way == PENALTY else None)
 
 
-def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> Estimate:
-    """Means and intervals over finished scenarios. Raises LimitReached if there are not two."""
-    rows = found.rows
-    if len(rows) < 2:
-        done = "1 scenario is" if len(rows) == 1 else f"{len(rows)} scenarios are"
-        raise LimitReached(f"{METHOD}: {done} finished, an interval needs 2")
-    value, clairvoyant = (_column(rows, name) for name in ("value", "clairvoyant"))
-    z = {name: _policy(rows, name, "z") for name in (*policies, *([control] if control else []))}
-    for name, values in z.items():
-        raise_if_unfair(name, values)
-    cost = {name: _policy(rows, name, "cost") for name in policies}
-    steady = value - z[control] if control else value
-    return Estimate(
-        len(rows),
-        _interval(steady),
-        _interval(clairvoyant),
-        _interval(steady - clairvoyant),
-        {name: _interval(usd) for name, usd in cost.items()},
-        {name: _interval(usd + z[name] - value) for name, usd in cost.items()},
-        {name: _interval(usd - clairvoyant) for name, usd in cost.items()},
-        found.interrupted,
-    )
-
-
-def _interval(values: np.ndarray) -> Interval:
-    return interval(values.tolist())
-
-
-def raise_if_unfair(name: str, z: np.ndarray) -> None:
-    """Raise VerificationFailed if a policy pays a penalty on average that has no mean.
-
-    A penalty must cost nobody anything who cannot see ahead. Its mean over futures is told from 0
-    only where it is ``UNFAIR`` standard errors above it, which chance hardly ever brings.
-    """
-    error = float(z.std(ddof=1)) / math.sqrt(len(z))
-    if len(z) >= FEWEST and float(z.mean()) > UNFAIR * error and z.mean() > 0:
-        raise VerificationFailed(
-            f"{name}: pays {z.mean():.6g} ± {error:.2g} of penalty on average, which a policy that "
-            "cannot see ahead must not: the forecasts of the law or the penalty are wrong"
-        )
-
-
-def _column(rows: Sequence[Row], name: str) -> np.ndarray:
-    return np.array([row[name] for row in rows])
-
-
-def _policy(rows: Sequence[Row], policy: str, name: str) -> np.ndarray:
-    return np.array([row["policies"][policy][name] for row in rows])
-
-
 def spec_of(
     instance: Instance,
     options: Options,
@@ -230,6 +165,7 @@ def spec_of(
         seed,
         branches=branches,
         children=options.children,
+        window=options.window,
         tiers=options.tiers,
         limits=limits,
     )
@@ -240,17 +176,27 @@ def spec_of(
 
 
 def branches_of(slots: int, options: Options) -> tuple[int, ...]:
-    """Slots at which a tree parts."""
+    """Slots at which a tree parts; with windows, slots after the beginning of each."""
+    if options.window is not None:
+        return window_branches(min(options.window, slots), options)
     if options.block is not None:
         found = tuple(range(options.block, slots, options.block))
     else:
-        times = max(1, int(np.log(LEAVES) / np.log(options.children) + 1e-9))
+        times = max(1, int(np.log(options.leaves) / np.log(options.children) + 1e-9))
         block = max(1, -(-slots // (times + 1)))
         found = tuple(range(block, slots, block))
     if options.children ** len(found) > 4096:
         rule = f"gives {options.children}^{len(found)} leaves; at most 4096 are possible"
         raise InvalidInput(rule, field="block")
     return found
+
+
+def window_branches(window: int, options: Options) -> tuple[int, ...]:
+    """From the first slot of a window on, as many as give at most ``leaves`` leaves: a tree that
+    is wide early has several slots left in which what it did not foresee costs something."""
+    block, most = options.block or 2, max(options.leaves, options.children)
+    times = int(np.log(most) / np.log(options.children) + 1e-9)
+    return tuple(range(0, window, block))[:times]
 
 
 # --- the penalty --------------------------------------------------------------------------------

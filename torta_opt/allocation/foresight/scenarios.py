@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from torta_opt import __version__
-from torta_opt.allocation.foresight.futures import BRANCHES, EVALUATION, future_of, seed_of
+from torta_opt.allocation.foresight.futures import (
+    BRANCHES,
+    EVALUATION,
+    future_of,
+    seed_of,
+    surprise_of,
+)
 from torta_opt.allocation.foresight.inner import (
     certified,
     charged,
@@ -27,7 +33,13 @@ from torta_opt.allocation.foresight.inner import (
     solved,
 )
 from torta_opt.allocation.foresight.penalty import Penalty
-from torta_opt.allocation.foresight.tree import ScenarioTree, sample_tree, tree_program
+from torta_opt.allocation.foresight.sampled_windows import Shape, value_by_windows
+from torta_opt.allocation.foresight.tree import (
+    ScenarioTree,
+    raise_if_outages_differ,
+    sample_tree,
+    tree_program,
+)
 from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.instance.document import instance_sha256
@@ -53,7 +65,9 @@ class Spec:
     way        ``none``: the clairvoyant; ``penalty``: he pays for foresight; ``tree``: a sampled
                tree of futures
     penalty    the coefficients of way ``penalty``
-    branches   slots at which the tree of way ``tree`` parts into ``children``
+    branches   slots at which the tree of way ``tree`` parts into ``children``; with windows, slots
+               after the beginning of each
+    window     slots of a window of way ``tree``; None: one tree over the whole horizon
     tiers      of the merged program (``build_merged_program``); the leaves of a tree have one
     """
 
@@ -64,6 +78,7 @@ class Spec:
     penalty: Penalty | None = None
     branches: tuple[int, ...] = ()
     children: int = 2
+    window: int | None = None
     tiers: int | None = None
     limits: Limits | None = None
 
@@ -80,6 +95,8 @@ class Spec:
                     "penalty": None if self.penalty is None else self.penalty.to_document(),
                     "branches": list(self.branches),
                     "children": self.children,
+                    "window": self.window,
+                    "control": "surprise",
                     "tiers": self.tiers,
                     "version": __version__,
                 }
@@ -91,11 +108,13 @@ class Spec:
 
 
 def scenario(spec: Spec, number: int, policies: Sequence[str], known: Row | None = None) -> Row:
-    """Scenario ``number``: value, clairvoyant, and for every policy its cost and penalty z.
+    """Scenario ``number``: value, clairvoyant, how much more work came than was expected
+    (``surprise_of``), and for every policy its cost and penalty z.
 
     ``known`` is the same scenario with fewer policies. In every scenario the mean over the leaves
     of cost + z of a policy that takes the same decisions wherever leaves have the same past is at
-    least the value; VerificationFailed is raised where it is not.
+    least the value; VerificationFailed is raised where it is not. The leaves of windows are not
+    played, and there it holds on average only.
     """
     row = known or {"scenario": number, "spec": spec.name, "policies": {}}
     missing = [name for name in policies if name not in row["policies"]]
@@ -108,7 +127,7 @@ def scenario(spec: Spec, number: int, policies: Sequence[str], known: Row | None
     row = {**row, "policies": {**row["policies"], **found}}
     for name, each in found.items():
         paid = each["cost"] + each["z"]
-        if paid < row["value"] - ROUNDING * max(abs(paid), each["paid"]):
+        if spec.window is None and paid < row["value"] - ROUNDING * max(abs(paid), each["paid"]):
             raise VerificationFailed(
                 f"{name}: on {work.tree.leaves[0].name} costs {paid!r} with its penalty, less than "
                 f"the inner bound {row['value']!r}: one of the two is wrong"
@@ -123,13 +142,13 @@ class _Leaves:
         self.spec = spec
         future = future_of(spec.law, spec.instance, spec.seed, number, EVALUATION)
         self.tree = ScenarioTree((future,), np.zeros((1, future.slots), np.int64), np.ones(1))
-        if spec.way == TREE:
-            seed = seed_of(spec.seed, number, BRANCHES)
+        self.seed = seed_of(spec.seed, number, BRANCHES)
+        if spec.way == TREE and spec.window is None:
+            seed = self.seed
             self.tree = sample_tree(future, _draw(spec.law), spec.branches, spec.children, seed)
-            if any((leaf.up != future.up).any() for leaf in self.tree.leaves):
-                rule = "tree needs futures with the same outages; use none or penalty"
-                raise InvalidInput(rule, field="way")
-        first = merged_of(future, 1 if len(self.tree.leaves) > 1 else spec.tiers)
+            raise_if_outages_differ(self.tree.leaves)
+        one_tier = len(self.tree.leaves) > 1 or spec.window is not None
+        first = merged_of(future, 1 if one_tier else spec.tiers)
         others = [merged_of(leaf, 1) for leaf in self.tree.leaves[1:]]
         self.merged: list[MergedProgram] = [first, *others]
         self.charges: list[np.ndarray] = [np.zeros(len(m.program.cost)) for m in self.merged]
@@ -143,7 +162,9 @@ class _Leaves:
         alone = [certified(m, solved(m, 0.0, limits))[0] for m in self.merged]
         clairvoyant = float(self.tree.weight @ np.array(alone))
         value = clairvoyant
-        if spec.way == TREE:
+        if spec.way == TREE and spec.window is not None:
+            value = self._by_windows(spec.window)
+        elif spec.way == TREE:
             program = tree_program(self.tree, [each.program for each in self.merged])
             value = max(value, program.bound(limits))
         elif spec.penalty is not None:
@@ -152,7 +173,22 @@ class _Leaves:
             group = tuple(merged.program.pools.of_server.tolist())
             charges = charges_of(spec.law, merged.instance, spec.penalty, group)
             value = certified(merged, result, charges)[0]
-        return {"value": value, "clairvoyant": clairvoyant, "leaves": len(self.tree.leaves)}
+        leaves = len(self.tree.leaves)
+        if spec.window is not None:
+            leaves = spec.children ** len(spec.branches)
+        surprises = np.array([surprise_of(spec.law, leaf) for leaf in self.tree.leaves])
+        return {
+            "value": value,
+            "clairvoyant": clairvoyant,
+            "leaves": leaves,
+            "surprise": float(self.tree.weight @ surprises),
+        }
+
+    def _by_windows(self, window: int) -> float:
+        spec, future = self.spec, self.tree.leaves[0]
+        draw, branches = _draw(spec.law), spec.branches
+        shape = Shape(window, branches, spec.children, spec.limits)
+        return value_by_windows(future, draw, shape, self.seed)
 
     def play(self, name: str) -> dict[str, float]:
         """Mean cost and penalty of a policy over the leaves; all its schedules are verified."""

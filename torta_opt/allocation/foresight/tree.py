@@ -29,8 +29,14 @@ from torta_opt.allocation.bounds.dual import dual_bound
 from torta_opt.allocation.bounds.windows import Split
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.io.errors import LimitReached
+from torta_opt.io.errors import InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Status, solve_lp
+
+OTHER_OUTAGES = (
+    "tree needs futures with the same outages: a program counts servers together whose outages "
+    "fall in the same slots, so futures with other outages have no decisions to share; use none or "
+    "penalty"
+)
 
 Draw = Callable[[Instance, int, int], Instance]  # future, seed, first slot that is drawn anew
 
@@ -80,6 +86,12 @@ def sample_tree(
     return ScenarioTree(tuple(leaves), node, np.full(len(leaves), 1 / len(leaves)))
 
 
+def raise_if_outages_differ(leaves: Sequence[Instance]) -> None:
+    """Raise InvalidInput if the servers of futures cannot be counted together."""
+    if any((leaf.up != leaves[0].up).any() for leaf in leaves):
+        raise InvalidInput(OTHER_OUTAGES, field="way")
+
+
 @dataclass(frozen=True, eq=False)
 class TreeProgram:
     """The program of a tree; ``column`` has for every leaf the numbers of its columns in it."""
@@ -127,38 +139,66 @@ class TreeProgram:
         return value
 
 
-def tree_program(
-    tree: ScenarioTree,
-    programs: Sequence[AllocationProgram],
-    charges: Sequence[np.ndarray] | None = None,
-) -> TreeProgram:
+def tree_program(tree: ScenarioTree, programs: Sequence[AllocationProgram]) -> TreeProgram:
     """The programs of the leaves as one.
-
-    charges   for every leaf (columns,) dollars that are added to the costs of its columns
 
     Raises ValueError if leaves that share a node have different columns there.
     """
-    parts = _Parts()
-    columns: list[np.ndarray] = []
-    for leaf, program in enumerate(programs):
-        column_slot, row_slot = slots_of(program)
-        own = tree.first[leaf, column_slot] == leaf
-        number = np.full(len(own), -1, np.int64)
-        number[own] = parts.columns + np.arange(np.count_nonzero(own))
-        for owner in np.unique(tree.first[leaf, column_slot[~own]]).tolist():
-            shared = np.flatnonzero(tree.first[leaf, column_slot] == owner)
-            twin = _twins(program, programs[owner], shared)
-            number[shared] = columns[owner][twin]
-        kept = tree.first[leaf, _last_slots(program, row_slot, column_slot)] == leaf
-        parts.add(program, own, kept, number)
-        columns.append(number)
-    cost = np.zeros(parts.columns)
-    for leaf, program in enumerate(programs):
-        usd = program.cost if charges is None else program.cost + charges[leaf]
-        np.add.at(cost, columns[leaf], tree.weight[leaf] * usd)
     constant = math.fsum(
         weight * program.constant for weight, program in zip(tree.weight, programs, strict=True)
     )
+    return joined(tree, [Piece.whole(program) for program in programs], constant)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What a tree takes of the program of a leaf.
+
+    rows, columns   (rows,), (columns,) bool; every column of a row that is taken is taken
+    cost            (columns,) dollars
+    further         rows below them, and their sides: equations
+    """
+
+    program: AllocationProgram
+    rows: np.ndarray
+    columns: np.ndarray
+    cost: np.ndarray
+    further: tuple[sparse.csr_array, np.ndarray] | None = None
+
+    @classmethod
+    def whole(cls, program: AllocationProgram) -> Piece:
+        rows, columns = (np.ones(size, bool) for size in program.matrix.shape)
+        return cls(program, rows, columns, program.cost)
+
+
+def joined(tree: ScenarioTree, pieces: Sequence[Piece], constant: float = 0.0) -> TreeProgram:
+    """Pieces of the programs of the leaves as one program. Raises ValueError as above."""
+    parts = _Parts()
+    columns: list[np.ndarray] = []
+    for leaf, piece in enumerate(pieces):
+        program = piece.program
+        column_slot, row_slot = slots_of(program)
+        first = tree.first[leaf, column_slot]
+        own = piece.columns & (first == leaf)
+        number = np.full(len(own), -1, np.int64)
+        number[own] = parts.columns + np.arange(np.count_nonzero(own))
+        for owner in np.unique(first[piece.columns & ~own]).tolist():
+            shared = np.flatnonzero(piece.columns & (first == owner))
+            twin = _twins(program, pieces[owner].program, shared)
+            number[shared] = columns[owner][twin]
+        if (number[piece.columns] < 0).any():
+            raise ValueError("leaves that share a node take different columns")
+        kept = piece.rows & (tree.first[leaf, last_slots(program, row_slot, column_slot)] == leaf)
+        parts.add(program.matrix[kept], (program.row_lower[kept], program.row_upper[kept]), number)
+        parts.add_columns(program.upper[own])
+        if piece.further is not None:
+            matrix, side = piece.further
+            parts.add(matrix, (side, side), number)
+        columns.append(number)
+    cost = np.zeros(parts.columns)
+    for leaf, piece in enumerate(pieces):
+        taken = piece.columns
+        np.add.at(cost, columns[leaf][taken], tree.weight[leaf] * piece.cost[taken])
     return parts.program(cost, constant, tuple(columns))
 
 
@@ -177,15 +217,23 @@ class _Parts:
         self.sides: list[tuple[np.ndarray, np.ndarray]] = []
         self.upper: list[np.ndarray] = []
 
+    def add_columns(self, upper: np.ndarray) -> None:
+        self.upper.append(upper)
+        self.columns += len(upper)
+
     def add(
-        self, program: AllocationProgram, own: np.ndarray, kept: np.ndarray, number: np.ndarray
+        self,
+        matrix: sparse.csr_array,
+        sides: tuple[np.ndarray, np.ndarray],
+        number: np.ndarray,
     ) -> None:
-        entries = program.matrix[kept].tocoo()
+        """Rows of a leaf whose columns have the given numbers, −1 where they are not taken."""
+        entries = matrix.tocoo()
+        if (number[entries.col] < 0).any():
+            raise ValueError("a row is taken without one of its columns")
         self.entries.append((entries.data, entries.row + self.rows, number[entries.col]))
-        self.sides.append((program.row_lower[kept], program.row_upper[kept]))
-        self.upper.append(program.upper[own])
-        self.rows += int(np.count_nonzero(kept))
-        self.columns += int(np.count_nonzero(own))
+        self.sides.append(sides)
+        self.rows += matrix.shape[0]
 
     def program(
         self, cost: np.ndarray, constant: float, columns: tuple[np.ndarray, ...]
@@ -212,7 +260,7 @@ def _twins(one: AllocationProgram, other: AllocationProgram, shared: np.ndarray)
     return twin
 
 
-def _last_slots(
+def last_slots(
     program: AllocationProgram, row_slot: np.ndarray, column_slot: np.ndarray
 ) -> np.ndarray:
     """(rows,) the last slot that a row or one of its columns belongs to."""

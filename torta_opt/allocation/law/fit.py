@@ -91,7 +91,8 @@ def fit(arrivals: np.ndarray, slot_ms: int, learned: int | None = None) -> Fit:
     if len(counts) < LEAST_SLOTS or counts.sum() < LEAST_REQUESTS:
         raise InvalidInput(
             f"are too few to fit a law to: {len(counts)} slots with {int(counts.sum())} requests, "
-            f"but it takes {LEAST_SLOTS} slots and {LEAST_REQUESTS} requests",
+            f"but it takes {LEAST_SLOTS} slots and {LEAST_REQUESTS} requests; import a longer part "
+            "of the trace, or generate paper/... or a site of your own, whose law is known",
             field="arrivals",
         )
     base = _level(counts) * daily_season(counts.sum(axis=2), busy, slot_ms)[:, :, None]
