@@ -39,7 +39,7 @@ def test_routing_delivers_what_was_planned() -> None:
 
 def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that begins with few pairs ends at the optimum of one that has them all."""
-    instance = generate("paper/polska", seed=6, slots=3)
+    instance = generate("paper/polska", seed=6, slots=6)
     rng = np.random.default_rng(4)
     before = instance.initial.routing + rng.integers(0, 4, (12, 12)) * (rng.random((12, 12)) < 0.2)
     solved, added = LinearSolver.solve, []
@@ -48,7 +48,7 @@ def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) 
         added.append(solver.problem.columns)
         return solved(solver, *arguments, **options)
 
-    for t in range(instance.slots):
+    for t in range(2):
         inflow = rng.permutation(instance.arrivals[t], axis=0)
         costs = []
         for nearest in (1, 3, 12):
@@ -58,7 +58,7 @@ def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setattr(LinearSolver, "solve", solved)
             costs.append(float(program.problem.cost @ x))
         assert costs == pytest.approx([_over_all_pairs(instance, t, inflow, before)] * 3, rel=1e-9)
-    assert len(added) > 2 * 3 * instance.slots  # pairs were priced in
+    assert len(added) > 2 * 3 * 2  # pairs were priced in
 
 
 def _over_all_pairs(instance: Instance, t: int, inflow: np.ndarray, before: np.ndarray) -> float:
