@@ -34,7 +34,7 @@ from torta_opt.allocation.formulations.merged import build_merged_program
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate, generate_from_topology
 from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
-from torta_opt.allocation.search.routing import Router
+from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.solvers import Problem, available_methods, solve_lp
 
 GPUS = {"A100": 2, "H100": 1, "RTX4090": 2, "V100": 3, "T4": 2}  # of ten servers

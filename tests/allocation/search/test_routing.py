@@ -13,9 +13,10 @@ from support.tiny import random_tiny_instance
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate
-from torta_opt.allocation.search import routing
+from torta_opt.allocation.search import slot_routing
 from torta_opt.allocation.search.merged_plan import plan_merged
-from torta_opt.allocation.search.routing import Router, route
+from torta_opt.allocation.search.routing import route
+from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.solvers import LinearSolver, Problem, Result, Status, solve_lp
 
 
@@ -52,7 +53,7 @@ def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) 
         inflow = rng.permutation(instance.arrivals[t], axis=0)
         costs = []
         for nearest in (1, 3, 12):
-            monkeypatch.setattr(routing, "NEAREST", nearest)
+            monkeypatch.setattr(slot_routing, "NEAREST", nearest)
             monkeypatch.setattr(LinearSolver, "solve", counted)
             program, x = Router(instance)._cheapest(instance.arrivals[t], inflow, before)
             monkeypatch.setattr(LinearSolver, "solve", solved)

@@ -33,7 +33,6 @@ from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_queues, trace_servers
 from torta_opt.allocation.search.routing import (
-    Router,
     clip_to_available,
     inflow_of,
     route,
@@ -48,6 +47,7 @@ from torta_opt.allocation.search.server_cells import (
     rows_of,
 )
 from torta_opt.allocation.search.slot_programs import nearest_program, relaxed_program
+from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
 RELAXING, ROUNDING = 0.3, 0.7  # shares of the time after which they end; the rest is for routing
