@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -171,6 +172,29 @@ def test_changes_are_the_same_as_a_new_problem(seed: int):
     if found.status == Status.OPTIMAL:
         assert close(found.objective, other.objective)
         assert found.objective >= best.objective + 0.1 - 1e-6
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_added_columns_are_those_of_a_program_that_had_them(seed: int):
+    whole = solvable(seed, columns=8)
+    whole = dataclasses.replace(whole, col_lower=np.minimum(whole.col_lower, 0.0))
+    whole.col_lower[5:] = 0.0
+    whole.col_upper[5:] = np.abs(whole.col_upper[5:])
+    first = dataclasses.replace(
+        whole,
+        matrix=whole.matrix[:, :5],
+        col_lower=whole.col_lower[:5],
+        col_upper=whole.col_upper[:5],
+        cost=whole.cost[:5],
+        integrality=None,
+    )
+    solver = LinearSolver(first)
+    solver.solve()
+    solver.add_columns(whole.matrix[:, 5:], whole.cost[5:], whole.col_upper[5:])
+    found, other = solver.solve(), by_scipy(whole)
+    assert found.status == HERE[other.status]
+    if found.status == Status.OPTIMAL:
+        assert close(found.objective, other.objective)
 
 
 def test_changes_outside_the_problem_are_refused():

@@ -36,6 +36,20 @@ def test_optimal_needs_a_point_and_a_proof():
     assert found.message == ""
 
 
+def test_a_point_that_is_nearly_feasible_is_a_hint():
+    """Only where the solver ended there, and then within its bounds."""
+    almost = np.array([-1e-5, 2.0])
+    found = judged(one(), Claim("kOptimal", almost, PROOF))
+    assert found.status is Status.BOUND_ONLY
+    assert found.x is None
+    assert found.near.tolist() == [0.0, 2.0]
+    assert (found.objective, found.bound) == (math.inf, 2.0)
+    assert judged(one(), Claim("kTimeLimit", almost, PROOF)).near is None
+    assert judged(one(), Claim("kOptimal", OUTSIDE, PROOF)).near is None
+    assert judged(one(), Claim("kOptimal", np.array([math.nan, 2.0]), PROOF)).near is None
+    assert judged(one(), Claim("kOptimal", BEST, PROOF)).near is None
+
+
 def test_optimal_by_word_alone_is_not_believed():
     found = judged(one(), Claim("kOptimal", BEST, NO_PROOF))
     assert (found.status, found.objective, found.bound) == (Status.FEASIBLE, 2.0, 1.0)

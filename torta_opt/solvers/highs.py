@@ -39,6 +39,8 @@ _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
 _WORK["hipo"] = _WORK["ipm"]
 _UNBOUNDED = "proved by a feasible point and a primal ray"
+# Tolerances of the interior point method, and of rows and bounds.
+DEFAULT_TOLERANCE, HIPO_TOLERANCE = (1e-8, 1e-7), (1e-9, 1e-9)
 SMALL = 20_000  # entries up to which "auto" takes the simplex method, see solve_lp
 
 
@@ -128,6 +130,24 @@ class LinearSolver:
         entries = (added.nnz, added.indptr[:-1], added.indices, added.data)
         check(self._open.addRows(len(low), low, high, *entries), "addRows")
 
+    def add_columns(self, matrix: sparse.sparray, cost: np.ndarray, upper: np.ndarray) -> None:
+        """Further columns, after the present ones, from 0 to ``upper``; matrix is (m, columns)."""
+        old, added = self.problem, sparse.csc_array(matrix)
+        if old.col_names is not None:
+            raise InvalidInput("columns of a program with names cannot be added", "col_names")
+        self.problem = replace(
+            old,
+            matrix=sparse.hstack([old.matrix, added], format=old.matrix.format),
+            col_lower=np.append(old.col_lower, np.zeros(len(cost))),
+            col_upper=np.append(old.col_upper, upper),
+            cost=np.append(old.cost, cost),
+            integrality=None,
+        )
+        low, high = self.problem.col_lower[old.columns :], self.problem.col_upper[old.columns :]
+        entries = (added.nnz, added.indptr[:-1], added.indices, added.data)
+        scaled = self.problem.cost[old.columns :] * self._scale
+        check(self._open.addCols(len(low), scaled, low, high, *entries), "addCols")
+
     def solve(
         self, method: str = "auto", limits: Limits | None = None, *, crossover: bool = True
     ) -> Result:
@@ -174,6 +194,10 @@ class LinearSolver:
         set_option(highs, "presolve", "choose")
         set_option(highs, "solver", _NAMES[method])
         set_option(highs, "run_crossover", "on" if crossover else "off")
+        # At its own tolerances HiPO stops at points that are not quite feasible.
+        exact = HIPO_TOLERANCE if method == "hipo" else DEFAULT_TOLERANCE
+        set_option(highs, "ipm_optimality_tolerance", exact[0])
+        set_option(highs, "primal_feasibility_tolerance", exact[1])
         for name in set(_WORK.values()):
             set_option(highs, name, highspy.kHighsIInf)
         if limits.work is not None:

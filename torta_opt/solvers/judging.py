@@ -20,6 +20,7 @@ import numpy as np
 from torta_opt.solvers import checks
 from torta_opt.solvers.problem import Limits, Problem, Result, Status
 
+NEARLY = 1e-3  # violation up to which a point is still a hint
 OPTIMALITY = 1e-6  # between cost and bound, relative
 STOPPED = {"kTimeLimit", "kIterationLimit", "kSolutionLimit", "kMemoryLimit", "kObjectiveBound"}
 INTERRUPTS = {"kInterrupt", "kHighsInterrupt"}
@@ -51,6 +52,7 @@ def judged(problem: Problem, claim: Claim) -> Result:
         objective=cost,
         bound=min(bound, cost) if meets else bound,
         x=x,
+        near=None if feasible else _near(problem, claim),
         row_dual=dual,
         col_dual=problem.cost - problem.matrix.T @ dual,
         basis=claim.basis,
@@ -58,6 +60,19 @@ def judged(problem: Problem, claim: Claim) -> Result:
         iterations=claim.iterations,
         message=_message(problem, claim, feasible, meets),
     )
+
+
+def _near(problem: Problem, claim: Claim) -> np.ndarray | None:
+    """The point moved into its bounds, if the solver ended there and it violates rows by little:
+    interior point methods of long programs do.
+    """
+    x = claim.x
+    if x is None or claim.status not in ("kOptimal", "kUnknown"):
+        return None
+    if x.shape != (problem.columns,) or not np.isfinite(x).all():
+        return None
+    inside = np.clip(x, problem.col_lower, problem.col_upper)
+    return inside if checks.violation(problem, inside) <= NEARLY else None
 
 
 def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float]:

@@ -219,6 +219,8 @@ class Result:
     objective   cost of x; +∞ without x
     bound       no feasible point costs less; −∞ if nothing is known
     x           (n,) point that satisfies rows, bounds and integrality within tolerance, or None
+    near        (n,) point of a linear program that violates rows or bounds by a little more than
+                the tolerance, where the solver ended there and there is no x. Only a hint
     row_dual    (m,) duals that prove the bound of a linear program, positive where the lower side
                 binds; None for an integer program
     col_dual    (n,) reduced costs, cost − matrixᵀ·row_dual
@@ -233,6 +235,7 @@ class Result:
     objective: float = math.inf
     bound: float = -math.inf
     x: np.ndarray | None = None
+    near: np.ndarray | None = None
     row_dual: np.ndarray | None = None
     col_dual: np.ndarray | None = None
     basis: Any = None

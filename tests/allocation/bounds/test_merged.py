@@ -8,12 +8,15 @@ from support.optima import slack, tiniest
 from support.sizes import examples
 from support.tiny import random_tiny_instance
 
+from torta_opt.allocation.bounds import merged
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.lp import lp_bound
 from torta_opt.allocation.bounds.merged import merged_bound
+from torta_opt.allocation.bounds.registry import rederived
 from torta_opt.allocation.instance.generate import generate
+from torta_opt.family import Request
 from torta_opt.io import LimitReached
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, available_methods
 
 
 def test_no_schedule_beats_the_bound() -> None:
@@ -57,3 +60,29 @@ def test_it_holds_however_early_it_stops() -> None:
             assert merged_bound(instance, Limits(work=work)).value <= whole + 1e-6 * abs(whole)
         except LimitReached:
             assert work == 0
+
+
+# --- long horizons ------------------------------------------------------------------------------
+
+
+def test_long_horizons_take_hipo(monkeypatch: pytest.MonkeyPatch) -> None:
+    for methods, expected in ((("auto", "ipm", "hipo"), "hipo"), (("auto", "ipm"), "auto")):
+        monkeypatch.setattr(merged, "available_methods", lambda methods=methods: methods)
+        assert merged.merged_method(merged.LONG) == "auto"
+        assert merged.merged_method(merged.LONG + 1) == expected
+
+
+@pytest.mark.skipif("hipo" not in available_methods(), reason="highspy-extras is not installed")
+def test_hipo_proves_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its point may be a hint only, but the bound is proved, certified and never above the cost."""
+    monkeypatch.setattr(merged, "LONG", 0)
+    for instance, best in tiniest(count=25):
+        assert merged_bound(instance).value <= best + slack(best)
+    instance = generate("paper/polska", seed=5, slots=8)
+    found, other = merged_bound(instance), merged_bound(instance, method="ipm")
+    assert found.value == pytest.approx(other.value, rel=1e-6)
+    assert found.x is not None
+    assert not found.limited
+    result = merged.compute(instance, Request())
+    assert result.certificate is not None
+    assert rederived(result.certificate, instance) == pytest.approx(other.value, rel=1e-6)

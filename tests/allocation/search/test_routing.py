@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sparse
 from support.tiny import random_tiny_instance
 
+from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate
-from torta_opt.allocation.search import routing
+from torta_opt.allocation.search import slot_routing
 from torta_opt.allocation.search.merged_plan import plan_merged
 from torta_opt.allocation.search.routing import route
-from torta_opt.solvers import Result, Status, solve_lp
+from torta_opt.allocation.search.slot_routing import Router
+from torta_opt.solvers import LinearSolver, Problem, Result, Status, solve_lp
 
 
 def test_routing_delivers_what_was_planned() -> None:
@@ -35,6 +38,55 @@ def test_routing_delivers_what_was_planned() -> None:
             assert not routed[:, ~allowed].any()
 
 
+def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that begins with few pairs ends at the optimum of one that has them all."""
+    instance = generate("paper/polska", seed=6, slots=6)
+    rng = np.random.default_rng(4)
+    before = instance.initial.routing + rng.integers(0, 4, (12, 12)) * (rng.random((12, 12)) < 0.2)
+    solved, added = LinearSolver.solve, []
+
+    def counted(solver: LinearSolver, *arguments: Any, **options: Any) -> Result:
+        added.append(solver.problem.columns)
+        return solved(solver, *arguments, **options)
+
+    for t in range(2):
+        inflow = rng.permutation(instance.arrivals[t], axis=0)
+        costs = []
+        for nearest in (1, 3, 12):
+            monkeypatch.setattr(slot_routing, "NEAREST", nearest)
+            monkeypatch.setattr(LinearSolver, "solve", counted)
+            program, x = Router(instance)._cheapest(instance.arrivals[t], inflow, before)
+            monkeypatch.setattr(LinearSolver, "solve", solved)
+            costs.append(float(program.problem.cost @ x))
+        assert costs == pytest.approx([_over_all_pairs(instance, t, inflow, before)] * 3, rel=1e-9)
+    assert len(added) > 2 * 3 * 2  # pairs were priced in
+
+
+def _over_all_pairs(instance: Instance, t: int, inflow: np.ndarray, before: np.ndarray) -> float:
+    """The least cost of a slot's routing, with every pair and a moved[i,j] of each."""
+    router, arrivals = Router(instance), instance.arrivals[t]
+    share, known = router.rerouting(arrivals.sum(axis=1), before)
+    rest = router.rows.shape[1] - share.shape[1]
+    blocks = [
+        [router.rows, None],
+        [
+            sparse.hstack([share, sparse.csr_array((len(known), rest))]),
+            -sparse.eye_array(len(known)),
+        ],
+    ]
+    need = np.concatenate([arrivals.ravel(), inflow.ravel()])
+    columns = len(router.cost)
+    problem = Problem(
+        sparse.csr_array(sparse.block_array(blocks)),
+        np.append(need, np.full(len(known), -np.inf)),
+        np.append(need, known),
+        np.zeros(columns),
+        np.full(columns, np.inf),
+        router.cost,
+    )
+    return solve_lp(problem, "simplex").objective
+
+
 def test_branching_reroutes_less() -> None:
     instance = generate("paper/polska", seed=4, slots=8)
     schedule = plan_merged(instance)
@@ -48,11 +100,9 @@ def test_ctrl_c_while_requests_are_routed(monkeypatch: pytest.MonkeyPatch) -> No
     instance = generate("paper/polska", slots=12)
 
     def interrupted(*arguments: Any, **options: Any) -> Result:
-        return dataclasses.replace(
-            solve_lp(*arguments, **options), status=Status.INTERRUPTED, x=None
-        )
+        return Result(Status.INTERRUPTED)
 
-    monkeypatch.setattr(routing, "solve_lp", interrupted)
+    monkeypatch.setattr(LinearSolver, "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         route(instance, instance.arrivals)
 

@@ -51,6 +51,7 @@ def relaxed_bound(
         raise found_infeasible(program)
     value = -np.inf if result.row_dual is None else prove(program, result.row_dual)
     is_stopped = result.status is Status.INTERRUPTED
+    has_ended = result.status is Status.OPTIMAL or result.near is not None
     if not np.isfinite(value):
         if is_stopped:
             raise KeyboardInterrupt
@@ -60,11 +61,11 @@ def relaxed_bound(
         "lp",
         program,
         result.row_dual,
-        result.x,
+        result.near if result.x is None else result.x,
         result.bound,
         seconds,
         interrupted=is_stopped,
-        limited=not is_stopped and result.status is not Status.OPTIMAL,
+        limited=not is_stopped and not has_ended,
     )
 
 

@@ -32,7 +32,9 @@ from torta_opt.allocation.formulations.whole_servers import with_whole_rows
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.family import Request
 from torta_opt.results import BoundResult
-from torta_opt.solvers import Limits, Progress, solve_lp
+from torta_opt.solvers import Limits, Progress, available_methods, solve_lp
+
+LONG = 400  # slots from which HiPO is faster than IPX
 
 MergedBound = ProgramBound[MergedProgram]
 
@@ -46,7 +48,10 @@ def merged_bound(
 ) -> MergedBound:
     """The bound of an instance's merged program.
 
-    whole   with the rows that count whole servers
+    whole    with the rows that count whole servers
+    method   as for ``solve_lp``; auto takes HiPO for long horizons: it factorises a matrix whose
+             rows couple few slots, in time that grows with T, where IPX takes time that grows with
+             its square. Both prove the same
 
     A user's constraints are left out of it: they make schedules dearer, so the bound still holds.
     Raises LimitReached if the solver found no dual vector in time.
@@ -55,6 +60,8 @@ def merged_bound(
     merged = build_merged_program(instance)
     program = with_knapsack_rows(merged.program)
     merged = dataclasses.replace(merged, program=with_whole_rows(program) if whole else program)
+    if method == "auto":
+        method = merged_method(instance.slots)
     result = solve_lp(merged.program.problem(), method, limits, crossover=False)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
     return MergedBound(
@@ -68,6 +75,11 @@ def merged_bound(
         found.interrupted,
         found.limited,
     )
+
+
+def merged_method(slots: int) -> str:
+    """The method for a linear program over all requests or servers of so many slots."""
+    return "hipo" if slots > LONG and "hipo" in available_methods() else "auto"
 
 
 def compute(instance: Instance, request: Request) -> BoundResult:

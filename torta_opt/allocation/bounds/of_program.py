@@ -29,7 +29,8 @@ class ProgramBound(Generic[P]):
     source       the method
     program      what was solved
     dual         (rows,) the duals that prove the value, None where branch and bound did
-    x            (columns,) an answer of the program, None if none was found
+    x            (columns,) an answer of the program, None if none was found; one of a relaxation
+                 may violate rows by a little
     claim        the bound as the solver states it
     seconds      wall-clock time, building included
     interrupted  Ctrl-C ended the run

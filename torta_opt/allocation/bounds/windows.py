@@ -244,10 +244,7 @@ class Split:
 
     @classmethod
     def of(cls, program: AllocationProgram) -> Split:
-        rows = [family.index[:, 0] for family in program.rows.values()]
-        columns = [family.index[:, 0] for family in program.columns.values()]
-        no_slot = np.full(len(program.further_rows), -1)
-        return cls(program, np.concatenate([*rows, no_slot]), np.concatenate(columns))
+        return cls(program, program.row_slot, program.column_slot)
 
     def windows(self, cuts: Sequence[tuple[int, int]], dual: np.ndarray) -> list[Window]:
         """The windows of a partition of all slots, priced by a dual vector."""

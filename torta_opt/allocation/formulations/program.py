@@ -151,6 +151,17 @@ class AllocationProgram:
         return len(self.rows["hull"]) if "hull" in self.rows else 0
 
     @cached_property
+    def row_slot(self) -> np.ndarray:
+        """(rows,) slot of each row, −1 for further rows."""
+        own = [family.index[:, 0] for family in self.rows.values()]
+        return np.concatenate([*own, np.full(len(self.further_rows), -1)])
+
+    @cached_property
+    def column_slot(self) -> np.ndarray:
+        """(columns,) slot of each column."""
+        return np.concatenate([family.index[:, 0] for family in self.columns.values()])
+
+    @cached_property
     def column_names(self) -> list[str]:
         return [name for family in self.columns.values() for name in self._names(family)]
 

@@ -29,10 +29,11 @@ from torta_opt.allocation.formulations.recover import name_servers, recover
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_servers
+from torta_opt.allocation.search.forward import solve_forward
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_servers, shortened, with_servers
 from torta_opt.allocation.search.routing import clip_to_available, inflow_of, route, send_rest
 from torta_opt.io.errors import LimitReached
-from torta_opt.solvers import Limits, Result, Status, solve_lp
+from torta_opt.solvers import Limits, Problem, Result, Status, solve_lp
 
 METHOD = "merged"
 
@@ -75,10 +76,7 @@ def plan_merged(
         servers = round_servers(priced, found.x, found.dual, discount)
         if servers is None:
             continue
-        requests = with_servers(program, servers, shortened(program))
-        left = max(0.0, ends - time.perf_counter())
-        left_over = dataclasses.replace(limits or Limits(), seconds=left)
-        answer = solve_lp(requests, limits=left_over, crossover=False)
+        answer = _requests(program, servers, limits or Limits(), ends)
         if answer.x is not None and (best is None or answer.objective < best.objective):
             best = answer
         if answer.status in (Status.FEASIBLE, Status.BOUND_ONLY):
@@ -106,13 +104,26 @@ def requests_on(
     idle = Schedule(np.zeros(shape, np.int64), command, command_model, nothing)
     program = merged.program
     counts = program.vector(lift_merged(merged, idle))
-    problem = with_servers(program, counts, shortened(program))
-    answer = solve_lp(problem, limits=limits, crossover=False)
+    limits = limits or Limits()
+    answer = _requests(program, counts, limits, time.perf_counter() + limits.seconds)
     if answer.status is Status.INTERRUPTED:
         raise PlanInterrupted(None)
     if answer.x is None:
         return None
     return split(instance, merged, program.values(answer.x), (command, command_model))
+
+
+def _requests(
+    program: AllocationProgram, servers: np.ndarray, limits: Limits, ends: float
+) -> Result:
+    """What to do with requests on given servers, window after window, until ``ends``."""
+
+    def solve(window: Problem) -> Result:
+        left = max(0.0, ends - time.perf_counter())
+        return solve_lp(window, limits=dataclasses.replace(limits, seconds=left), crossover=False)
+
+    problem = with_servers(program, servers, shortened(program))
+    return solve_forward(problem, program.row_slot, program.column_slot, solve)
 
 
 def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:

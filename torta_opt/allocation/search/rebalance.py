@@ -32,7 +32,6 @@ from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_queues, trace_servers
 from torta_opt.allocation.search.routing import (
-    Router,
     clip_to_available,
     inflow_of,
     route,
@@ -47,6 +46,7 @@ from torta_opt.allocation.search.server_cells import (
     rows_of,
 )
 from torta_opt.allocation.search.slot_programs import nearest_program, relaxed_program
+from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.parallel import in_order
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 

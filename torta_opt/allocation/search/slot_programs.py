@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.search.routing import Router
 from torta_opt.allocation.search.server_cells import CellRows, Cells, adding_up
+from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.solvers import Problem
 
 EXACT = 0.5  # requests by which a region's total may differ for nothing

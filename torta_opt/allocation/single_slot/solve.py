@@ -27,6 +27,7 @@ from torta_opt.allocation.single_slot.by_task import (
 )
 from torta_opt.allocation.single_slot.grouped import build_grouped_program, grouped_schedule
 from torta_opt.solvers import Limits, Result, Status, solve_lp, solve_milp
+from torta_opt.solvers.near_relaxation import solve_near_relaxation
 
 FIRST = 8  # servers of each task in the first relaxation
 STEPS = 60  # steps towards rough prices
@@ -49,7 +50,7 @@ def solve_grouped(
 ) -> Answer:
     """The optimum of a single-slot instance, whatever the number of its tasks."""
     program = build_grouped_program(instance, region_share)
-    result = solve_milp(program.problem, limits or Limits(gap=PROVEN))
+    result = solve_near_relaxation(program.problem, limits or Limits(gap=PROVEN))
     return Answer(result, None if result.x is None else grouped_schedule(program, result.x))
 
 

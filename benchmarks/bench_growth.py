@@ -1,0 +1,141 @@
+"""How time and memory grow with slots and with regions, beside plain HiGHS on the same matrix.
+
+    python benchmarks/bench_growth.py [--slots 60 120 240] [--regions 25 50 100] [--plan]
+
+The first table grows the horizon of paper/abilene (seed 5): rows of the merged program with
+knapsack rows (regions and server costs merged); processor seconds of HiGHS's interior point method
+IPX and of HiPO, without crossover, on that matrix; what both prove, which must agree; with --plan
+the seconds of the merged bound and its clairvoyant plan, and the gap between them. The second table
+grows the regions (TopoHub's Gabriel graphs, ten servers a region): columns of the transport program
+of one slot over all pairs of regions; processor seconds a slot of the whole program and of columns
+priced in; cost of both, which must agree; peak memory of the process so far in MB.
+
+`--slots 480 960 1920 --plan` takes half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import scipy.sparse as sparse
+import topohub
+
+from torta_opt.allocation.bounds.lp import prove
+from torta_opt.allocation.bounds.merged import merged_bound
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.merged import build_merged_program
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance.generate import generate, generate_from_topology
+from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
+from torta_opt.allocation.search.slot_routing import Router
+from torta_opt.solvers import Problem, available_methods, solve_lp
+
+GPUS = {"A100": 2, "H100": 1, "RTX4090": 2, "V100": 3, "T4": 2}  # of ten servers
+
+
+def in_time(slots: int, plan: bool) -> str:
+    instance = generate("paper/abilene", seed=5, slots=slots)
+    program = with_knapsack_rows(build_merged_program(instance, tiers=1).program)
+    seconds, proved = [], []
+    for method in ("ipm", "hipo"):
+        if method not in available_methods():
+            seconds.append(math.nan)
+            continue
+        began = time.process_time()
+        found = solve_lp(program.problem(), method, crossover=False)
+        seconds.append(time.process_time() - began)
+        proved.append(prove(program, found.row_dual))
+    assert np.allclose(proved, proved[0], rtol=1e-6)
+    line = f"{slots:5d} {len(program.row_lower):8d} {seconds[0]:8.1f} {seconds[1]:8.1f}"
+    line += f" {proved[0]:12.5f}"
+    if plan:
+        began = time.process_time()
+        bound = merged_bound(instance)
+        middle = time.process_time()
+        cost = solve_clairvoyant(instance, solved=bound).cost
+        line += f" {middle - began:8.1f} {time.process_time() - middle:8.1f}"
+        line += f" {100 * (1 - bound.value / cost):7.3f}"
+    return line
+
+
+def gabriel(regions: int, slots: int) -> Instance:
+    graph = nx.node_link_graph(topohub.get(f"gabriel/{regions}/0"), edges="edges")
+    plain = nx.Graph()
+    for node, data in graph.nodes(data=True):
+        plain.add_node(str(node), x=float(data["pos"][0]), y=float(data["pos"][1]))
+    plain.add_edges_from((str(a), str(b)) for a, b in graph.edges())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"gabriel{regions}.gml"
+        nx.write_gml(plain, file)
+        counts = {name: share * regions for name, share in GPUS.items()}
+        return generate_from_topology(file, 1, slots=slots, gpu_counts=counts)
+
+
+def in_regions(regions: int, slots: int = 6) -> str:
+    """Every slot sends a third of its requests where the slot before sent none."""
+    instance = gabriel(regions, slots)
+    rng = np.random.default_rng(0)
+    router = Router(instance)
+    before = instance.initial.routing
+    seconds, costs = np.zeros(2), np.zeros(2)
+    columns = len(router.cost)
+    for arrivals in instance.arrivals[: slots - 4]:
+        inflow = arrivals - arrivals // 3
+        inflow += rng.permutation(arrivals // 3, axis=0)
+        began = time.process_time()
+        whole = solve_lp(_over_all_pairs(router, arrivals, inflow, before), "simplex")
+        middle = time.process_time()
+        program, x = router._cheapest(arrivals, inflow, before)
+        seconds += middle - began, time.process_time() - middle
+        costs += whole.objective, float(program.problem.cost @ x)
+        before = router.slot(arrivals, inflow, before, False).sum(axis=2)
+    assert np.isclose(*costs, rtol=1e-6)
+    each = seconds / (slots - 4)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return f"{regions:7d} {columns:8d} {each[0]:10.3f} {each[1]:10.3f} {costs[0]:12.5f} {peak:7d}"
+
+
+def _over_all_pairs(
+    router: Router, arrivals: np.ndarray, inflow: np.ndarray, before: np.ndarray
+) -> Problem:
+    """The transport program with all pairs, and re-routing of each."""
+    share, known = router.rerouting(arrivals.sum(axis=1), before)
+    none = sparse.csr_array((len(known), router.rows.shape[1] - share.shape[1]))
+    wider = sparse.hstack([share, none])
+    blocks = [[router.rows, None], [wider, -sparse.eye_array(len(known))]]
+    need = np.concatenate([arrivals.ravel(), inflow.ravel()]).astype(float)
+    columns = len(router.cost)
+    return Problem(
+        sparse.csr_array(sparse.block_array(blocks)),
+        np.append(need, np.full(len(known), -np.inf)),
+        np.append(need, known),
+        np.zeros(columns),
+        np.full(columns, np.inf),
+        router.cost,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slots", type=int, nargs="*", default=[60, 120, 240])
+    parser.add_argument("--regions", type=int, nargs="*", default=[25, 50, 100])
+    parser.add_argument("--plan", action="store_true", help="bound and plan too")
+    chosen = parser.parse_args()
+    more = "  bound s   plan s   gap %" if chosen.plan else ""
+    print(f"slots     rows    IPX s   HiPO s       proved{more}")
+    for slots in chosen.slots:
+        print(in_time(slots, chosen.plan), flush=True)
+    print("\nregions  columns   whole s/slot  priced s/slot      cost      MB")
+    for regions in chosen.regions:
+        print(in_regions(regions), flush=True)
+
+
+if __name__ == "__main__":
+    main()
