@@ -56,7 +56,8 @@ def solve(
         float | None, typer.Option(metavar="G", help="optimal: stop at this gap, such as 0.01")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="SCHEDULE", help="optimal: a schedule to start from")
+        str | None,
+        typer.Option(metavar="SCHEDULE|learned", help="optimal: a schedule to start from"),
     ] = None,
     slots: Slots = None,
     time_limit: TimeLimit = None,
@@ -68,6 +69,7 @@ def solve(
     """Find a schedule, verify it and price it."""
     from torta_opt import api
     from torta_opt.families import family_of
+    from torta_opt.family import Request
 
     if output is not None:
         check_writable(output, instance, start)
@@ -75,8 +77,11 @@ def solve(
     problem = cut_to(api.open_instance(instance), slots)
     _check_takes(problem, method, gap, start, (time_limit, work_limit) != (None, None))
     warn_about(problem)
-    known = None if start is None else api.load_schedule(start, problem)
+    made = family_of(problem).starts.get(start or "")
+    known = api.load_schedule(start, problem) if start is not None and made is None else None
     with watching() as watch, watching_solver(method, time_limit) as solver_watch:
+        if made is not None:
+            known = made(problem, Request(seed, limits))
         result = api.solve(
             problem, method, seed, watch, limits=limits, start=known, solver_watch=solver_watch
         )

@@ -112,13 +112,13 @@ def requests_on(
         raise PlanInterrupted(None)
     if answer.x is None:
         return None
-    return _split(instance, merged, program.values(answer.x), (command, command_model))
+    return split_plan(instance, merged, program.values(answer.x), (command, command_model))
 
 
 def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:
     if best is None or best.x is None:
         return None
-    return _split(instance, merged, merged.program.values(best.x))
+    return split_plan(instance, merged, merged.program.values(best.x))
 
 
 def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:
@@ -127,7 +127,7 @@ def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationPr
     return dataclasses.replace(program, cost=program.cost - program.matrix[rows].T @ dual[rows])
 
 
-def _split(
+def split_plan(
     instance: Instance,
     merged: MergedProgram,
     values: dict[str, np.ndarray],

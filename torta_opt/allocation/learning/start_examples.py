@@ -1,0 +1,113 @@
+"""Solved windows to learn starts from: the best whole servers with all regions as one.
+
+A window is some slots of an instance that begin in the state in which ``greedy_forecast`` has left
+the servers. Its program with all regions as one, and all servers of a type as one pool, is solved
+by branch and bound; ``wanted`` are the ready servers of its answer, ``gain`` what the time of a
+ready server is worth by the duals of its relaxation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
+from torta_opt.allocation.formulations.merged import build_merged_program
+from torta_opt.allocation.instance.data import Initial, Instance
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.policies.registry import create
+from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.allocation.schedule.step import Decision, initial_state, slot_data, step
+from torta_opt.allocation.search.rounding import time_price
+from torta_opt.allocation.search.server_plan import ServerPlan, pool_types, ready_by_type
+from torta_opt.allocation.search.start_network import plan_features, unit_of
+from torta_opt.solvers import Limits, solve_lp, solve_milp
+
+GAP, SECONDS = 2e-3, 30.0  # at which the program of a window counts as solved
+SLOTS = 72  # of the instances that windows are cut from
+WINDOWS = (12, 16, 24, 24)  # slots of the windows of an instance
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Slots of solved windows: (N, F) features, (N, G) wanted and (N, G) gain in the network's
+    units, (N,) the window that a slot belongs to."""
+
+    features: np.ndarray
+    wanted: np.ndarray
+    gain: np.ndarray
+    window: np.ndarray
+
+
+def window(instance: Instance, schedule: Schedule, first: int, slots: int) -> Instance:
+    """Slots ``first`` … of an instance, from the state that a legal schedule leaves there."""
+    state = initial_state(instance)
+    for t in range(first):
+        fields = ("routing", "command", "command_model", "processing")
+        decision = Decision(*(getattr(schedule, field)[t] for field in fields))
+        state = step(instance.system, state, slot_data(instance, t), decision).state
+    kept = Initial(
+        state.model, state.loading_ms, state.waiting, state.processing, state.routing
+    )
+    return dataclasses.replace(instance.cut(first, first + slots), initial=kept)
+
+
+def windows(preset: str, seed: int) -> list[Instance]:
+    """The windows that are learned from, of one draw of a preset."""
+    instance = generate(preset, seed, slots=SLOTS)
+    schedule = run(create("greedy_forecast"), instance).schedule
+    rng = np.random.default_rng(seed)
+    return [
+        window(instance, schedule, int(rng.integers(0, SLOTS - slots + 1)), slots)
+        for slots in WINDOWS
+    ]
+
+
+def solved_plan(instance: Instance) -> ServerPlan | None:
+    """Best servers and what they are worth, with all regions as one; None if a limit came first."""
+    merged = build_merged_program(instance, tiers=1)
+    program, kind = with_knapsack_rows(merged.program), pool_types(merged)
+    limits = Limits(seconds=SECONDS, gap=GAP)
+    relaxed = solve_lp(program.problem().relaxed(), limits=limits).raise_if_interrupted()
+    found = solve_milp(program.problem(), limits).raise_if_interrupted()
+    if relaxed.row_dual is None or found.x is None:
+        return None
+    worth = program.values(time_price(program, relaxed.row_dual))["ready"]
+    ready = np.rint(program.values(found.x)["ready"])
+    return ServerPlan(ready_by_type(kind, ready), ready_by_type(kind, worth))
+
+
+def examples(
+    draws: list[tuple[str, int]], known: Examples | None, watch: Callable[[Examples], Any]
+) -> Examples:
+    """Examples of all windows of the draws, of which ``known`` are the first."""
+    done = 0 if known is None else int(known.window.max()) // len(WINDOWS) + 1
+    rows = [] if known is None else [known]
+    for number, (preset, seed) in enumerate(draws[done:], start=done):
+        for which, instance in enumerate(windows(preset, seed)):
+            plan = solved_plan(instance)
+            if plan is not None:
+                rows.append(_rows(instance, plan, number * len(WINDOWS) + which))
+        watch(_joined(rows))
+    return _joined(rows)
+
+
+def _rows(instance: Instance, plan: ServerPlan, number: int) -> Examples:
+    holds, unit = instance.system.holds, unit_of(instance.system)
+    return Examples(
+        plan_features(instance),
+        plan.wanted[:, holds] / unit,
+        plan.gain[:, holds],
+        np.full(instance.slots, number),
+    )
+
+
+def _joined(rows: list[Examples]) -> Examples:
+    return Examples(
+        *(np.concatenate([getattr(row, name) for row in rows]) for name in vars(rows[0]))
+    )

@@ -1,0 +1,144 @@
+"""From the server counts that somebody proposes to a complete answer of a program.
+
+A proposal (``ServerPlan``) says how many servers of each type and model are to be ready in each
+slot, as fractions that need not obey any rule, and what each of them is worth there. It is repaired
+in two steps, each a program that has an answer whatever was proposed:
+
+1. *Servers* (``whole_servers``). The whole server counts that keep all rows of server states, at
+
+       minimise  cost·servers − Σ_{t,k,m} gain[t,k,m]·min( Σ_{p of type k} ready[t,p,m], wanted )
+
+   so a proposal is followed where it pays for starts and rent. All servers staying as they are is
+   an answer, thus there is one. The last server of a fraction of it counts for that fraction.
+2. *Requests* (``complete``). With servers fixed, the rest of the program. Every request may expire,
+   so there is an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+
+from torta_opt.allocation.formulations.merged import MergedProgram
+from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
+from torta_opt.allocation.search.rounding import with_servers
+from torta_opt.solvers import Limits, Problem, Result, solve_lp, solve_milp
+
+WHOLE = 1e-6  # counts this close to integers are integers
+LARGEST = 1e6  # dollars and servers; a proposal beyond it means no more
+STATES = ("off_flow", "ready_flow", "switch_flow", "spread")
+
+
+@dataclass(frozen=True, eq=False)
+class ServerPlan:
+    """(T, K, M) servers ``wanted`` ready, and ``gain``, dollars that each is worth in its slot."""
+
+    wanted: np.ndarray
+    gain: np.ndarray
+
+    def shifted(self, slots: int) -> ServerPlan:
+        """The same plan seen ``slots`` later; its last slot is repeated."""
+        later = np.minimum(np.arange(len(self.wanted)) + slots, len(self.wanted) - 1)
+        return ServerPlan(self.wanted[later], self.gain[later])
+
+    def checked(self) -> ServerPlan:
+        """The same with 0 for what is no number, all of it between 0 and ``LARGEST``."""
+        return ServerPlan(
+            *(
+                np.clip(np.nan_to_num(part, posinf=LARGEST), 0.0, LARGEST)
+                for part in (self.wanted, self.gain)
+            )
+        )
+
+
+def pool_types(merged: MergedProgram) -> np.ndarray:
+    """(P,) type, in the instance with all its regions, of each pool of a merged program."""
+    kind = np.zeros(len(merged.program.pools), np.int64)
+    kind[merged.group] = merged.pools.type
+    return kind
+
+
+def ready_by_type(kind: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(T, K, M) sums over the pools of each type of (T, P, M) ``values``; ``kind`` (P,) types."""
+    total = np.zeros((len(values), int(kind.max()) + 1, values.shape[2]))
+    np.add.at(total, (slice(None), kind), values)  # type: ignore[arg-type]  # numpy: tuples too
+    return total
+
+
+def whole_servers(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan) -> np.ndarray:
+    """(n,) vector with whole, feasible server counts near a proposal; other columns are 0.
+
+    kind   (P,) type of each pool, the axis K of the proposal
+    """
+    problem, columns = _counts(program, kind, plan.checked())
+    result = solve_lp(problem.relaxed(), "simplex").raise_if_interrupted()
+    counts = _server_part(program, result)
+    if counts is None or np.abs(counts - np.rint(counts)).max(initial=0) > WHOLE:
+        result = solve_milp(problem).raise_if_interrupted()
+        counts = _server_part(program, result)
+    assert counts is not None, "all servers staying as they are is an answer"
+    x = np.zeros(len(program.cost))
+    x[columns[: len(counts)]] = np.rint(counts)
+    return x
+
+
+def complete(
+    program: AllocationProgram,
+    servers: np.ndarray,
+    limits: Limits | None = None,
+    matrix: sparse.csr_array | None = None,
+) -> np.ndarray | None:
+    """An answer of the program with server counts as in ``servers``; None if a limit came first.
+
+    matrix   in place of the program's, to leave servers time to spare
+    """
+    problem = with_servers(program, servers, program.matrix if matrix is None else matrix)
+    return solve_lp(problem, limits=limits).raise_if_interrupted().x
+
+
+def _counts(
+    program: AllocationProgram, kind: np.ndarray, plan: ServerPlan
+) -> tuple[Problem, np.ndarray]:
+    """The program of step 1, and the columns of ``program`` that its first columns are."""
+    further = [name for name in ("excess",) if name in program.columns]
+    columns = np.concatenate([_numbers(program.columns[n]) for n in (*SERVERS, *further)])
+    rows = np.concatenate([_numbers(program.rows[n]) for n in STATES if n in program.rows])
+    states = program.matrix[rows][:, columns]
+    ready = program.columns["ready"]
+    t, p, m = ready.index.T
+    shape = plan.wanted.shape
+    cell = np.ravel_multi_index((t, kind[p], m), shape)
+    cells, meets = np.unique(cell, return_inverse=True)
+    count = len(cells)
+    before = sum(len(program.columns[name]) for name in SERVERS[: SERVERS.index("ready")])
+    position = before + np.arange(len(ready))
+    meet = sparse.csr_array(
+        (np.ones(len(cell)), (meets, position)), shape=(count, len(columns))
+    )
+    wanted, gain = plan.wanted.ravel()[cells], plan.gain.ravel()[cells]
+    full = np.floor(wanted + WHOLE)
+    part = np.clip(wanted - full, 0.0, 1.0)
+    each = -sparse.eye_array(count)
+    matrix = sparse.block_array([[states, None, None], [meet, each, each]])
+    problem = Problem(
+        matrix=sparse.csr_array(matrix),
+        row_lower=np.append(program.row_lower[rows], np.zeros(count)),
+        row_upper=np.append(program.row_upper[rows], np.full(count, np.inf)),
+        col_lower=np.zeros(len(columns) + 2 * count),
+        col_upper=np.concatenate([program.upper[columns], full, np.ones(count)]),
+        cost=np.concatenate([program.cost[columns], -gain, -gain * part]),
+        integrality=np.concatenate([program.integer[columns], np.zeros(2 * count, bool)]),
+    )
+    return problem, columns
+
+
+def _server_part(program: AllocationProgram, result: Result) -> np.ndarray | None:
+    if result.x is None:
+        return None
+    return result.x[: sum(len(program.columns[name]) for name in SERVERS)]
+
+
+def _numbers(family: Family) -> np.ndarray:
+    return np.arange(family.numbers.start, family.numbers.stop)
