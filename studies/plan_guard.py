@@ -57,7 +57,7 @@ class Stale:
         return self.seen[0]
 
 
-def value_of(kind: str, system: System, seed: int):  # noqa: ANN201
+def value_of(kind: str, system: System, seed: int):
     """The value of a row; None: the one in models/."""
     kinds = int(system.holds.sum())
     features = len(value_features(np.zeros(len(system.classes)), 1.0))

@@ -1,9 +1,9 @@
-"""Train the network of starts in models/: fleet-start (some twenty minutes on one core).
+"""Train the network of starts in models/: fleet-start (some ten minutes on one core).
 
 Solved windows are kept in a file (--examples) and continued after an interruption; the same seeds
 give the same examples, and from them the same weights on the same machine.
 
-    python studies/train_start_network.py --examples build/start-examples.npz --draws 60
+    python studies/train_start_network.py --examples build/start-examples.npz --draws 72
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HELD_OUT = 0.1
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--examples", type=Path, default=ROOT / "build" / "start-examples.npz")
-    options.add_argument("--draws", type=int, default=60)
+    options.add_argument("--draws", type=int, default=72)
     options.add_argument("--steps", type=int, default=4000)
     options.add_argument("--output", type=Path, default=ROOT / "models")
     given = options.parse_args()

@@ -81,5 +81,3 @@ def quality(network: StartNetwork, examples: Examples) -> dict[str, float]:
         "gain_usd": float(np.abs(said[:, kinds:] - examples.gain).mean()),
         "gain_spread_usd": float(examples.gain.std()),
     }
-
-

@@ -114,9 +114,7 @@ def _counts(
     count = len(cells)
     before = sum(len(program.columns[name]) for name in SERVERS[: SERVERS.index("ready")])
     position = before + np.arange(len(ready))
-    meet = sparse.csr_array(
-        (np.ones(len(cell)), (meets, position)), shape=(count, len(columns))
-    )
+    meet = sparse.csr_array((np.ones(len(cell)), (meets, position)), shape=(count, len(columns)))
     wanted, gain = plan.wanted.ravel()[cells], plan.gain.ravel()[cells]
     full = np.floor(wanted + WHOLE)
     part = np.clip(wanted - full, 0.0, 1.0)

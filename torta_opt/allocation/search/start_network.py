@@ -3,11 +3,15 @@
 It sees one slot at a time, with the same weights for all slots. Arrivals and servers are counted
 over all regions, in units of a hundredth of all servers: the program with all regions as one is
 homogeneous in them, so a network fits every topology and size with the same types, models and
-classes. Features of slot t (F = 7·C + 2·G + C + 3, C classes, G types with a model they can hold):
+classes. Features of slot t (F = 8·C + 4·G + 2·M + 3: C classes, M models, G types with a model they
+can hold):
 
     arrivals by class in t, t+1 and t+2, their means over t+3 … t+6, t+7 … t+14, from t+15 on, and
-    over the slots before t; servers ready and loading at the start, by type and model; requests
-    waiting at the start; t, the slots that are left, and the electricity price
+    over the slots before t; requests waiting at the start; servers ready and loading at the start,
+    by type and model; t, the slots that are left, the electricity price; and twice, for the
+    arrivals of t and for their mean over the eight slots from t on: how many of the servers that
+    are ready at the start have work if the types that serve at the least cost are filled first
+    (G), and the share of each model's work that is left (M)
 
     y = W₃·relu(W₂·relu(W₁·f + b₁) + b₂) + S·f + b₃,    wanted = y⁺, gain = y⁺ of the second half
 
@@ -30,6 +34,7 @@ FORMAT, VERSION = "torta-opt/start-network", 1
 NAME = "fleet-start"
 PARTS = ("first", "first_constant", "second", "second_constant", "last", "straight", "constant")
 AHEAD = ((0, 1), (1, 2), (2, 3), (3, 7), (7, 15), (15, None))  # slots that arrivals are meant over
+NEAR = 8  # slots over which demand counts as that of soon
 SLOTS, PRICE = 24.0, 0.05  # units of features
 FOLLOWED = 2.0  # a proposed server is worth this many times what the network says
 
@@ -83,23 +88,56 @@ def plan_features(instance: Instance) -> np.ndarray:
     for begin, end in spans:
         begin, end = (np.minimum(at, instance.slots) for at in (begin, end))
         means.append((total[end] - total[begin]) / np.maximum(end - begin, 1)[:, None])
-    state = np.concatenate([*_servers(instance), _waiting(instance)])
+    ready, loading = _servers(instance)
+    near = np.minimum(slots + NEAR, instance.slots)
+    soon = (total[near] - total[slots]) / (near - slots)[:, None]
+    filled = [_filled(instance, ready, demand) for demand in (arrivals, soon)]
+    holds = system.holds
+    state = np.concatenate([ready[holds], loading[holds], _waiting(instance)])
     price = instance.price_usd_per_kwh.mean(axis=1) / PRICE
     time = np.stack([slots / SLOTS, (instance.slots - slots) / SLOTS, price], axis=1)
     repeated = np.repeat(state[None], instance.slots, axis=0)
-    return np.concatenate([*means, repeated, time], axis=1)
+    return np.concatenate([*means, repeated, time, *filled], axis=1)
 
 
 def _servers(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
-    """(G,) ready and (G,) loading servers before slot 0."""
+    """(K, M) ready and loading servers before slot 0."""
     system, initial = instance.system, instance.initial
     found = []
     for which in (initial.loading_ms == 0, initial.loading_ms > 0):
         count = np.zeros(system.holds.shape)
         which = which & (initial.model != OFF)
         np.add.at(count, (system.server_type[which], initial.model[which]), 1.0)
-        found.append(count[system.holds] / (10 * unit_of(system)))
+        found.append(count / (10 * unit_of(system)))
     return found[0], found[1]
+
+
+def _filled(instance: Instance, ready: np.ndarray, demand: np.ndarray) -> np.ndarray:
+    """(T, G + M) ready servers (K, M) that have work, and the share of work that is left, where
+    types are filled in the order of what they serve the demand (T, C) at."""
+    system = instance.system
+    weights, model = system.weights, system.class_model
+    rent = (system.rent_usd_per_hour * weights.rent_factor).mean(axis=0)
+    on_usd = rent + weights.energy_factor * instance.price_usd_per_kwh.mean() * system.idle_kw
+    able = system.usable_by & system.holds[:, model]
+    servers = np.where(able, system.server_ms / system.slot_ms, np.inf)  # of a request, (K, C)
+    usd = np.where(
+        able,
+        weights.time_usd_per_s * np.nan_to_num(system.service_s)
+        + system.slot_hours * on_usd[:, None] * system.server_ms / system.slot_ms,
+        np.inf,
+    )
+    used = np.zeros((len(demand), *ready.shape))
+    left = np.ones((len(demand), ready.shape[1]))
+    for m in range(ready.shape[1]):
+        of_model = np.flatnonzero(model == m)
+        for k in np.argsort(usd[:, of_model].mean(axis=1), kind="stable"):
+            if not np.isfinite(servers[k, of_model]).all():
+                continue
+            whole = demand[:, of_model] @ servers[k, of_model]  # servers, were all served by k
+            used[:, k, m] = np.minimum(ready[k, m], left[:, m] * whole)
+            left[:, m] -= np.divide(used[:, k, m], whole, out=np.zeros(len(whole)), where=whole > 0)
+    return np.concatenate([used[:, system.holds], left], axis=1)
 
 
 def _waiting(instance: Instance) -> np.ndarray:
@@ -108,9 +146,7 @@ def _waiting(instance: Instance) -> np.ndarray:
     return waiting / (10 * unit_of(instance.system))
 
 
-def load_start_network(
-    system: System, path: str | os.PathLike[str] | None = None
-) -> StartNetwork:
+def load_start_network(system: System, path: str | os.PathLike[str] | None = None) -> StartNetwork:
     """The network of a file, or of ``models/``. Raises InvalidInput unless it fits the system."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
