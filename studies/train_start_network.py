@@ -40,7 +40,7 @@ def main() -> None:
     last = found.window.max()
     kept = found.window <= (1 - HELD_OUT) * last
     network = fit_network(_part(found, kept), given.steps, SEED)
-    system = generate(TOPOLOGIES[0], FIRST_SEED, slots=1).system
+    system = generate(TOPOLOGIES[0], FIRST_SEED, slots=8).system
     card = {
         "format": FORMAT,
         "version": VERSION,

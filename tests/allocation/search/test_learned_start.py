@@ -85,7 +85,7 @@ def test_weights_for_another_fleet_are_refused():
 def test_weights_that_are_not_what_the_card_says_are_refused(broken, tmp_path):
     from safetensors.numpy import save
 
-    system = generate("paper/abilene", 1, slots=1).system
+    system = generate("paper/abilene", 1, slots=6).system
     tensors = to_tensors(load_start_network(system))
     if broken == "missing":
         tensors.pop(PARTS[0])
@@ -106,7 +106,7 @@ def test_without_time_there_is_no_start():
 
 
 def test_solve_takes_it_by_name(tmp_path, capsys):
-    instance = generate("paper/abilene", 3, slots=3, **SMALL)
+    instance = generate("paper/abilene", 3, slots=5, **SMALL)
     path = tmp_path / "instance.json"
     save_instance(instance, path)
     arguments = ["solve", str(path), "--method", "optimal", "--start", "learned", "--json"]

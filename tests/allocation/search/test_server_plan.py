@@ -35,7 +35,7 @@ def program(name: str) -> tuple[AllocationProgram, np.ndarray]:
         merged = build_merged_program(instance, tiers=1 if name == "merged" else 3)
         return with_knapsack_rows(merged.program), pool_types(merged)
     preset = {"regions apart": "paper/abilene", "outage": "small/outage"}.get(name, "small/loading")
-    instance = generate(preset, 4, slots=3, **SMALL) if "paper" in preset else generate(preset)
+    instance = generate(preset, 4, slots=5, **SMALL) if "paper" in preset else generate(preset)
     apart = build_allocation_program(instance)
     return with_knapsack_rows(apart), apart.pools.type
 
