@@ -88,7 +88,7 @@ def solved(program: AllocationProgram, x: np.ndarray | None = None) -> Any:
 
 def plan_of(program: AllocationProgram, kind: np.ndarray, x: np.ndarray) -> ServerPlan:
     """The servers of an answer as a proposal that is followed wherever that is possible."""
-    ready = ready_by_type(kind, np.rint(program.values(x)["ready"]))
+    ready = ready_by_type(kind, np.rint(program.values(x)["ready"]), int(kind.max()) + 1)
     return ServerPlan(ready, np.full(ready.shape, 10.0))
 
 
@@ -239,8 +239,8 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
             rows[kind].append(judged(runs[kind], best))
     cold = rows["cold"]
     lines = [
-        f"{len(found)} windows of {WINDOW} slots. Medians; in brackets, on how many windows the start "
-        "halves what cold needs, or better.",
+        f"{len(found)} windows of {WINDOW} slots. Medians; in brackets, on how many windows the "
+        "start halves what cold needs, or better.",
         "",
         "| start | ready after | above the best | primal integral | 1 % of the best | gap of 1 % "
         "| ended |",

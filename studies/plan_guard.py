@@ -106,8 +106,8 @@ def collect(given: argparse.Namespace) -> dict[tuple[str, int], dict[str, float]
 def table(found: dict[tuple[str, int], dict[str, float]], slots: int) -> str:
     seeds = sorted(seed for kind, seed in found if kind == "none")
     lines = [
-        f"Abilene, {slots} slots, seeds {seeds[0]} to {seeds[-1]}, `micro=greedy`, margin {MARGIN:g}"
-        f" standard errors and {LEAST:.1%} of the plan's cost:",
+        f"Abilene, {slots} slots, seeds {seeds[0]} to {seeds[-1]}, `micro=greedy`, margin "
+        f"{MARGIN:g} standard errors and {LEAST:.1%} of the plan's cost:",
         "",
         "| value | cost relative to none | dearest instance | plans used |",
         "|---|---|---|---|",

@@ -124,10 +124,9 @@ def row(spread: float | None, memory: float | None, given: argparse.Namespace) -
     known = np.array([model.foresight(path) for path in paths])
     above = 100 * (plain / bounds[-1] - 1)
     cells = (_mean(cuts), _mean(plain), _mean(above))
-    return (
-        f"| σ {model.spread:.2f}, memory {model.memory:.2f} | {_mean(known)} | {bounds[-1]:.1f} (10 iterations before: {bounds[-2]:.1f}) | {cells[0]} "
-        f"| {cells[1]} | {cells[2]} |"
-    )
+    proved = f"{bounds[-1]:.1f} (ten iterations before: {bounds[-2]:.1f})"
+    law = f"σ {model.spread:.2f}, memory {model.memory:.2f}"
+    return "| " + " | ".join([law, _mean(known), proved, *cells]) + " |"
 
 
 def _mean(values: np.ndarray) -> str:

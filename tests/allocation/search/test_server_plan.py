@@ -25,6 +25,7 @@ from torta_opt.solvers import Limits, solve_lp, solve_milp
 from torta_opt.solvers.checks import is_feasible
 
 SMALL = {"gpu_counts": {"A100": 4, "H100": 3, "RTX4090": 4, "V100": 4, "T4": 4}}
+TYPES = len(SMALL["gpu_counts"])
 PROGRAMS = ("merged", "merged, tiers", "regions apart", "outage", "loading")
 
 
@@ -95,9 +96,9 @@ def test_the_solver_accepts_the_start(name):
 def test_servers_of_an_optimum_are_found_again(name):
     found, kind = program(name)
     best = solve_milp(found.problem(), Limits(gap=1e-9))
-    ready = ready_by_type(kind, np.rint(found.values(best.x)["ready"]))
+    ready = ready_by_type(kind, np.rint(found.values(best.x)["ready"]), TYPES)
     x = check_start(name, ServerPlan(ready, np.full(ready.shape, 1e3)))
-    again = ready_by_type(kind, found.values(x)["ready"])
+    again = ready_by_type(kind, found.values(x)["ready"], TYPES)
     assert np.array_equal(again, ready)
     if name == "merged":  # with one pool for each type and outage the optimum itself
         assert found.objective(x) == pytest.approx(best.objective, rel=1e-6)
@@ -106,7 +107,7 @@ def test_servers_of_an_optimum_are_found_again(name):
 def test_a_proposal_is_followed_only_where_it_pays():
     found, kind = program("merged")
     relaxed = solve_lp(found.problem().relaxed())
-    wanted = ready_by_type(kind, found.values(relaxed.x)["ready"])
+    wanted = ready_by_type(kind, found.values(relaxed.x)["ready"], TYPES)
     nothing = whole_servers(found, kind, ServerPlan(wanted, np.zeros_like(wanted)))
     assert found.values(nothing)["start"].sum() == found.values(nothing)["enter"].sum() == 0
     much = whole_servers(found, kind, ServerPlan(np.full_like(wanted, 99.0), 1e4 + 0 * wanted))

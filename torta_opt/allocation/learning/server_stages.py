@@ -1,8 +1,8 @@
 """Stochastic dual dynamic programming over the fleet: a lower bound, and a policy that reaches it.
 
 All regions are one; time is divided into H stages of L slots. Demand is a Markov chain over K
-nodes, known when a stage begins. What follows a stage h that begins with n (G,) ready servers in node j
-costs
+nodes, known when a stage begins. What follows a stage h that begins with n (G,) ready servers in
+node j costs
 
     Q_h(n, j) = min  cost of the stage  +  Σ_i P[j,i]·Q_{h+1}(n', i),      Q_H = 0
 

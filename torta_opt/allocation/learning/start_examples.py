@@ -93,7 +93,8 @@ def solved_plan(instance: Instance) -> ServerPlan:
     assert relaxed.x is not None, "no limit was set"
     worth = program.values(time_price(program, relaxed.row_dual))["ready"]
     ready = program.values(relaxed.x)["ready"]
-    return ServerPlan(ready_by_type(kind, ready), ready_by_type(kind, worth))
+    types = len(instance.system.types)
+    return ServerPlan(ready_by_type(kind, ready, types), ready_by_type(kind, worth, types))
 
 
 def examples(

@@ -60,9 +60,9 @@ def pool_types(merged: MergedProgram) -> np.ndarray:
     return kind
 
 
-def ready_by_type(kind: np.ndarray, values: np.ndarray) -> np.ndarray:
+def ready_by_type(kind: np.ndarray, values: np.ndarray, types: int) -> np.ndarray:
     """(T, K, M) sums over the pools of each type of (T, P, M) ``values``; ``kind`` (P,) types."""
-    total = np.zeros((len(values), int(kind.max()) + 1, values.shape[2]))
+    total = np.zeros((len(values), types, values.shape[2]))
     np.add.at(total, (slice(None), kind), values)  # type: ignore[arg-type]  # numpy: tuples too
     return total
 
