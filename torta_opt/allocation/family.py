@@ -301,7 +301,10 @@ OFFLINE = {
     ),
 }
 
-STARTS = {"learned": lazily("allocation.search.learned_start:learned_schedule")}
+STARTS = {
+    "covering": lazily("allocation.search.learned_start:covering_schedule"),
+    "learned": lazily("allocation.search.learned_start:learned_schedule"),
+}
 
 
 # --- bound files --------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ def solve(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(metavar="SCHEDULE|learned", help="optimal: a schedule to start from"),
+        typer.Option(
+            metavar="SCHEDULE", help="optimal: a schedule to start from, or covering, learned"
+        ),
     ] = None,
     slots: Slots = None,
     time_limit: TimeLimit = None,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torta_opt import generate, save_instance
+from torta_opt import api, generate, save_instance
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
-from torta_opt.allocation.search.learned_start import learned_schedule
+from torta_opt.allocation.search.learned_start import covering_schedule, learned_schedule
 from torta_opt.allocation.search.start_network import (
     PARTS,
     StartNetwork,
@@ -27,6 +27,7 @@ from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.solvers import Limits
 
 SMALL = {"gpu_counts": {"A100": 4, "H100": 3, "RTX4090": 4, "V100": 4, "T4": 4}}
+NAMES = {covering_schedule: "covering", learned_schedule: "learned"}
 PRESETS = ("small/loading", "small/outage", "small/switch", "small/residency", "small/expiry")
 
 
@@ -58,13 +59,13 @@ def test_any_network_gives_a_legal_schedule(preset, seed, size):
     assert np.isfinite(evaluate(instance, schedule).cost)
 
 
-def test_the_network_of_models_is_worth_more_than_a_random_one():
+def test_the_network_of_models_starts_within_some_per_cent_of_covering():
     instance = generate("paper/polska", 9001, slots=10)
-    cost, random = (
-        evaluate(instance, learned_schedule(instance, Request(), which)).cost
-        for which in (None, network(instance, 0, 1.0))
+    learned, plain = (
+        evaluate(instance, make(instance, Request())).cost
+        for make in (learned_schedule, covering_schedule)
     )
-    assert cost < 0.95 * random
+    assert learned == pytest.approx(plain, rel=0.1)
 
 
 def test_plans_hold_only_models_that_a_type_can_hold():
@@ -101,21 +102,32 @@ def test_weights_that_are_not_what_the_card_says_are_refused(broken, tmp_path):
 
 def test_without_time_there_is_no_start():
     instance = generate("paper/abilene", 1, slots=6, **SMALL)
-    with pytest.raises(LimitReached, match="not ready within the limits"):
+    with pytest.raises(LimitReached, match="start was not ready within the limits"):
         learned_schedule(instance, Request(limits=Limits(seconds=0)))
 
 
-def test_solve_takes_it_by_name(tmp_path, capsys):
+@pytest.mark.parametrize("make", [covering_schedule, learned_schedule])
+def test_solve_takes_it_by_name(make, tmp_path, monkeypatch):
     instance = generate("paper/abilene", 3, slots=5, **SMALL)
-    path = tmp_path / "instance.json"
+    path, given = tmp_path / "instance.json", []
     save_instance(instance, path)
-    arguments = ["solve", str(path), "--method", "optimal", "--start", "learned", "--json"]
-    assert cli.run([*arguments, "--gap", "0.5"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    start = evaluate(instance, learned_schedule(instance, Request())).cost
-    assert found["cost"] <= start * (1 + 1e-9)
-    first = next(sample["cost"] for sample in found["trace"] if sample["cost"] is not None)
-    assert first == pytest.approx(start)  # the first schedule that there was
+
+    def solve(*arguments: object, start: object, **further: object) -> None:
+        given.append(start)
+        raise InvalidInput("that is enough")
+
+    monkeypatch.setattr(api, "solve", solve)
+    arguments = ["solve", str(path), "--method", "optimal", "--start", NAMES[make]]
+    assert cli.run(arguments) == 2
+    assert verify(instance, given[0]).ok
+    assert np.array_equal(given[0].command, make(instance, Request()).command)
+
+
+def test_optimal_is_no_dearer_than_its_start():
+    instance = generate("small/loading")
+    start = covering_schedule(instance, Request())
+    cost = evaluate(instance, start).cost
+    assert api.solve(instance, "optimal", start=start).cost <= cost * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.formulations.merged import build_merged_program
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram
+from torta_opt.allocation.search.coverage import covered
 from torta_opt.allocation.search.server_plan import (
     ServerPlan,
     complete,
@@ -48,9 +49,10 @@ def proposal(name: str, seed: int, size: float, gain: float) -> ServerPlan:
     return ServerPlan(size * rng.normal(size=shape), gain * rng.normal(size=shape))
 
 
-def check_start(name: str, plan: ServerPlan) -> np.ndarray:
+def check_start(name: str, plan: ServerPlan, cover: bool = False) -> np.ndarray:
     """The repaired start of a proposal: whole and feasible, or the test ends here."""
     found, kind = program(name)
+    plan = covered(found, kind, plan) if cover else plan
     x = complete(found, whole_servers(found, kind, plan))
     assert x is not None
     for family in SERVERS:
@@ -60,22 +62,42 @@ def check_start(name: str, plan: ServerPlan) -> np.ndarray:
     return x
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.sampled_from(PROGRAMS),
     st.integers(0, 2**16),
     st.sampled_from([0.0, 1.0, 30.0, 1e9]),
     st.sampled_from([0.0, 0.1, 10.0, 1e9]),
+    st.booleans(),
 )
-def test_any_proposal_becomes_a_feasible_start(name, seed, size, gain):
-    check_start(name, proposal(name, seed, size, gain))
+def test_any_proposal_becomes_a_feasible_start(name, seed, size, gain, cover):
+    check_start(name, proposal(name, seed, size, gain), cover)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ["merged, tiers", "loading"])
 def test_numbers_that_are_none_become_a_feasible_start(name, bad):
     plan = proposal(name, 0, 1.0, 1.0)
-    check_start(name, ServerPlan(np.full_like(plan.wanted, bad), np.full_like(plan.gain, bad)))
+    broken = ServerPlan(np.full_like(plan.wanted, bad), np.full_like(plan.gain, bad))
+    check_start(name, broken, cover=name == "loading")
+
+
+@pytest.mark.parametrize("name", ["merged", "regions apart"])
+def test_covering_the_demand_needs_no_proposal(name):
+    """Without it no server is worth its rent, and requests expire."""
+    found, _ = program(name)
+    plan = proposal(name, 0, 0.0, 0.0)
+    start = found.objective(check_start(name, plan, cover=True))
+    assert start < 0.3 * found.objective(check_start(name, plan))
+    assert start > solve_lp(found.problem().relaxed()).objective
+
+
+def test_what_is_covered_by_a_proposal_costs_no_more_than_a_wrong_one():
+    """Wanting everything everywhere for nothing changes nothing."""
+    found, kind = program("merged")
+    nothing = covered(found, kind, proposal("merged", 0, 0.0, 0.0))
+    wanted = ServerPlan(np.full_like(nothing.wanted, 9.0), np.zeros_like(nothing.gain))
+    assert covered(found, kind, wanted).wanted == pytest.approx(nothing.wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["merged", "regions apart", "loading"])

@@ -15,7 +15,8 @@ from torta_opt.allocation.search.start_network import StartNetwork
 
 WIDTH = 40
 GAIN_WEIGHT = 0.2
-RATE, DECAY = 3e-3, 1e-4
+NOISE = 0.2  # on standardised features: there are few windows and many ways to tell them apart
+RATE, DECAY = 3e-3, 3e-2
 
 
 def fit_network(examples: Examples, steps: int, seed: int) -> StartNetwork:
@@ -40,8 +41,9 @@ def fit_network(examples: Examples, steps: int, seed: int) -> StartNetwork:
         optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
         for _ in range(steps):
-            hidden = torch.relu(layers[1](torch.relu(layers[0](x))))
-            said = layers[2](hidden) + straight(x)
+            seen = x + NOISE * torch.randn(x.shape)
+            hidden = torch.relu(layers[1](torch.relu(layers[0](seen))))
+            said = layers[2](hidden) + straight(seen)
             errors = nn.functional.smooth_l1_loss(said, y, beta=0.1, reduction="none")
             loss = (errors * share).mean()
             optimiser.zero_grad()

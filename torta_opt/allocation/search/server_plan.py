@@ -2,8 +2,9 @@
 
 A proposal (``ServerPlan``) says how many servers of each type and model are to be ready in each
 slot, as fractions that need not obey any rule, and what each of them is worth there. It is repaired
-in two steps, each a program that has an answer whatever was proposed:
+in steps, each a program that has an answer whatever was proposed:
 
+0. *Coverage* (``coverage.covered``): a proposal is made to fit the demand.
 1. *Servers* (``whole_servers``). The whole server counts that keep all rows of server states, at
 
        minimise  cost·servers − Σ_{t,k,m} gain[t,k,m]·min( Σ_{p of type k} ready[t,p,m], wanted )
@@ -24,7 +25,7 @@ import scipy.sparse as sparse
 from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
 from torta_opt.allocation.search.rounding import with_servers
-from torta_opt.solvers import Limits, Problem, Result, solve_lp, solve_milp
+from torta_opt.solvers import Limits, Problem, solve_lp, solve_milp
 
 WHOLE = 1e-6  # counts this close to integers are integers
 LARGEST = 1e6  # dollars and servers; a proposal beyond it means no more
@@ -72,16 +73,12 @@ def whole_servers(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan
 
     kind   (P,) type of each pool, the axis K of the proposal
     """
-    problem, columns = _counts(program, kind, plan.checked())
-    result = solve_lp(problem.relaxed(), "simplex").raise_if_interrupted()
-    counts = _server_part(program, result)
-    if counts is None or np.abs(counts - np.rint(counts)).max(initial=0) > WHOLE:
-        result = solve_milp(problem).raise_if_interrupted()
-        counts = _server_part(program, result)
-    assert counts is not None, "all servers staying as they are is an answer"
-    x = np.zeros(len(program.cost))
-    x[columns[: len(counts)]] = np.rint(counts)
-    return x
+    counting = counting_problem(program, kind, plan.checked())
+    found = solve_lp(counting.problem.relaxed(), "simplex").raise_if_interrupted().x
+    if found is None or np.abs(_off_whole(counting, found)).max(initial=0) > WHOLE:
+        found = solve_milp(counting.problem).raise_if_interrupted().x
+    assert found is not None, "all servers staying as they are is an answer"
+    return np.rint(counting.to_program(program, found))
 
 
 def complete(
@@ -98,10 +95,28 @@ def complete(
     return solve_lp(problem, limits=limits).raise_if_interrupted().x
 
 
-def _counts(
-    program: AllocationProgram, kind: np.ndarray, plan: ServerPlan
-) -> tuple[Problem, np.ndarray]:
-    """The program of step 1, and the columns of ``program`` that its first columns are."""
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """The program of step 1; its first columns are the server counts ``columns`` of another."""
+
+    problem: Problem
+    columns: np.ndarray
+
+    def to_program(self, program: AllocationProgram, x: np.ndarray) -> np.ndarray:
+        """(n,) vector of the other program with the server counts of x, 0 elsewhere."""
+        vector = np.zeros(len(program.cost))
+        vector[self.columns] = x[: len(self.columns)]
+        return vector
+
+
+def _off_whole(counting: Counting, x: np.ndarray) -> np.ndarray:
+    counts = x[: len(counting.columns)]
+    apart: np.ndarray = counts - np.rint(counts)
+    return apart
+
+
+def counting_problem(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan) -> Counting:
+    """The program of step 1, see the module."""
     further = [name for name in ("excess",) if name in program.columns]
     columns = np.concatenate([_numbers(program.columns[n]) for n in (*SERVERS, *further)])
     rows = np.concatenate([_numbers(program.rows[n]) for n in STATES if n in program.rows])
@@ -112,8 +127,7 @@ def _counts(
     cell = np.ravel_multi_index((t, kind[p], m), shape)
     cells, meets = np.unique(cell, return_inverse=True)
     count = len(cells)
-    before = sum(len(program.columns[name]) for name in SERVERS[: SERVERS.index("ready")])
-    position = before + np.arange(len(ready))
+    position = ready_columns(program)
     meet = sparse.csr_array((np.ones(len(cell)), (meets, position)), shape=(count, len(columns)))
     wanted, gain = plan.wanted.ravel()[cells], plan.gain.ravel()[cells]
     full = np.floor(wanted + WHOLE)
@@ -129,13 +143,14 @@ def _counts(
         cost=np.concatenate([program.cost[columns], -gain, -gain * part]),
         integrality=np.concatenate([program.integer[columns], np.zeros(2 * count, bool)]),
     )
-    return problem, columns
+    servers = sum(len(program.columns[name]) for name in SERVERS)
+    return Counting(problem, columns[:servers])
 
 
-def _server_part(program: AllocationProgram, result: Result) -> np.ndarray | None:
-    if result.x is None:
-        return None
-    return result.x[: sum(len(program.columns[name]) for name in SERVERS)]
+def ready_columns(program: AllocationProgram) -> np.ndarray:
+    """Columns of ``Counting.problem`` that are those of ``ready``, in the program's order."""
+    before = sum(len(program.columns[name]) for name in SERVERS[: SERVERS.index("ready")])
+    return before + np.arange(len(program.columns["ready"]))
 
 
 def _numbers(family: Family) -> np.ndarray:

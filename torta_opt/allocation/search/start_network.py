@@ -36,7 +36,7 @@ PARTS = ("first", "first_constant", "second", "second_constant", "last", "straig
 AHEAD = ((0, 1), (1, 2), (2, 3), (3, 7), (7, 15), (15, None))  # slots that arrivals are meant over
 NEAR = 8  # slots over which demand counts as that of soon
 SLOTS, PRICE = 24.0, 0.05  # units of features
-FOLLOWED = 2.0  # a proposed server is worth this many times what the network says
+FOLLOWED = 0.25  # a proposed server is worth this share of what the network says
 
 
 @dataclass(frozen=True, eq=False)
