@@ -3,7 +3,7 @@
 Solved windows are kept in a file (--examples) and continued after an interruption; the same seeds
 give the same examples, and from them the same weights on the same machine.
 
-    python studies/train_start_network.py --examples build/start-examples.npz --draws 72
+    python studies/train_start_network.py --examples build/start-examples.npz --draws 26
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ HELD_OUT = 0.1
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--examples", type=Path, default=ROOT / "build" / "start-examples.npz")
-    options.add_argument("--draws", type=int, default=72)
-    options.add_argument("--steps", type=int, default=4000)
+    options.add_argument("--draws", type=int, default=26)
+    options.add_argument("--steps", type=int, default=3000)
     options.add_argument("--output", type=Path, default=ROOT / "models")
     given = options.parse_args()
     draws = [(TOPOLOGIES[n % 3], FIRST_SEED + n) for n in range(given.draws)]

@@ -43,18 +43,20 @@ def test_examples_continue_where_they_ended():
     again = examples(DRAWS, parts[-1], parts.append)
     for name, array in vars(learned()).items():
         assert np.array_equal(array, getattr(again, name)), name
+    fewer = examples(DRAWS[:1], again, parts.append)  # a file may hold more than is asked for
+    assert np.array_equal(fewer.features, parts[0].features)
 
 
 def test_the_same_examples_give_the_same_bytes():
-    first, second = (fit_network(learned(), 20, seed=3) for _ in range(2))
-    other = fit_network(learned(), 20, seed=4)
+    first, second = (fit_network(learned(), 5, seed=3) for _ in range(2))
+    other = fit_network(learned(), 5, seed=4)
     assert all(getattr(first, p).tobytes() == getattr(second, p).tobytes() for p in PARTS)
     assert first.first.tobytes() != other.first.tobytes()
 
 
 def test_training_comes_closer_to_what_it_has_seen():
-    before, after = (quality(fit_network(learned(), n, 0), learned()) for n in (0, 150))
-    assert after["servers_percent"] < 0.3 * before["servers_percent"]
+    before, after = (quality(fit_network(learned(), n, 0), learned()) for n in (0, 80))
+    assert after["servers_percent"] < 0.5 * before["servers_percent"]
 
 
 def test_a_window_begins_where_the_schedule_has_got():

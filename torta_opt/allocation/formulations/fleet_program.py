@@ -256,8 +256,9 @@ class FleetProgram:
     def _by_sample(self, usd: float, x: dict[str, np.ndarray], costs: FleetCosts) -> np.ndarray:
         """(S,) dollars of each sample: its requests, and all else, which is common to all."""
         served = x["z"] @ costs.serve + x["short"] @ costs.short
-        own: np.ndarray = costs.slots @ served
-        return own + (usd - own.mean())
+        own = costs.slots @ served
+        by_sample: np.ndarray = own + (usd - own.mean())
+        return by_sample
 
     def _problem(
         self,

@@ -45,6 +45,11 @@ class Examples:
     gain: np.ndarray
     window: np.ndarray
 
+    def first(self, windows: int) -> Examples:
+        """Those of the first ``windows`` windows."""
+        kept = self.window < windows
+        return Examples(*(array[kept] for array in vars(self).values()))
+
 
 def window(instance: Instance, schedule: Schedule, first: int, slots: int) -> Instance:
     """Slots ``first`` … of an instance, from the state that a legal schedule leaves there."""
@@ -102,7 +107,7 @@ def examples(
 ) -> Examples:
     """Examples of all windows of the draws, of which ``known`` are the first."""
     done = 0 if known is None else int(known.window.max()) // len(WINDOWS) + 1
-    rows = [] if known is None else [known]
+    rows = [] if known is None else [known.first(len(draws) * len(WINDOWS))]
     for number, (preset, seed) in enumerate(draws[done:], start=done):
         for which, instance in enumerate(windows(preset, seed)):
             rows.append(_rows(instance, solved_plan(instance), number * len(WINDOWS) + which))

@@ -8,6 +8,8 @@ every step of Adam; the same examples and seed give the same weights on the same
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from torta_opt.allocation.learning.start_examples import Examples
@@ -53,11 +55,12 @@ def fit_network(examples: Examples, steps: int, seed: int) -> StartNetwork:
         return _network([*layers, straight], middle, scale, unit)
 
 
-def _network(layers: list, middle: object, scale: object, unit: np.ndarray) -> StartNetwork:
+def _network(layers: list[Any], middle: Any, scale: Any, unit: np.ndarray) -> StartNetwork:
     """The weights on features and outputs in their own units: standardising is folded in."""
 
-    def array(tensor: object) -> np.ndarray:
-        return tensor.detach().numpy().astype(float)  # type: ignore[attr-defined]
+    def array(tensor: Any) -> np.ndarray:
+        found: np.ndarray = tensor.detach().numpy().astype(float)
+        return found
 
     first, second, last, straight = layers
     centre, spread = array(middle), array(scale)
