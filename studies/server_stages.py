@@ -28,7 +28,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "torta_plus.md"
 BEGIN, END = "<!-- stages -->\n", "<!-- end of stages -->"
 PRESET, SEED = "paper/abilene", 1000
 LAWS = ((None, None), (0.3, 0.8))  # σ and memory from stage to stage; None: as on the instance
-STAGES, SLOTS, NODES, SAMPLES = 12, 8, 5, 20
+STAGES, SLOTS, NODES, SAMPLES = 8, 12, 3, 20
 LOAD, SHORTAGE = 0.85, 1.5  # as ``open_loop`` plans by default
 
 
