@@ -82,24 +82,6 @@ def test_numbers_that_are_none_become_a_feasible_start(name, bad):
     check_start(name, broken, cover=name == "loading")
 
 
-@pytest.mark.parametrize("name", ["merged", "regions apart"])
-def test_covering_the_demand_needs_no_proposal(name):
-    """Without it no server is worth its rent, and requests expire."""
-    found, _ = program(name)
-    plan = proposal(name, 0, 0.0, 0.0)
-    start = found.objective(check_start(name, plan, cover=True))
-    assert start < 0.3 * found.objective(check_start(name, plan))
-    assert start > solve_lp(found.problem().relaxed()).objective
-
-
-def test_what_is_covered_by_a_proposal_costs_no_more_than_a_wrong_one():
-    """Wanting everything everywhere for nothing changes nothing."""
-    found, kind = program("merged")
-    nothing = covered(found, kind, proposal("merged", 0, 0.0, 0.0))
-    wanted = ServerPlan(np.full_like(nothing.wanted, 9.0), np.zeros_like(nothing.gain))
-    assert covered(found, kind, wanted).wanted == pytest.approx(nothing.wanted, abs=1e-6)
-
-
 @pytest.mark.parametrize("name", ["merged", "regions apart", "loading"])
 def test_the_solver_accepts_the_start(name):
     """With no time for anything else, what it has is the start, or better."""

@@ -9,10 +9,11 @@ requests only, and serve_usd[t,k,m] of one of them,
                 + Σ wait_usd·w[t,m] + expiry_usd[m]·lost[t,m]
     subject to  rows of server states, and
                 y[t,k,m] ≤ s[t,k,m]·Σ_{p of k} ready[t,p,m]                                 (serve)
-                Σ_k y[t,k,m] + w[t,m] − w[t−1,m] + lost[t,m] ≥ r[t,m],  w ≤ r               (cover)
+                Σ_k y[t,k,m] + w[t,m] − w[t−1,m] + lost[t,m] ≥ r[t,m]                       (cover)
+                w[t,m] ≤ Σ_{τ=t−ℓ+1..t} r[τ,m],  0 in the last slot
 
-Servers may be fractions. Its ready servers are the new proposal, to be followed as far as whole
-servers can. It knows nothing of classes, routes and hot requests.
+Servers may be fractions. Its ready servers, a part of ``PART`` or more counted as one, are the new
+proposal, to be followed as far as whole servers can. It knows nothing of classes, routes and hot requests.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from torta_opt.allocation.search.server_plan import (
 from torta_opt.solvers import Problem, solve_lp
 
 MIXED = 1e-9
+PART = 0.3  # from this part of a server on, a whole one is proposed
 
 
 def covered(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan) -> ServerPlan:
@@ -49,14 +51,17 @@ def covered(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan) -> S
         return plan
     ready = program.values(counting.to_program(program, x))["ready"]
     ready = ready_by_type(kind, np.maximum(ready, 0.0), plan.wanted.shape[1])
-    return ServerPlan(ready, np.full(ready.shape, np.abs(program.cost).max()))
+    whole = np.floor(ready + 1 - PART)
+    return ServerPlan(whole, np.full(ready.shape, np.abs(program.cost).max()))
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """``requests`` (T, M) r, ``rate`` and ``usd`` (T, K, M) s and serve_usd."""
+    """``requests`` (T, M) r, ``fresh`` (T, M) those of the last ℓ slots, which can still wait, 0 in
+    the last slot, ``rate`` and ``usd`` (T, K, M) s and serve_usd."""
 
     requests: np.ndarray
+    fresh: np.ndarray
     rate: np.ndarray
     usd: np.ndarray
 
@@ -77,7 +82,19 @@ class _Work:
         whole = np.einsum("tc,kc,cm->tkm", share, able, of_model) > 1 - MIXED
         servers = np.einsum("tc,kc,cm->tkm", share, each, of_model)
         rate = np.divide(1.0, servers, out=np.zeros(servers.shape), where=whole & (servers > 0))
-        return cls(requests, rate, np.einsum("tc,kc,cm->tkm", share, usd, of_model))
+        usd = np.einsum("tc,kc,cm->tkm", share, usd, of_model)
+        return cls(requests, _fresh(requests, of_model, system.deadline_slots), rate, usd)
+
+
+def _fresh(requests: np.ndarray, of_model: np.ndarray, deadline_slots: np.ndarray) -> np.ndarray:
+    """(T, M) requests that came in the last ℓ slots, ℓ the least of the model's classes."""
+    fresh = np.zeros(requests.shape)
+    for m in range(requests.shape[1]):
+        most = int(deadline_slots[of_model[:, m] > 0].min(initial=len(requests)))
+        for age in range(min(most, len(requests))):
+            fresh[age:, m] += requests[: len(requests) - age, m]
+    fresh[-1] = 0.0  # what is left at the end expires
+    return fresh
 
 
 def _with_cover(
@@ -115,7 +132,9 @@ def _with_cover(
         row_lower=np.concatenate([problem.row_lower, -infinite[:serves], asked]),
         row_upper=np.concatenate([problem.row_upper, np.zeros(serves), infinite[:cells]]),
         col_lower=np.append(problem.col_lower, np.zeros(serves + 2 * cells)),
-        col_upper=np.concatenate([problem.col_upper, infinite[:serves], asked, infinite[:cells]]),
+        col_upper=np.concatenate(
+            [problem.col_upper, infinite[:serves], work.fresh.ravel(), infinite[:cells]]
+        ),
         cost=np.concatenate([problem.cost, work.usd.ravel(), wait, np.tile(expiry, slots)]),
         integrality=None,
     )
