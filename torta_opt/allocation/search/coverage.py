@@ -13,7 +13,8 @@ requests only, and serve_usd[t,k,m] of one of them,
                 w[t,m] ≤ Σ_{τ=t−ℓ+1..t} r[τ,m],  0 in the last slot
 
 Servers may be fractions. Its ready servers, a part of ``PART`` or more counted as one, are the new
-proposal, to be followed as far as whole servers can. It knows nothing of classes, routes and hot requests.
+proposal, to be followed as far as whole servers can. It knows nothing of classes, routes and hot
+requests.
 """
 
 from __future__ import annotations
