@@ -64,6 +64,7 @@ models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten min
 	  --micro reach=able --micro load_weight=0 --set updates=200 --set minibatches=4 --set rate=0.0003 \
 	  --set drift_limit=0.2 --set discount=0.9 --set rollout_slots=40 --set concentration=6000 || exit 1; done
 	$(BIN)/python studies/train_fleet_value.py --number 500 --steps 2000
+	$(BIN)/python studies/train_start_network.py
 
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py

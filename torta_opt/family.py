@@ -256,6 +256,11 @@ class Family(ABC):
         return self.methods[name]
 
     @property
+    def starts(self) -> Mapping[str, Callable[[Any, Request], Any]]:
+        """Schedules to start from that the family makes itself, by name."""
+        return {}
+
+    @property
     @abstractmethod
     def bounds(self) -> Mapping[str, BoundMethod]: ...
 

@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -143,6 +143,10 @@ class AllocationFamily(Family):
             return super().method(name)
         check(name)
         return dataclasses.replace(self.methods[kind], solve=functools.partial(_run_policy, name))
+
+    @property
+    def starts(self) -> Mapping[str, Callable[[Instance, Request], Schedule]]:
+        return STARTS
 
     @property
     def bounds(self) -> Mapping[str, BoundMethod]:
@@ -307,6 +311,11 @@ OFFLINE = {
         by_default=False,
         knows_future=True,
     ),
+}
+
+STARTS = {
+    "covering": lazily("allocation.search.learned_start:covering_schedule"),
+    "learned": lazily("allocation.search.learned_start:learned_schedule"),
 }
 
 

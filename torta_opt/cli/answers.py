@@ -61,7 +61,10 @@ def solve(
         float | None, typer.Option(metavar="G", help="optimal: stop at this gap, such as 0.01")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="SCHEDULE", help="optimal: a schedule to start from")
+        str | None,
+        typer.Option(
+            metavar="SCHEDULE", help="optimal: a schedule to start from, or covering, learned"
+        ),
     ] = None,
     slots: Slots = None,
     time_limit: TimeLimit = None,
@@ -78,6 +81,7 @@ def solve(
     """
     from torta_opt import api
     from torta_opt.families import family_of
+    from torta_opt.family import Request
 
     if output is not None:
         check_writable(output, instance, start)
@@ -86,8 +90,11 @@ def solve(
     _check_takes(problem, method, gap, start, (time_limit, work_limit) != (None, None))
     warn_about(problem)
     use_engine(context, backend, address, jobs=1, threads=threads)
-    known = None if start is None else api.load_schedule(start, problem)
+    made = family_of(problem).starts.get(start or "")
+    known = api.load_schedule(start, problem) if start is not None and made is None else None
     with watching() as watch, watching_solver(method, time_limit) as solver_watch:
+        if made is not None:
+            known = made(problem, Request(seed, limits))
         result = api.solve(
             problem, method, seed, watch, limits=limits, start=known, solver_watch=solver_watch
         )

@@ -121,8 +121,9 @@ class FleetCosts:
 
 @dataclass(frozen=True, eq=False)
 class FleetPlan:
-    """The answer: dollars, (G,) what a further ready server would change them by, and (E, G)
-    servers ready, started, stopped, leaving and entering."""
+    """The answer: dollars, (G,) what a further ready server would change them by, (E, G) servers
+    ready, started, stopped, leaving and entering, and (S,) dollars in each sample, whose mean is
+    the first."""
 
     usd: float
     slope: np.ndarray
@@ -131,6 +132,7 @@ class FleetPlan:
     stop: np.ndarray
     leave: np.ndarray
     enter: np.ndarray
+    by_sample: np.ndarray
 
 
 class FleetProgram:
@@ -248,7 +250,15 @@ class FleetProgram:
         x = {name: result.x[number] for name, number in self.columns.items()}
         slope = result.row_dual[self.rows["state"][0]]
         usd = float(problem.cost @ result.x) + problem.offset
-        return FleetPlan(usd, slope, x["n"], *(x[move] for move in MOVES))
+        moves = (x[move] for move in MOVES)
+        return FleetPlan(usd, slope, x["n"], *moves, self._by_sample(usd, x, costs))
+
+    def _by_sample(self, usd: float, x: dict[str, np.ndarray], costs: FleetCosts) -> np.ndarray:
+        """(S,) dollars of each sample: its requests, and all else, which is common to all."""
+        served = x["z"] @ costs.serve + x["short"] @ costs.short
+        own = costs.slots @ served
+        by_sample: np.ndarray = own + (usd - own.mean())
+        return by_sample
 
     def _problem(
         self,

@@ -8,11 +8,11 @@ Where a value is asked for, two plans are made. The *plain* one is that of ``ope
 (``formulations.server_value``) say what the servers that are ready at their end are worth: cuts,
 or an input-convex network.
 
-The learned plan is carried out only where its first moves cost no more than the plain ones over
-sampled futures that neither plan has seen: the plain program is solved on fresh samples twice, with
-the first moves of each plan fixed. A value that holds numbers that are not finite is never used.
-The guard does not see queues, nor can it tell chance from gain: docs/torta_plus.md says what broken
-values cost with it.
+The learned plan is carried out only where its first moves are clearly cheaper than the plain ones
+over sampled futures that neither plan has seen: the plain program is solved on fresh samples twice,
+with the first moves of each plan fixed (``plan_guard``). A value that holds numbers that are not
+finite is never used. The guard does not see queues: docs/torta_plus.md says what broken values cost
+with it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from torta_opt.allocation.policies.demand_samples import DemandProcess, DemandSa
 from torta_opt.allocation.policies.fleet_values import is_finite, load_value, value_features
 from torta_opt.allocation.policies.fleet_view import FleetView
 from torta_opt.allocation.policies.open_loop import SAMPLE_SEED, SAMPLES, OpenLoop
+from torta_opt.allocation.policies.plan_guard import MARGIN, is_clearly_cheaper
+from torta_opt.allocation.policies.settings import check_number
 from torta_opt.io import InvalidInput
 from torta_opt.solvers import Limits
 
@@ -43,6 +45,7 @@ class TortaPlus(OpenLoop):
     value     ``none``: the plain plan alone; ``cuts`` or ``network``: see the module
     weights   file or name of the value's weights; those for the system if left out
     micro     ``program`` unless ``greedy`` is asked for
+    margin    standard errors by which a learned plan has to be cheaper (``plan_guard``)
     """
 
     name = "torta_plus"
@@ -52,9 +55,12 @@ class TortaPlus(OpenLoop):
         value: str = "none",
         weights: str | None = None,
         micro: str = "program",
+        margin: float = MARGIN,
         **settings: Any,
     ):
         super().__init__(micro=micro, **settings)
+        check_number("margin", margin, 0, 1e6)
+        self.margin = margin
         if value not in VALUES:
             raise InvalidInput(f"must be one of {', '.join(VALUES)}", field="value")
         self.value, self.weights = value, weights
@@ -98,7 +104,7 @@ class TortaPlus(OpenLoop):
             self._judge.solve(state, costs, fresh, first=plan, limits=limits)
             for plan in (learned, plain)
         ]
-        if judged[0] is None or judged[1] is None or judged[0].usd > judged[1].usd:
+        if not is_clearly_cheaper(*judged, self.margin):
             return plain
         self.used += 1
         return learned

@@ -110,7 +110,7 @@ def requests_on(
         raise PlanInterrupted(None)
     if answer.x is None:
         return None
-    return split(instance, merged, program.values(answer.x), (command, command_model))
+    return split_plan(instance, merged, program.values(answer.x), (command, command_model))
 
 
 def _requests(
@@ -129,7 +129,7 @@ def _requests(
 def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:
     if best is None or best.x is None:
         return None
-    return split(instance, merged, merged.program.values(best.x))
+    return split_plan(instance, merged, merged.program.values(best.x))
 
 
 def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:
@@ -138,7 +138,7 @@ def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationPr
     return dataclasses.replace(program, cost=program.cost - program.matrix[rows].T @ dual[rows])
 
 
-def split(
+def split_plan(
     instance: Instance,
     merged: MergedProgram,
     values: dict[str, np.ndarray],

@@ -13,7 +13,7 @@ from torta_opt.allocation.bounds.merged import MergedBound, branched, merged_bou
 from torta_opt.allocation.bounds.registry import LOOSE, loose_servers
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
-from torta_opt.allocation.search.merged_plan import split
+from torta_opt.allocation.search.merged_plan import split_plan
 from torta_opt.io.errors import LimitReached
 from torta_opt.solvers import Limits
 
@@ -41,4 +41,4 @@ def plan_whole(instance: Instance, limits: Limits) -> tuple[Schedule | None, Mer
     if found.x is None or found.interrupted:
         return None, found
     values = found.program.program.values(found.x)
-    return split(instance, found.program, values), found
+    return split_plan(instance, found.program, values), found
