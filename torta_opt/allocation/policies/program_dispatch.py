@@ -22,7 +22,9 @@ from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.schedule.step import Fleet
 from torta_opt.solvers import Limits
 
-GAP = 5e-4  # relative, of each part: far below what the forecast is worth
+GAP = 1e-3  # relative, of a slot: far below what the forecast is worth
+NODES = 20  # of each integer program
+PROGRAMS = 4  # integer programs of a slot, where the rounded relaxation is further from its bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def program_processing(
     cells = servers[:, None], kind
     here = tables.system.server_region[servers][:, None] == region
     start = np.where(here, slot.greedy[cells], 0)
-    found = solve_assignment(data, Limits(seconds=seconds, gap=GAP), start)
+    found = solve_assignment(data, Limits(seconds=seconds, gap=GAP, work=NODES), start, PROGRAMS)
     if found.found:
         processing[servers] = 0
         np.add.at(processing, cells, found.z)
