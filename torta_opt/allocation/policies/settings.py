@@ -9,7 +9,7 @@ from typing import Any
 from torta_opt.io import InvalidInput
 
 RULES = ("demand", "all", "none")
-MICRO = ("greedy", "program")
+MICRO = ("greedy", "program", "routed")
 
 
 @dataclass(frozen=True)
