@@ -14,7 +14,6 @@ region take them (``assign``). What no server can take waits where it was sent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.forecasters import Forecaster, Smoothing
 from torta_opt.allocation.policies.program_dispatch import Slot, program_processing
-from torta_opt.allocation.policies.program_routing import clipped, program_routing
+from torta_opt.allocation.policies.program_routing import routed
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
 
@@ -72,13 +71,12 @@ class LayeredPolicy(ABC):
         self._serve_waiting(state.waiting, desk)
         routing = self._route_all(observation.arrivals, desk)
         processing = desk.processing
-        if self.settings.micro != "greedy":
-            look_ahead = int(self.settings.micro_slots)
+        if self.settings.micro == "program":
             slot = Slot(observation, fleet, routing, self.expected, processing)
-            if self.settings.micro == "routed":
-                routing = program_routing(self.tables, slot, look_ahead)
-                slot = replace(slot, routing=routing, greedy=clipped(self.tables, slot, routing))
-            processing = program_processing(self.tables, slot, look_ahead)
+            processing = program_processing(self.tables, slot, int(self.settings.micro_slots))
+        if self.settings.micro == "routed":
+            slot = Slot(observation, fleet, routing, self.expected, processing)
+            routing, processing = routed(self.tables, slot, int(self.settings.micro_slots))
         return Decision(routing, command, command_model, processing)
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:

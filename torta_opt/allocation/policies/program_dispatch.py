@@ -44,12 +44,23 @@ class Slot:
 
 
 def program_processing(
-    tables: Tables, slot: Slot, look_ahead: int, seconds: float = np.inf
+    tables: Tables,
+    slot: Slot,
+    look_ahead: int,
+    seconds: float = np.inf,
+    later: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(S, C) requests that each server serves in this slot; after ``seconds`` the best so far."""
+    """(S, C) requests that each server serves in this slot; after ``seconds`` the best so far.
+
+    later   (look_ahead, R, C) requests that come to the regions in the slots after this one; left
+            out, the forecast is routed as this slot's requests were
+    """
     from torta_opt.allocation.assignment.solve import solve_assignment
 
-    task = task_of(tables, slot, _arrivals(slot, look_ahead + 1))
+    arrivals = _arrivals(slot, look_ahead + 1)
+    if later is not None:
+        arrivals[1:] = later
+    task = task_of(tables, slot, arrivals)
     processing = slot.greedy.copy()
     if task is None:
         return processing

@@ -10,13 +10,16 @@ which requests choose their region:
                       Σ_c x[0,i,j,c]/D[i] − moved[i,j] ≤ A′[i,j]                 (moved)
                       the rows of the assignment program, Σ_i x in (queue)
 
-D′ and A′ are requests and shares of the slot before. Sums of shares are 1, so half of the absolute
-changes is the sum of the increases. Requests that no loaded server can take go where the policy
-sends them. The optimum is rounded class by class: inflows by largest remainder, then requests that
-rounding down left over to the cheapest region that lacks some.
+D′ and A′ are requests and shares of the slot before; shares add up to 1, so half of their absolute
+changes is the sum of their increases. In later slots origins that may use the same regions are one,
+at their mean latency and price. Requests that no loaded server can take go where the policy sends
+them. The optimum is rounded class by class: inflows of regions by largest remainder, then requests
+that rounding down left over to regions that lack some, where the optimum had the largest fraction.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sparse
@@ -24,133 +27,171 @@ import scipy.sparse as sparse
 from torta_opt.allocation.assignment.counted import counted
 from torta_opt.allocation.formulations.assignment import build_assignment_program
 from torta_opt.allocation.policies.dispatch import Tables
-from torta_opt.allocation.policies.program_dispatch import Slot, Task, task_of
+from torta_opt.allocation.policies.program_dispatch import Slot, Task, program_processing, task_of
 from torta_opt.allocation.policies.routing import apportion, send_cheapest
 from torta_opt.solvers import Limits, Problem, solve_lp
+
+WHOLE = 1e-6  # distance from a whole number that is a rounding error
+FRACTION_USD = 1e3  # of a request: more than any price, so that fractions decide
+
+
+def routed(tables: Tables, slot: Slot, look_ahead: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R, R, C) requests by origin, region and class, and (S, C) what each server serves."""
+    routing, later = program_routing(tables, slot, look_ahead)
+    slot = replace(slot, routing=routing, greedy=clipped(tables, slot, routing))
+    return routing, program_processing(tables, slot, look_ahead, later=later)
 
 
 def program_routing(
     tables: Tables, slot: Slot, look_ahead: int, seconds: float = np.inf
-) -> np.ndarray:
-    """(R, R, C) requests of this slot by origin, region and class; ``slot.routing`` where the
-    program has nothing to say or a limit came first."""
-    arrivals = slot.observation.arrivals
-    demand = np.concatenate([arrivals[None], np.repeat(slot.expected[None], look_ahead, axis=0)])
-    demand = demand.astype(float)
-    able = tables.system.allowed[:, :, None] & (demand.sum(axis=0) > 0)[:, None, :]
-    task = task_of(tables, slot, np.einsum("tic,ij->tjc", demand, tables.system.allowed * 1.0))
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(R, R, C) requests of this slot by origin, region and class, and (look_ahead, R, C) requests
+    that come to the regions after it. ``slot.routing`` and None where the program has nothing to
+    say or a limit came first."""
+    allowed, arrivals = tables.system.allowed, slot.observation.arrivals
+    most = np.einsum("ic,ij->jc", arrivals, allowed)
+    later = np.einsum("ic,ij->jc", slot.expected, allowed)
+    inflow = np.concatenate([most[None], np.repeat(later[None], look_ahead, axis=0)])
+    task = task_of(tables, slot, inflow.astype(float))
     if task is None:
-        return slot.routing
-    columns = _Columns(tables, task, demand, able)
-    problem = _problem(tables, slot, task, columns, demand)
+        return slot.routing, None
+    columns = _columns(tables, slot, task, look_ahead)
+    problem = _problem(tables, slot, task, columns)
     result = solve_lp(problem, "simplex", Limits(seconds=seconds)).raise_if_interrupted()
     if result.x is None:
-        return slot.routing
-    x = np.zeros(slot.routing.shape)
-    first = columns.slot == 0
-    x[columns.origin[first], columns.region[first], columns.kind[first]] = result.x[
-        columns.begin : columns.begin + len(first)
-    ][first]
-    return _whole(tables, slot, x, columns)
+        return slot.routing, None
+    inner = problem.columns - len(columns.slot) - len(columns.pairs)
+    own = result.x[inner : inner + len(columns.slot)]
+    now = columns.slot == 0
+    x, come = np.zeros(slot.routing.shape), np.zeros(inflow.shape)
+    x[columns.origin[now], columns.region[now], columns.kind[now]] = own[now]
+    np.add.at(come, (columns.slot, columns.region, columns.kind), own)
+    return _whole(tables, slot, x, columns.routed), come[1:]
 
 
+@dataclass(frozen=True, eq=False)
 class _Columns:
-    """x of the program: slot, origin, region, class and group of each, (n,), behind the columns of
-    the assignment program."""
+    """x of the program, (n,): slot, origin (in later slots a group of origins), region and class,
+    group of the task, $, and row of (route).
 
-    def __init__(self, tables: Tables, task: Task, demand: np.ndarray, able: np.ndarray):
-        regions, _, classes = tables.sizes
-        group = np.full((regions, classes), -1)
-        group[task.region, task.kind] = np.arange(len(task.region))
-        there = able & (group >= 0)
-        mask = there[None] & (demand > 0)[:, :, None, :]
-        self.slot, self.origin, self.region, self.kind = np.nonzero(mask)
-        self.group = group[self.region, self.kind]
-        self.routed = there.any(axis=1)  # (R, C) origins and classes that the program routes
-        self.begin = 0
+    requests   (rows,) right sides of (route)
+    routed     (R, C) origins and classes whose requests of this slot the program routes
+    pairs      (P, 2) origins and regions of ``moved``
+    """
+
+    slot: np.ndarray
+    origin: np.ndarray
+    region: np.ndarray
+    kind: np.ndarray
+    group: np.ndarray
+    usd: np.ndarray
+    row: np.ndarray
+    requests: np.ndarray
+    routed: np.ndarray
+    pairs: np.ndarray
 
 
-def _problem(
-    tables: Tables, slot: Slot, task: Task, columns: _Columns, demand: np.ndarray
-) -> Problem:
+def _columns(tables: Tables, slot: Slot, task: Task, look_ahead: int) -> _Columns:
+    system, weights = tables.system, tables.system.weights
+    regions, _, classes = tables.sizes
+    group = np.full((regions, classes), -1)
+    group[task.region, task.kind] = np.arange(len(task.region))
+    usd = weights.time_usd_per_s * np.where(system.allowed, system.latency_s, 0.0)
+    usd = usd[:, :, None] + weights.transfer_factor * system.transfer_usd
+    there = system.allowed[:, :, None] & (group >= 0)
+    arrivals, expected = slot.observation.arrivals, slot.expected
+    # origins that may use the same regions
+    kinds, kind_of = np.unique(system.allowed, axis=0, return_inverse=True)
+    alike = np.zeros((len(kinds), regions))
+    alike[kind_of.reshape(-1), np.arange(regions)] = 1.0
+    together = alike @ expected
+    mean = np.einsum("oi,ic,ijc->ojc", alike, expected, usd)
+    mean = mean / np.maximum(together, 1e-9)[:, None, :]
+    can = kinds[:, :, None] & (group >= 0)
+    now = np.argwhere(there & (arrivals > 0)[:, None, :])
+    then = np.argwhere(can & (together > 0)[:, None, :])
+    cells = np.concatenate(
+        [np.insert(now, 0, 0, axis=1)]
+        + [np.insert(then, 0, t, axis=1) for t in range(1, look_ahead + 1)]
+    )
+    price = [usd[tuple(now.T)]] + look_ahead * [mean[tuple(then.T)]]
+    rows, row = np.unique(cells[:, [0, 1, 3]], axis=0, return_inverse=True)
+    first = rows[:, 0] == 0
+    requests = np.zeros(len(rows))
+    requests[first] = arrivals[rows[first, 1], rows[first, 2]]
+    requests[~first] = together[rows[~first, 1], rows[~first, 2]]
+    before = slot.observation.state.routing.sum(axis=1)
+    both = (arrivals.sum(axis=1) > 0) & (before > 0)
+    return _Columns(
+        *cells.T,
+        group=group[cells[:, 2], cells[:, 3]],
+        usd=np.concatenate(price),
+        row=row.reshape(-1),
+        requests=requests,
+        routed=there.any(axis=1),
+        pairs=np.argwhere(system.allowed & both[:, None]),
+    )
+
+
+def _problem(tables: Tables, slot: Slot, task: Task, columns: _Columns) -> Problem:
+    """The assignment program, then x and moved; below its rows (route) and (moved)."""
     merged, _ = counted(task.data)
     program = build_assignment_program(merged)
-    inner, queue = program.problem, program.rows["queue"]
-    system, weights = tables.system, tables.system.weights
-    columns.begin, size = inner.columns, len(columns.slot)
-    number = columns.begin + np.arange(size)
-    usd = weights.time_usd_per_s * system.latency_s[columns.origin, columns.region]
-    usd = usd + weights.transfer_factor * system.transfer_usd[
-        columns.origin, columns.region, columns.kind
-    ]
-    # (route): one row for each slot, origin and class that has columns
-    keys = np.stack([columns.slot, columns.origin, columns.kind], axis=1)
-    cells, row = np.unique(keys, axis=0, return_inverse=True)
-    row = row.reshape(-1)
-    routed = demand[cells[:, 0], cells[:, 1], cells[:, 2]]
-    # (moved)
-    before = slot.observation.state.routing.astype(float)
-    now, last = demand[0].sum(axis=1), before.sum(axis=1)
-    pairs = np.argwhere(system.allowed & ((now > 0) & (last > 0))[:, None])
-    pair = np.full(system.allowed.shape, -1)
-    pair[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
-    first = (columns.slot == 0) & (pair[columns.origin, columns.region] >= 0)
-    base = inner.rows + len(cells)
-    moved = columns.begin + size + np.arange(len(pairs))
-    kappa = weights.reroute_usd * np.minimum(now, last)[pairs[:, 0]]
+    inner, queue, pairs = program.problem, program.rows["queue"], columns.pairs
+    size, moves = len(columns.slot), len(pairs)
+    x, moved = inner.columns + np.arange(size), inner.columns + size + np.arange(moves)
+    below = inner.rows + len(columns.requests)
+    before = slot.observation.state.routing
+    last, now = before.sum(axis=1)[pairs[:, 0]], slot.observation.arrivals.sum(axis=1)
+    pair = np.full(before.shape, -1)
+    pair[tuple(pairs.T)] = np.arange(moves)
+    first = np.flatnonzero(columns.slot == 0)
+    of_pair = pair[columns.origin[first], columns.region[first]]
+    first, of_pair = first[of_pair >= 0], of_pair[of_pair >= 0]
     entries = inner.matrix.tocoo()
-    rows = [entries.row, queue.number[columns.slot, columns.group], inner.rows + row]
-    rows += [base + pair[columns.origin, columns.region][first], base + np.arange(len(pairs))]
-    cols = [entries.col, number, number, number[first], moved]
-    origin = columns.origin[first]
-    data = [entries.data, np.full(size, -1.0), np.ones(size), 1 / now[origin]]
-    data += [np.full(len(pairs), -1.0)]
-    total = columns.begin + size + len(pairs)
-    matrix = sparse.csr_array(
-        (np.concatenate(data), (np.concatenate(rows), np.concatenate(cols))),
-        shape=(base + len(pairs), total),
+    parts = (
+        (entries.row, entries.col, entries.data),
+        (queue.number[columns.slot, columns.group], x, np.full(size, -1.0)),
+        (inner.rows + columns.row, x, np.ones(size)),
+        (below + of_pair, x[first], 1.0 / now[columns.origin[first]]),
+        (below + np.arange(moves), moved, np.full(moves, -1.0)),
     )
-    side = np.zeros(len(queue))  # (queue): what comes is x; in slot 0 there is what waits too
-    at = np.argwhere(queue.mask)
-    side[at[:, 0] == 0] = merged.waiting.sum(axis=1)[at[at[:, 0] == 0, 1]]
+    row, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
+    shape = below + moves, inner.columns + size + moves
     lower, upper = inner.row_lower.copy(), inner.row_upper.copy()
-    lower[queue.numbers] = upper[queue.numbers] = side
-    share = before[pairs[:, 0], pairs[:, 1]] / last[pairs[:, 0]]
+    waits = np.zeros(queue.mask.shape)
+    waits[0] = merged.waiting.sum(axis=1)
+    lower[queue.numbers] = upper[queue.numbers] = waits[queue.mask]
+    kappa = tables.system.weights.reroute_usd * np.minimum(now[pairs[:, 0]], last)
     return Problem(
-        matrix=matrix,
-        row_lower=np.concatenate([lower, routed, np.full(len(pairs), -np.inf)]),
-        row_upper=np.concatenate([upper, routed, share]),
-        col_lower=np.zeros(total),
-        col_upper=np.concatenate([inner.col_upper, np.full(size + len(pairs), np.inf)]),
-        cost=np.concatenate([inner.cost, usd, kappa]),
+        matrix=sparse.csr_array((value, (row, column)), shape=shape),
+        row_lower=np.concatenate([lower, columns.requests, np.full(moves, -np.inf)]),
+        row_upper=np.concatenate([upper, columns.requests, before[tuple(pairs.T)] / last]),
+        col_lower=np.zeros(shape[1]),
+        col_upper=np.concatenate([inner.col_upper, np.full(size + moves, np.inf)]),
+        cost=np.concatenate([inner.cost, columns.usd, kappa]),
     )
 
 
-def _whole(tables: Tables, slot: Slot, x: np.ndarray, columns: _Columns) -> np.ndarray:
-    """(R, R, C) whole requests near x (R, R, C)."""
-    arrivals, system = slot.observation.arrivals, tables.system
-    weights = system.weights
-    network = np.where(system.allowed, weights.time_usd_per_s * system.latency_s, np.inf)
+def _whole(tables: Tables, slot: Slot, x: np.ndarray, routed: np.ndarray) -> np.ndarray:
+    """(R, R, C) whole requests near x (R, R, C); those not ``routed`` (R, C) as they were."""
+    arrivals, allowed = slot.observation.arrivals, tables.system.allowed
     routing = slot.routing.copy()
-    for c in range(len(system.classes)):
-        routed = columns.routed[:, c] & (arrivals[:, c] > 0)
-        if not routed.any():
+    for c in range(arrivals.shape[1]):
+        origins = np.flatnonzero(routed[:, c] & (arrivals[:, c] > 0))
+        if not len(origins):
             continue
-        requests = np.where(routed, arrivals[:, c], 0)
-        sent = np.where(routed[:, None], x[:, :, c], 0)
-        inflow = apportion(np.array([requests.sum()]), (sent.sum(axis=0) / sent.sum())[None])[0]
-        flow = np.floor(sent + 1e-6).astype(np.int64)
+        requests, sent = arrivals[origins, c], x[origins, :, c]
+        inflow = apportion(requests.sum()[None], (sent.sum(axis=0) / sent.sum())[None])[0]
+        flow = np.floor(sent + WHOLE).astype(np.int64)
         wants = np.maximum(inflow - flow.sum(axis=0), 0)
-        usd = network + weights.transfer_factor * system.transfer_usd[:, :, c] - 1e3 * (sent - flow)
-        left = requests - flow.sum(axis=1)
-        flow += send_cheapest(left, wants, usd)
+        fraction = np.where(allowed[origins], -FRACTION_USD * (sent - flow), np.inf)
+        flow += send_cheapest(requests - flow.sum(axis=1), wants, fraction)
         left = requests - flow.sum(axis=1)
         if left.any():
-            share = np.where(sent.sum(axis=1, keepdims=True) > 0, sent, 1.0 * system.allowed)
-            flow += apportion(left, share / share.sum(axis=1, keepdims=True))
-        routing[routed, :, c] = flow[routed]
+            flow += apportion(left, sent / sent.sum(axis=1, keepdims=True))
+        routing[origins, :, c] = flow
     return routing
-
 
 
 def clipped(tables: Tables, slot: Slot, routing: np.ndarray) -> np.ndarray:
