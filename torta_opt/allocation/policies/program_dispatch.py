@@ -22,9 +22,9 @@ from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.schedule.step import Fleet
 from torta_opt.solvers import Limits
 
-GAP = 1e-3  # relative, of a slot: far below what the forecast is worth
+GAP = 2e-3  # relative, of a slot: far below what the forecast is worth
 NODES = 20  # of each integer program
-PROGRAMS = 4  # integer programs of a slot, where the rounded relaxation is further from its bound
+PROGRAMS = 3  # integer programs of a slot, where the rounded relaxation is further from its bound
 
 
 @dataclass(frozen=True, eq=False)

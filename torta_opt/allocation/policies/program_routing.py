@@ -61,7 +61,7 @@ def program_routing(
     if result.x is None:
         return slot.routing, None
     inner = problem.columns - len(columns.slot) - len(columns.pairs)
-    own = result.x[inner : inner + len(columns.slot)]
+    own = np.maximum(result.x[inner : inner + len(columns.slot)], 0.0)
     now = columns.slot == 0
     x, come = np.zeros(slot.routing.shape), np.zeros(inflow.shape)
     x[columns.origin[now], columns.region[now], columns.kind[now]] = own[now]
