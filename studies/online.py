@@ -96,7 +96,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "torta_ot": {"safety": [1, 2], "patience_slots": ["", 40]},
     "skylb": {"safety": [1, 2], "patience_slots": ["", 40]},
 }
-UNTUNED = ("torta_plus:micro=program", "open_loop", "greedy_forecast", "round_robin", "sdib")
+UNTUNED = ("torta_plus:micro=program", "open_loop", "greedy_forecast", "round_robin")
 
 
 def specs(policy: str) -> list[str]:

@@ -99,8 +99,6 @@ def solve_assignment(
     merged, kind = counted(data) if one_way else (data, np.arange(data.sizes[1]))
     program = build_assignment_program(merged)
     search = _Search(data, kind, program, Relaxation(program, _of_lp(left())), left)
-    if search.relaxed.x is None and start is not None and left().seconds <= 0:
-        return _of_start(data, start)
     blocks = blocks_of(program)
     chosen = [np.flatnonzero(np.isin(kind, block.servers)) for block in blocks]
     found = _rounded(search, blocks, chosen, start) if one_way else [_NOTHING] * len(blocks)
@@ -108,11 +106,13 @@ def solve_assignment(
     for n in sorted(range(len(blocks)), key=lambda n: found[n].bound - found[n].objective):
         if sum(each.objective - each.bound for each in found) <= allowed or programs == 0:
             break
-        if found[n].found and left().seconds <= 0:
+        if left().seconds <= 0 and (found[n].found or start is not None):
             break
         given = None if start is None else start[np.ix_(chosen[n], blocks[n].groups)]
         found[n] = _better(_solved(search, blocks[n], chosen[n], given), found[n])
         programs = None if programs is None else programs - 1
+    if start is not None and not all(each.found for each in found):
+        return _of_start(data, start)
     return _joined(search, blocks, chosen, found)
 
 

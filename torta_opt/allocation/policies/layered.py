@@ -73,10 +73,10 @@ class LayeredPolicy(ABC):
         processing = desk.processing
         if self.settings.micro == "program":
             slot = Slot(observation, fleet, routing, self.expected, processing)
-            processing = program_processing(self.tables, slot, int(self.settings.micro_slots))
+            processing = program_processing(self.tables, slot, *self.settings.limits)
         if self.settings.micro == "routed":
             slot = Slot(observation, fleet, routing, self.expected, processing)
-            routing, processing = routed(self.tables, slot, int(self.settings.micro_slots))
+            routing, processing = routed(self.tables, slot, *self.settings.limits)
         return Decision(routing, command, command_model, processing)
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:

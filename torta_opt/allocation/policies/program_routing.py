@@ -19,6 +19,8 @@ that rounding down left over to regions that lack some, where the optimum had th
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,15 +37,20 @@ WHOLE = 1e-6  # distance from a whole number that is a rounding error
 FRACTION_USD = 1e3  # of a request: more than any price, so that fractions decide
 
 
-def routed(tables: Tables, slot: Slot, look_ahead: int) -> tuple[np.ndarray, np.ndarray]:
-    """(R, R, C) requests by origin, region and class, and (S, C) what each server serves."""
-    routing, later = program_routing(tables, slot, look_ahead)
+def routed(
+    tables: Tables, slot: Slot, look_ahead: int, seconds: float = math.inf
+) -> tuple[np.ndarray, np.ndarray]:
+    """(R, R, C) requests by origin, region and class, and (S, C) what each server serves; after
+    ``seconds`` the best so far."""
+    ends = time.perf_counter() + seconds
+    routing, later = program_routing(tables, slot, look_ahead, seconds)
     slot = replace(slot, routing=routing, greedy=clipped(tables, slot, routing))
-    return routing, program_processing(tables, slot, look_ahead, later=later)
+    left = max(0.0, ends - time.perf_counter())
+    return routing, program_processing(tables, slot, look_ahead, left, later)
 
 
 def program_routing(
-    tables: Tables, slot: Slot, look_ahead: int, seconds: float = np.inf
+    tables: Tables, slot: Slot, look_ahead: int, seconds: float = math.inf
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(R, R, C) requests of this slot by origin, region and class, and (look_ahead, R, C) requests
     that come to the regions after it. ``slot.routing`` and None where the program has nothing to
