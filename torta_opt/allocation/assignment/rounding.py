@@ -21,6 +21,47 @@ WHOLE = 1e-6  # distance from a whole number that is a rounding error
 SERVER_ROWS = ("capacity", "fit", "hull")
 
 
+def rounded(
+    program: AssignmentProgram, x: np.ndarray, alike: np.ndarray | None = None
+) -> np.ndarray:
+    """(rows, G) whole requests of slot 0 near the point ``x`` (n,) of the relaxation.
+
+    What rounding down took from a group is put back to it, or to any group with the same label in
+    ``alike`` (G,). Obeys every row of servers; sums of groups are rounded up at most.
+    """
+    problem, data, family = program.problem, program.data, program.columns["z"]
+    mask, number = family.mask[0], family.number[0][family.mask[0]]
+    row, group = np.nonzero(mask)
+    label = group if alike is None else alike[group]
+    wanted = x[number]
+    z = np.floor(wanted + WHOLE)
+    served = np.bincount(label, wanted, label.max(initial=0) + 1)
+    missing = np.ceil(served - WHOLE) - np.bincount(label, z, len(served))
+    point = np.zeros(problem.columns)
+    pick = program.columns["pick"].numbers
+    point[pick], point[number] = x[pick], z
+    slack = problem.row_upper - problem.matrix @ point
+    matrix = sparse.csc_array(problem.matrix)
+    bound = np.zeros(problem.rows, bool)
+    for name in SERVER_ROWS:
+        bound[program.rows[name].numbers] = True
+    order = np.lexsort((data.serve_usd[0][row, group], z - wanted))
+    for place in order[missing[label[order]] > 0].tolist():
+        column, one = number[place], label[place]
+        entries = slice(matrix.indptr[column], matrix.indptr[column + 1])
+        rows, take = matrix.indices[entries], matrix.data[entries]
+        rows, take = rows[bound[rows]], take[bound[rows]]
+        room = min(missing[one], problem.col_upper[column] - z[place])
+        more = np.floor(min(room, (slack[rows] / take).min(initial=np.inf)) + 1e-9)
+        if more > 0:
+            z[place] += more
+            missing[one] -= more
+            slack[rows] -= more * take
+    total = np.zeros(mask.shape, np.int64)
+    total[mask] = z.astype(np.int64)
+    return total
+
+
 class Relaxation:
     """The counted program without integrality, kept in the solver.
 
@@ -41,44 +82,6 @@ class Relaxation:
         x = self.x[columns][self.program.problem.is_integer[columns]]
         return bool((np.abs(x - np.rint(x)) <= WHOLE).all())
 
-    def rounded(self) -> np.ndarray:
-        """(rows, G) whole requests of slot 0 near the optimum; legal."""
-        assert self.x is not None
-        problem, data = self.program.problem, self.program.data
-        number, (row, group) = self._first, np.nonzero(self._mask)
-        matrix = sparse.csc_array(problem.matrix)
-        wanted = self.x[number]
-        z = np.floor(wanted + WHOLE)
-        served = np.bincount(group, wanted, len(data.group_model))
-        missing = np.ceil(served - WHOLE) - np.bincount(group, z, len(served))
-        point = np.zeros(problem.columns)
-        pick = self.program.columns["pick"].numbers
-        point[pick], point[number] = self.x[pick], z
-        slack = problem.row_upper - problem.matrix @ point
-        bound = self._server_rows()
-        order = np.lexsort((data.serve_usd[0][row, group], z - wanted))
-        for place in order[missing[group[order]] > 0].tolist():
-            column, g = number[place], group[place]
-            entries = slice(matrix.indptr[column], matrix.indptr[column + 1])
-            rows, take = matrix.indices[entries], matrix.data[entries]
-            rows, take = rows[bound[rows]], take[bound[rows]]
-            room = min(missing[g], problem.col_upper[column] - z[place])
-            more = np.floor(min(room, (slack[rows] / take).min(initial=np.inf)) + 1e-9)
-            if more > 0:
-                z[place] += more
-                missing[g] -= more
-                slack[rows] -= more * take
-        total = np.zeros(self._mask.shape, np.int64)
-        total[self._mask] = z.astype(np.int64)
-        return total
-
-    def _server_rows(self) -> np.ndarray:
-        """(m,) bool: rows of what servers can do, whose coefficients of z are above 0."""
-        bound = np.zeros(self.program.problem.rows, bool)
-        for name in SERVER_ROWS:
-            bound[self.program.rows[name].numbers] = True
-        return bound
-
     def priced(self, total: np.ndarray, limits: Limits) -> np.ndarray | None:
         """(n,) the cheapest point with slot 0 as in ``total``; None where it is illegal, or a limit
         came first."""
@@ -87,7 +90,5 @@ class Relaxation:
             return None
         self._solver.change_col_bounds(number, fixed, fixed)
         x = self._solver.solve("simplex", limits).raise_if_interrupted().x
-        self._solver.change_col_bounds(
-            number, problem.col_lower[number], problem.col_upper[number]
-        )
+        self._solver.change_col_bounds(number, problem.col_lower[number], problem.col_upper[number])
         return x

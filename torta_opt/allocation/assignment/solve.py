@@ -24,7 +24,7 @@ import numpy as np
 
 from torta_opt.allocation.assignment.blocks import Block, blocks_of, restricted
 from torta_opt.allocation.assignment.counted import counted, loss_usd, named, part
-from torta_opt.allocation.assignment.rounding import Relaxation
+from torta_opt.allocation.assignment.rounding import Relaxation, rounded
 from torta_opt.allocation.formulations.assignment import (
     Assignment,
     AssignmentProgram,
@@ -149,7 +149,7 @@ def _rounded(
     if relaxed.x is None:
         return [_NOTHING] * len(blocks)
     bound = [float(cost[block.columns] @ relaxed.x[block.columns]) for block in blocks]
-    total = relaxed.rounded()
+    total = rounded(search.program, relaxed.x)
     z = [named(search.data, search.kind, total, block.servers) for block in blocks]
     legal = np.zeros(search.data.work_ms.shape, np.int64)
     for each in z:
@@ -173,9 +173,7 @@ def _rounded(
     return found
 
 
-def _priced(
-    search: _Search, blocks: list[Block], z: np.ndarray, total: np.ndarray
-) -> list[float]:
+def _priced(search: _Search, blocks: list[Block], z: np.ndarray, total: np.ndarray) -> list[float]:
     """$ of each block with slot 0 as in ``z`` (S, G), whose totals are ``total``, at most."""
     x = search.relaxed.priced(total, _of_lp(search.left()))
     if x is None:

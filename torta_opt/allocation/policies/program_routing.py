@@ -13,8 +13,8 @@ which requests choose their region:
 D′ and A′ are requests and shares of the slot before; shares add up to 1, so half of their absolute
 changes is the sum of their increases. In later slots origins that may use the same regions are one,
 at their mean latency and price. Requests that no loaded server can take go where the policy sends
-them. The optimum is rounded class by class: inflows of regions by largest remainder, then requests
-that rounding down left over to regions that lack some, where the optimum had the largest fraction.
+them. The optimum is rounded (``rounding``, a class being served in any region), which gives every
+region seats of a class; requests go to seats, near x, and what finds none to where x sends most.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.allocation.assignment.counted import counted
-from torta_opt.allocation.formulations.assignment import build_assignment_program
+from torta_opt.allocation.assignment.rounding import rounded
+from torta_opt.allocation.formulations.assignment import (
+    AssignmentProgram,
+    build_assignment_program,
+)
 from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.policies.program_dispatch import Slot, Task, program_processing, task_of
 from torta_opt.allocation.policies.routing import apportion, send_cheapest
 from torta_opt.solvers import Limits, Problem, solve_lp
 
 WHOLE = 1e-6  # distance from a whole number that is a rounding error
-FRACTION_USD = 1e3  # of a request: more than any price, so that fractions decide
 
 
 def routed(
@@ -56,6 +59,8 @@ def program_routing(
     that come to the regions after it. ``slot.routing`` and None where the program has nothing to
     say or a limit came first."""
     allowed, arrivals = tables.system.allowed, slot.observation.arrivals
+    if not arrivals.any():
+        return slot.routing, None
     most = np.einsum("ic,ij->jc", arrivals, allowed)
     later = np.einsum("ic,ij->jc", slot.expected, allowed)
     inflow = np.concatenate([most[None], np.repeat(later[None], look_ahead, axis=0)])
@@ -63,7 +68,8 @@ def program_routing(
     if task is None:
         return slot.routing, None
     columns = _columns(tables, slot, task, look_ahead)
-    problem = _problem(tables, slot, task, columns)
+    program = build_assignment_program(counted(task.data)[0])
+    problem = _problem(tables, slot, program, columns)
     result = solve_lp(problem, "simplex", Limits(seconds=seconds)).raise_if_interrupted()
     if result.x is None:
         return slot.routing, None
@@ -73,7 +79,10 @@ def program_routing(
     x, come = np.zeros(slot.routing.shape), np.zeros(inflow.shape)
     x[columns.origin[now], columns.region[now], columns.kind[now]] = own[now]
     np.add.at(come, (columns.slot, columns.region, columns.kind), own)
-    return _whole(tables, slot, x, columns.routed), come[1:]
+    seats = np.zeros(inflow.shape[1:], np.int64)
+    taken = rounded(program, result.x[:inner], task.kind).sum(axis=0)
+    seats[task.region, task.kind] = np.maximum(taken - task.data.waiting.sum(axis=1), 0)
+    return _whole(slot, x, seats, columns.routed, allowed), come[1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +149,8 @@ def _columns(tables: Tables, slot: Slot, task: Task, look_ahead: int) -> _Column
     )
 
 
-def _problem(tables: Tables, slot: Slot, task: Task, columns: _Columns) -> Problem:
+def _problem(tables: Tables, slot: Slot, program: AssignmentProgram, columns: _Columns) -> Problem:
     """The assignment program, then x and moved; below its rows (route) and (moved)."""
-    merged, _ = counted(task.data)
-    program = build_assignment_program(merged)
     inner, queue, pairs = program.problem, program.rows["queue"], columns.pairs
     size, moves = len(columns.slot), len(pairs)
     x, moved = inner.columns + np.arange(size), inner.columns + size + np.arange(moves)
@@ -167,7 +174,7 @@ def _problem(tables: Tables, slot: Slot, task: Task, columns: _Columns) -> Probl
     shape = below + moves, inner.columns + size + moves
     lower, upper = inner.row_lower.copy(), inner.row_upper.copy()
     waits = np.zeros(queue.mask.shape)
-    waits[0] = merged.waiting.sum(axis=1)
+    waits[0] = program.data.waiting.sum(axis=1)
     lower[queue.numbers] = upper[queue.numbers] = waits[queue.mask]
     kappa = tables.system.weights.reroute_usd * np.minimum(now[pairs[:, 0]], last)
     return Problem(
@@ -180,25 +187,35 @@ def _problem(tables: Tables, slot: Slot, task: Task, columns: _Columns) -> Probl
     )
 
 
-def _whole(tables: Tables, slot: Slot, x: np.ndarray, routed: np.ndarray) -> np.ndarray:
-    """(R, R, C) whole requests near x (R, R, C); those not ``routed`` (R, C) as they were."""
-    arrivals, allowed = slot.observation.arrivals, tables.system.allowed
+def _whole(
+    slot: Slot, x: np.ndarray, seats: np.ndarray, routed: np.ndarray, allowed: np.ndarray
+) -> np.ndarray:
+    """(R, R, C) whole requests near x (R, R, C), as far as they fit first into the ``seats`` (R, C)
+    of this slot; those not ``routed`` (R, C) as they were."""
+    arrivals = slot.observation.arrivals
     routing = slot.routing.copy()
     for c in range(arrivals.shape[1]):
         origins = np.flatnonzero(routed[:, c] & (arrivals[:, c] > 0))
         if not len(origins):
             continue
-        requests, sent = arrivals[origins, c], x[origins, :, c]
-        inflow = apportion(requests.sum()[None], (sent.sum(axis=0) / sent.sum())[None])[0]
+        requests, sent, room = arrivals[origins, c], x[origins, :, c], seats[:, c]
         flow = np.floor(sent + WHOLE).astype(np.int64)
-        wants = np.maximum(inflow - flow.sum(axis=0), 0)
-        fraction = np.where(allowed[origins], -FRACTION_USD * (sent - flow), np.inf)
-        flow += send_cheapest(requests - flow.sum(axis=1), wants, fraction)
+        over = np.maximum(flow.sum(axis=0) - room, 0)
+        flow -= _last(flow, over)
+        fraction = np.where(allowed[origins], -(sent - flow), np.inf)
+        flow += send_cheapest(requests - flow.sum(axis=1), room - flow.sum(axis=0), fraction)
         left = requests - flow.sum(axis=1)
         if left.any():
-            flow += apportion(left, sent / sent.sum(axis=1, keepdims=True))
+            share = np.maximum(sent - flow, 0) + WHOLE * sent
+            flow += apportion(left, share / share.sum(axis=1, keepdims=True))
         routing[origins, :, c] = flow
     return routing
+
+
+def _last(flow: np.ndarray, over: np.ndarray) -> np.ndarray:
+    """(I, R) of ``flow`` the last ``over`` (R,) requests of each region."""
+    before = flow[::-1].cumsum(axis=0)[::-1] - flow
+    return np.clip(over - before, 0, flow)
 
 
 def clipped(tables: Tables, slot: Slot, routing: np.ndarray) -> np.ndarray:
