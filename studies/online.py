@@ -2,6 +2,8 @@
 
     python studies/online.py tune [--jobs N]
     python studies/online.py run [--data FOLDER] [--rounds 3] [--families a,b] [--policies a,b]
+    python studies/online.py ablate
+    python studies/online.py speed
     python studies/online.py page
 
 ``tune`` chooses the point of a small grid of each baseline that is cheapest on average on seeds of
@@ -9,7 +11,9 @@ Abilene that nothing else uses. ``run`` runs every policy on every family: insta
 first, then instance 1, and so on; with ``--data`` also on windows of public traces (FOLDER has
 ``azure_llm_2023``, ``mooncake_fast25`` and ``servegen``). Rows are added to ``studies/results``
 as they finish; what is there is not run again, so a killed run goes on, and a longer one adds to
-it. After a change of a policy, delete its rows (``--forget NAME``). ``page`` writes tables between
+it. After a change of a policy, delete its rows (``forget NAME``). ``ablate`` changes one choice
+of ``open_loop`` at a time, on instances of their own. ``speed`` takes the processor time of every
+decision, which, unlike the seconds of ``run``, does not depend on what else runs. ``page`` writes tables between
 the markers of docs/torta_plus.md from what is there: paired ratios of costs with 95 % intervals
 over instances (Student's t), never corrected for the number of comparisons.
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -30,6 +35,7 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.instance.imports import import_trace
 from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.policies.runner import run as simulate
 from torta_opt.io import write_document
 
 PAGE = Path(__file__).parents[1] / "docs" / "torta_plus.md"
@@ -99,6 +105,28 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
 UNTUNED = ("torta_plus:micro=program", "open_loop", "greedy_forecast", "round_robin")
 
 
+ABLATED_SEEDS = range(3310, 3314)
+ABLATIONS = {
+    "open_loop": "as it is",
+    "open_loop:shortage=1": "a request not served costs 1 instead of 1.5 expiry prices",
+    "open_loop:shortage=2": "2 expiry prices",
+    "open_loop:load=0.75": "plans count on 75 % of a server's time instead of 85 %",
+    "open_loop:load=0.95": "95 %",
+    "open_loop:spread=0.05": "σ of demand 0.05 instead of 0.15",
+    "open_loop:spread=0.3": "σ 0.3",
+    "open_loop:replan_slots=1": "a plan in every slot instead of every fourth",
+    "open_loop:replan_slots=8": "in every eighth",
+    "open_loop:span=32": "32 slots ahead instead of 128",
+    "open_loop:threshold=0.5": "a part of a server above 0.5 counts as one instead of 0.6",
+    "open_loop:micro=program": "assignment programs below it, greedy routing",
+    "open_loop:micro=routed": "the same, routing chosen with them",
+    "greedy_forecast:micro=program": "these programs below `greedy_forecast`",
+    "greedy_forecast": "`greedy_forecast` itself",
+}
+TIMED = {"abilene": 48, "cost2": 24}  # family: slots
+TIMED_POLICIES = (AGAINST, "torta_plus:micro=program", "open_loop", "greedy_forecast")
+
+
 def specs(policy: str) -> list[str]:
     """All points of the grid of a policy; "" leaves a parameter as it is."""
     found = []
@@ -158,6 +186,41 @@ def run(given: argparse.Namespace) -> None:
             experiment.bounds([instance], BOUND, table, 1)
 
 
+def ablate(jobs: int) -> None:
+    made = [generate("paper/abilene", seed, slots=SLOTS) for seed in ABLATED_SEEDS]
+    rows = experiment.compare(
+        made, list(ABLATIONS), [0], RESULTS / "online-ablated.jsonl", jobs, _progress
+    )
+    experiment.raise_if_failed(rows)
+
+
+def speed() -> None:
+    """Processor seconds of each decision, that of the solver's threads included."""
+    found = []
+    for name, slots in TIMED.items():
+        instance = FAMILIES[name].instance(0, None)
+        assert instance is not None
+        instance = instance.cut(0, slots)
+        for spec in TIMED_POLICIES:
+            policy = experiment.create(spec)
+            seconds: list[float] = []
+            decide = policy.decide
+
+            def timed(observation: Any, decide: Any = decide, seconds: Any = seconds) -> Any:
+                began = time.process_time()
+                decision = decide(observation)
+                seconds.append(time.process_time() - began)
+                return decision
+
+            policy.decide = timed  # type: ignore[method-assign]
+            simulate(policy, instance)
+            p50, p99 = np.quantile(seconds, [0.5, 0.99]).round(4).tolist()
+            sizes = {"regions": len(instance.system.regions), "slots": slots}
+            found.append({"family": name, "policy": spec, "p50": p50, "p99": p99, **sizes})
+            print(found[-1], flush=True)
+    write_document(RESULTS / "online-speed.json", {"decisions": found})
+
+
 def forget(policy: str) -> None:
     """Delete the rows of a policy."""
     table = RESULTS / "online.jsonl"
@@ -185,13 +248,55 @@ FIGURES = {
 def page() -> None:
     """Write the tables into docs/torta_plus.md."""
     rows = read_rows()
-    begin, end = "<!-- online: tables -->\n", "<!-- online: end -->"
-    text = PAGE.read_text()
-    head, _, rest = text.partition(begin)
     families = [name for name in FAMILIES if any(row["family"] == name for row in rows)]
     parts = [overview(rows, families), *(details(rows, name) for name in families), tuned_line()]
-    tables = "\n".join(parts)
-    PAGE.write_text(head + begin + "\n" + tables + "\n" + end + rest.partition(end)[2])
+    write_between(parts, "tables")
+    write_between([ablations()], "ablations")
+    write_between([speeds()], "speed")
+
+
+def write_between(parts: list[str], what: str) -> None:
+    """Replace what stands between two markers of the page."""
+    begin, end = f"<!-- online: {what} -->\n", f"<!-- online: end of {what} -->"
+    text = PAGE.read_text()
+    if begin not in text or end not in text:
+        raise SystemExit(f"{PAGE}: lacks the markers of {what}")
+    head, _, rest = text.partition(begin)
+    PAGE.write_text(head + begin + "\n" + "\n".join(parts) + "\n" + end + rest.partition(end)[2])
+
+
+def ablations() -> str:
+    table = RESULTS / "online-ablated.jsonl"
+    if not table.exists():
+        return "Not measured yet.\n"
+    rows = [row for row in experiment.read_table(table) if row["cost"] is not None]
+    ratio = experiment.ratios(rows, next(iter(ABLATIONS)), "cost")
+    waits = {
+        name: np.mean([row["costs"]["waiting"] for row in rows if row["policy"] == name])
+        for name in ratio
+    }
+    lines = ["| | | cost relative to `open_loop` | waiting, $ |", "|---|---|---|---|"]
+    for name, what in ABLATIONS.items():
+        if name in ratio:
+            found = ratio[name]
+            shown = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+            shown = "1" if name == "open_loop" else shown
+            lines.append(f"| `{name}` | {what} | {shown} | {waits[name]:.1f} |")
+    seeds = f"{ABLATED_SEEDS[0]} to {ABLATED_SEEDS[-1]}"
+    return (
+        f"Abilene, {SLOTS} slots, seeds {seeds}, paired by instance:\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def speeds() -> str:
+    file = RESULTS / "online-speed.json"
+    if not file.exists():
+        return "Not measured yet.\n"
+    lines = ["| | regions | decisions | median, s | 99th percentile, s |", "|---|---|---|---|---|"]
+    for row in json.loads(file.read_text())["decisions"]:
+        cells = (row["regions"], row["slots"], f"{row['p50']:.3f}", f"{row['p99']:.3f}")
+        lines.append(f"| `{row['policy']}` | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
 
 
 def read_rows() -> list[dict[str, Any]]:
@@ -292,7 +397,7 @@ def tuned_line() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stage", choices=["tune", "run", "page", "forget"])
+    parser.add_argument("stage", choices=["tune", "run", "ablate", "speed", "page", "forget"])
     parser.add_argument("policy", nargs="?", help="of forget")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--rounds", type=int, default=3, help="instances of each family")
@@ -306,6 +411,10 @@ def main() -> None:
         tune(given.jobs)
     elif given.stage == "run":
         run(given)
+    elif given.stage == "ablate":
+        ablate(given.jobs)
+    elif given.stage == "speed":
+        speed()
     elif given.stage == "forget":
         forget(given.policy)
     else:
