@@ -13,9 +13,9 @@ first, then instance 1, and so on; with ``--data`` also on windows of public tra
 as they finish; what is there is not run again, so a killed run goes on, and a longer one adds to
 it. After a change of a policy, delete its rows (``forget NAME``). ``ablate`` changes one choice
 of ``open_loop`` at a time, on instances of their own. ``speed`` takes the processor time of every
-decision, which, unlike the seconds of ``run``, does not depend on what else runs. ``page`` writes tables between
-the markers of docs/torta_plus.md from what is there: paired ratios of costs with 95 % intervals
-over instances (Student's t), never corrected for the number of comparisons.
+decision, which, unlike the seconds of ``run``, does not depend on what else runs. ``page`` writes
+tables between the markers of docs/torta_plus.md from what is there: paired ratios of costs with
+95 % intervals over instances (Student's t), never corrected for the number of comparisons.
 """
 
 from __future__ import annotations

@@ -12,9 +12,11 @@ which requests choose their region:
 
 D′ and A′ are requests and shares of the slot before; shares add up to 1, so half of their absolute
 changes is the sum of their increases. In later slots origins that may use the same regions are one,
-at their mean latency and price. Requests that no loaded server can take go where the policy sends
-them. The optimum is rounded (``rounding``, a class being served in any region), which gives every
-region seats of a class; requests go to seats, near x, and what finds none to where x sends most.
+at their mean latency and price. An origin chooses from its ``NEAR`` cheapest regions and those it
+sent requests to before. Requests that no loaded server can take go where the policy sends them.
+
+The optimum is rounded (``rounding``, a class being served in any region), which gives every region
+seats of a class; requests go to seats, near x, and what finds none to where x sends most.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from torta_opt.allocation.policies.program_dispatch import Slot, Task, program_p
 from torta_opt.allocation.policies.routing import apportion, send_cheapest
 from torta_opt.solvers import Limits, Problem, solve_lp
 
+NEAR = 12  # regions that an origin may choose from, beside those it sent requests to before
 WHOLE = 1e-6  # distance from a whole number that is a rounding error
 
 
@@ -124,7 +127,10 @@ def _columns(tables: Tables, slot: Slot, task: Task, look_ahead: int) -> _Column
     mean = np.einsum("oi,ic,ijc->ojc", alike, expected, usd)
     mean = mean / np.maximum(together, 1e-9)[:, None, :]
     can = kinds[:, :, None] & (group >= 0)
-    now = np.argwhere(there & (arrivals > 0)[:, None, :])
+    before = slot.observation.state.routing
+    rank = np.where(there, usd, np.inf).argsort(axis=1, kind="stable").argsort(axis=1)
+    near = there & ((rank < NEAR) | (before > 0)[:, :, None])
+    now = np.argwhere(near & (arrivals > 0)[:, None, :])
     then = np.argwhere(can & (together > 0)[:, None, :])
     cells = np.concatenate(
         [np.insert(now, 0, 0, axis=1)]
@@ -136,8 +142,7 @@ def _columns(tables: Tables, slot: Slot, task: Task, look_ahead: int) -> _Column
     requests = np.zeros(len(rows))
     requests[first] = arrivals[rows[first, 1], rows[first, 2]]
     requests[~first] = together[rows[~first, 1], rows[~first, 2]]
-    before = slot.observation.state.routing.sum(axis=1)
-    both = (arrivals.sum(axis=1) > 0) & (before > 0)
+    both = (arrivals.sum(axis=1) > 0) & (before.sum(axis=1) > 0)
     return _Columns(
         *cells.T,
         group=group[cells[:, 2], cells[:, 3]],
@@ -145,7 +150,7 @@ def _columns(tables: Tables, slot: Slot, task: Task, look_ahead: int) -> _Column
         row=row.reshape(-1),
         requests=requests,
         routed=there.any(axis=1),
-        pairs=np.argwhere(system.allowed & both[:, None]),
+        pairs=np.argwhere(near.any(axis=2) & both[:, None]),
     )
 
 
