@@ -1,11 +1,10 @@
 """Which decision makes the tail of ``torta_ot``: its layers swapped with those of ``skylb``.
 
-    python studies/tails.py run [--topology abilene] [--seeds 41,42,43] [--slots 480]
-    python studies/tails.py show
+    python studies/tails.py [--topology abilene] [--seeds 41,42,43] [--slots 96]
 
 A composed policy takes the servers, the routing and the dispatch each from one of the two: eight in
-all. Each runs on every instance and is verified; response and what the slowest
-requests have in common go to ``studies/results/tails.json``, which docs/reproduction.md quotes.
+all. Each runs on every instance and is verified. Rows go to ``studies/results/tails.json``, from
+which ``reproduction.py`` writes its section on tails; those that are there are not run again.
 """
 
 from __future__ import annotations
@@ -35,6 +34,8 @@ OF = {"torta_ot": TortaOt, "skylb": SkyLB}
 LAYERS = ("servers", "routing", "dispatch")
 SHOWN = ("response_mean_s", "response_p95_s", "response_p99_s", "wait_mean_s")
 SLOWEST = 0.05  # share of requests with the longest responses
+LONG_S = 40.0  # of a response: between the two levels that p95 takes
+PURE = (("torta_ot",) * 3, ("skylb",) * 3)
 
 
 class Composed(LayeredPolicy):
@@ -73,7 +74,7 @@ def run_all(topology: str, seeds: list[int], slots: int) -> None:
     kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for seed in seeds:
         instance = generate(f"paper/{topology}", seed, slots=slots)
-        for parts in product(OF, repeat=len(LAYERS)):
+        for parts in dict.fromkeys([*PURE, *product(OF, repeat=len(LAYERS))]):
             key = f"{topology} {slots} {seed} {' '.join(parts)}"
             if key in kept:
                 continue
@@ -87,59 +88,33 @@ def run_all(topology: str, seeds: list[int], slots: int) -> None:
 
 
 def tail(instance: Instance, schedule: Schedule) -> dict[str, Any]:
-    """Of the slowest requests: how many waited, their mean inference, and their classes."""
+    """Of the slowest requests: the share that waited and their classes; and the share of all that
+    take longer than ``LONG_S``."""
     runs = responses(instance, schedule)
     response = runs.network_s + runs.wait_s + runs.service_s
     order = np.argsort(-response)
     before = runs.count[order].cumsum() - runs.count[order]
     left = np.clip(SLOWEST * runs.count.sum() - before, 0, runs.count[order])
-    inference, count = runs.service_s[order], left / left.sum()
+    count = left / left.sum()
     classes = np.bincount(runs.group[order], count, len(instance.system.classes))
+    first = int(classes.argmax())
     return {
         "tail_waited": float(count[runs.wait_s[order] > 0].sum()),
-        "tail_inference_s": float((count * inference).sum()),
-        "tail_classes": dict(zip(instance.system.classes, classes.round(4).tolist(), strict=True)),
+        "tail_class": instance.system.classes[first],
+        "tail_class_share": float(classes[first]),
+        "long_share": float(runs.count[response > LONG_S].sum() / runs.count.sum()),
+        "class_share": float(runs.count[runs.group == first].sum() / runs.count.sum()),
     }
-
-
-def show(topology: str, slots: int) -> None:
-    """Means over seeds, and ratios of p95 to that of SkyLB, instance by instance."""
-    kept = json.loads(RESULTS.read_text())
-    rows = {tuple(key.split()): row for key, row in kept.items()}
-    for parts in product(OF, repeat=len(LAYERS)):
-        mine = {
-            k[2]: row
-            for k, row in rows.items()
-            if k[:2] == (topology, str(slots)) and k[3:] == parts
-        }
-        base = {
-            k[2]: row
-            for k, row in rows.items()
-            if k[:2] == (topology, str(slots)) and k[3:] == ("skylb",) * 3
-        }
-        if mine:
-            ratio = np.mean(
-                [mine[s]["response_p95_s"] / base[s]["response_p95_s"] for s in mine if s in base]
-            )
-            means = {
-                name: round(float(np.mean([row[name] for row in mine.values()])), 2)
-                for name in (*SHOWN, "tail_waited", "tail_inference_s")
-            }
-            print(parts, len(mine), round(float(ratio), 2), means)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stage", choices=["run", "show"])
     parser.add_argument("--topology", default="abilene")
     parser.add_argument("--seeds", default="41,42,43")
-    parser.add_argument("--slots", type=int, default=480)
+    parser.add_argument("--slots", type=int, default=96)
     given = parser.parse_args()
     RESULTS.parent.mkdir(exist_ok=True)
-    if given.stage == "run":
-        run_all(given.topology, [int(seed) for seed in given.seeds.split(",")], given.slots)
-    else:
-        show(given.topology, given.slots)
+    run_all(given.topology, [int(seed) for seed in given.seeds.split(",")], given.slots)
 
 
 if __name__ == "__main__":
