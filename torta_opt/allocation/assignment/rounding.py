@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.allocation.formulations.assignment import AssignmentProgram
-from torta_opt.solvers import Limits, LinearSolver
+from torta_opt.solvers import Limits, LinearSolver, Status
 
 WHOLE = 1e-6  # distance from a whole number that is a rounding error
 SERVER_ROWS = ("capacity", "fit", "hull")
@@ -65,13 +65,14 @@ def rounded(
 class Relaxation:
     """The counted program without integrality, kept in the solver.
 
-    x   (n,) its optimum, None where a limit came first
+    x   (n,) its optimum, None where there is none or a limit came first
     """
 
     def __init__(self, program: AssignmentProgram, limits: Limits):
         self.program = program
         self._solver = LinearSolver(program.problem.relaxed())
-        self.x = self._solver.solve("simplex", limits).raise_if_interrupted().x
+        result = self._solver.solve("simplex", limits).raise_if_interrupted()
+        self.x = result.x if result.status is Status.OPTIMAL else None
         family = program.columns["z"]
         self._mask = family.mask[0]
         self._first: np.ndarray = family.number[0][self._mask]

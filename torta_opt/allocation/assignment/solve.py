@@ -159,7 +159,7 @@ def _rounded(
         first[n] = math.inf if each is None else first[n]
     best, second = legal, first
     gap = search.left().gap * sum(map(abs, bound))
-    if start is not None and sum(first) - sum(bound) > gap:
+    if start is not None and _is_legal(search.data, start) and sum(first) - sum(bound) > gap:
         totals = np.zeros_like(total)
         np.add.at(totals, search.kind, start)
         second = _priced(search, blocks, start, totals)
@@ -171,6 +171,13 @@ def _rounded(
             usd, answer = second[n], start[cells]
         found.append(Assigned(answer, np.zeros(len(those), np.int64), max(usd, bound[n]), bound[n]))
     return found
+
+
+def _is_legal(data: Assignment, start: np.ndarray) -> bool:
+    """Whether every server has room and time for ``start`` (S, G); it has one option."""
+    of_model = data.group_model[:, None] == np.arange(data.models)
+    time_ms = (start * data.work_ms) @ of_model
+    return bool((start <= data.room[0, :, 0]).all() and (time_ms <= data.usable_ms[:, 0, 0]).all())
 
 
 def _priced(search: _Search, blocks: list[Block], z: np.ndarray, total: np.ndarray) -> list[float]:

@@ -144,12 +144,15 @@ def _columns(tables: Tables, slot: Slot, task: Task, look_ahead: int) -> _Column
     requests[~first] = together[rows[~first, 1], rows[~first, 2]]
     both = (arrivals.sum(axis=1) > 0) & (before.sum(axis=1) > 0)
     return _Columns(
-        *cells.T,
+        slot=cells[:, 0],
+        origin=cells[:, 1],
+        region=cells[:, 2],
+        kind=cells[:, 3],
         group=group[cells[:, 2], cells[:, 3]],
         usd=np.concatenate(price),
         row=row.reshape(-1),
         requests=requests,
-        routed=there.any(axis=1),
+        routed=np.asarray(there.any(axis=1)),
         pairs=np.argwhere(near.any(axis=2) & both[:, None]),
     )
 
