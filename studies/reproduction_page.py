@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import tails
 from reproduction_runs import (
     ABLATIONS,
     ACCURACIES,
@@ -149,6 +150,7 @@ def page(results: Results) -> str:
         _published(results, torta),
         _ratios(results, torta),
         _differences(results, torta),
+        tails.section(),
         _accuracy(results),
         _disturbed(results, torta),
         _ablations(results),

@@ -91,6 +91,32 @@ def test_a_start_is_never_made_worse() -> None:
         assert again.objective <= best.objective + 1e-5 * abs(best.objective)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_without_integer_programs_the_answer_is_legal_and_costs_what_it_says(seed: int) -> None:
+    """The rounded relaxation alone: above the optimum, below what is said, never above a start."""
+    data = alike(seed)
+    found = solve_assignment(data, programs=0)
+    best = solve_assignment(data)
+    true = value_of(data, found.z)
+    assert found.found
+    assert best.bound - CLOSE <= true <= found.objective + CLOSE
+    assert found.bound <= best.objective + CLOSE
+    again = solve_assignment(data, start=best.z, programs=0)
+    assert value_of(data, again.z) <= max(true, best.objective) + CLOSE
+    assert again.objective <= found.objective + CLOSE
+
+
+def test_one_server_cannot_start_with_what_two_can_do() -> None:
+    data = alike(1)
+    servers = np.flatnonzero((data.work_ms == data.work_ms[0]).all(axis=1))[:2]
+    start = np.zeros(data.work_ms.shape, int)
+    start[servers[0], 0] = data.room[0, servers[0], 0, 0] + 1
+    assert len(servers) == 2
+    found = solve_assignment(data, start=start, programs=0)
+    assert not np.array_equal(found.z, start)
+    assert math.isfinite(value_of(data, found.z))
+
+
 def test_a_start_that_is_illegal_counts_for_nothing() -> None:
     data = alike(1)
     assert math.isinf(value_of(data, np.full(data.work_ms.shape, 10**6)))

@@ -59,7 +59,7 @@ def test_no_slot_costs_more_than_greedy_by_the_rules_of_the_referee(
 def _count_cheaper(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> int:
     system, found = instance.system, []
 
-    def both(tables: Tables, slot: Slot, look_ahead: int) -> np.ndarray:
+    def both(tables: Tables, slot: Slot, look_ahead: int, seconds: float) -> np.ndarray:
         ours, usd = program_processing(tables, slot, 0), []
         for processing in (ours, slot.greedy):
             t = slot.observation.slot
@@ -101,28 +101,25 @@ def _left_usd(tables: Tables, slot: Slot, price: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(least), least + wait, 0.0)
 
 
-def test_no_time_leaves_the_greedy_answer() -> None:
-    instance = generate("small/loading")
-    policy, seen = GreedyForecast(micro="program"), []
-
-    def none(tables: Tables, slot: Slot, look_ahead: int) -> np.ndarray:
-        ours = program_processing(tables, slot, look_ahead, seconds=0.0)
-        seen.append(ours.shape)
-        return ours
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layered, "program_processing", none)
-        schedule = run(policy, instance).schedule
-    verify(instance, schedule).raise_if_broken("none")
-    assert seen
+@pytest.mark.parametrize("micro", ["program", "routed"])
+def test_no_time_leaves_the_greedy_answer(micro: str) -> None:
+    instance = generate("paper/abilene", seed=3, slots=5)
+    late = run(GreedyForecast(micro=micro, micro_seconds=0), instance).schedule
+    greedy = run(GreedyForecast(), instance).schedule
+    ours = run(GreedyForecast(micro=micro), instance).schedule
+    verify(instance, late).raise_if_broken(micro)
+    for field in ("routing", "command", "processing"):
+        assert np.array_equal(getattr(late, field), getattr(greedy, field))
+    assert not np.array_equal(ours.processing, greedy.processing)
 
 
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ({"micro": "magic"}, "must be one of greedy, program"),
+        ({"micro": "magic"}, "must be one of greedy, program, routed"),
         ({"micro_slots": -1}, "must be a number"),
         ({"micro_slots": 1.5}, "must be a whole number"),
+        ({"micro_seconds": -1}, "must be a number"),
     ],
 )
 def test_wrong_parameters_are_refused(given: dict[str, object], rule: str) -> None:

@@ -92,7 +92,7 @@ def test_without_a_value_it_is_open_loop():
 
 
 def test_programs_below_the_plan_are_those_of_open_loop() -> None:
-    a, b = schedule(f"open_loop:micro=program:{BUDGET}"), schedule(f"torta_plus:{BUDGET}")
+    a, b = schedule(f"open_loop:micro=routed:{BUDGET}"), schedule(f"torta_plus:{BUDGET}")
     assert np.array_equal(a.command, b.command)
     assert np.array_equal(a.processing, b.processing)
     greedy = schedule(f"open_loop:{BUDGET}")

@@ -110,8 +110,8 @@ def loss_usd(
     hot: np.ndarray,
     later: np.ndarray,
     later_hot: np.ndarray,
-) -> float:
-    """$ by which named requests cost more than the totals that they came from, at most.
+) -> np.ndarray:
+    """(rows,) $ by which named requests cost more than the totals they came from, at most.
 
     z                  (S, G) named, slot 0
     hot                (rows, G) hot ones of the totals, slot 0
@@ -125,4 +125,5 @@ def loss_usd(
     saved = np.zeros_like(hot)
     saved[kind] = data.hot_usd
     lost = np.maximum(hot - got, 0) + np.maximum(later_hot - again, 0)
-    return float((lost * saved).sum())
+    usd: np.ndarray = (lost * saved).sum(axis=1)
+    return usd

@@ -3,12 +3,14 @@
 1. Servers alike are counted (``counted``), which leaves few columns; their optimum bounds the
    named one. One linear program over all of them bounds every *block* at once: servers and groups
    that share nothing with the others (with one option a server: region by region, model by model).
-2. A block whose requests of slot 0 are whole in it is solved; each of the others is an integer
-   program by itself.
-3. The totals are shared out to named servers. Where this loses nothing the named answer is
-   optimal; else the named program of the block is solved, starting from it.
+2. Its point is rounded to whole requests (``rounding``) and shared out to named servers. Where the
+   start is better in a block, the block takes the start.
+3. If that costs more than the gap allows, blocks are solved, the one that may gain most first: the
+   counted program of the block, shared out to named servers; where this loses something, the
+   named program, starting from it. It ends as soon as all blocks together are within the gap.
 
-What a deadline cuts short is the best answer found, the given start at the least.
+What a deadline cuts short is the best answer found, the given start at the least. ``programs`` and
+the nodes of ``Limits.work`` limit the third step by work, which is the same on every machine.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 
 from torta_opt.allocation.assignment.blocks import Block, blocks_of, restricted
 from torta_opt.allocation.assignment.counted import counted, loss_usd, named, part
+from torta_opt.allocation.assignment.rounding import Relaxation, rounded
 from torta_opt.allocation.formulations.assignment import (
     Assignment,
     AssignmentProgram,
@@ -30,7 +33,6 @@ from torta_opt.allocation.formulations.assignment import (
 from torta_opt.solvers import Limits, solve_lp, solve_milp
 
 GAP = 1e-6  # relative, at which an answer counts as optimal
-WHOLE = 1e-6  # distance from a whole number that is a rounding error
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,9 @@ class Assigned:
         return self.found and self.objective - self.bound <= gap * abs(self.objective) + 1e-9
 
 
+_NOTHING = Assigned(np.zeros((0, 0), np.int64), np.zeros(0, np.int64), math.inf, -math.inf)
+
+
 @dataclass(frozen=True, eq=False)
 class _Search:
     """The task, its counted program, and what its relaxation gives (None without a point)."""
@@ -68,17 +73,21 @@ class _Search:
     data: Assignment
     kind: np.ndarray
     program: AssignmentProgram
-    relaxed: np.ndarray | None
+    relaxed: Relaxation
     left: Callable[[], Limits]
 
 
 def solve_assignment(
-    data: Assignment, limits: Limits | None = None, start: np.ndarray | None = None
+    data: Assignment,
+    limits: Limits | None = None,
+    start: np.ndarray | None = None,
+    programs: int | None = None,
 ) -> Assigned:
     """The optimum of the assignment program, within ``limits``.
 
-    start   (S, G) whole requests of slot 0, legal with the first option of every server; the answer
-            costs no more than it, whatever the limits
+    start      (S, G) whole requests of slot 0, legal with the first option of every server; the
+               answer costs no more than it (but for ``limits.gap``), whatever the limits
+    programs   blocks solved as integer programs at most; None: as many as the gap asks for
     """
     limits = limits or Limits(gap=GAP)
     ends = time.perf_counter() + limits.seconds
@@ -86,21 +95,111 @@ def solve_assignment(
     def left() -> Limits:
         return replace(limits, seconds=max(0.0, ends - time.perf_counter()))
 
-    _, servers, groups = data.sizes
     one_way = data.option_usd.shape[1] == 1 and data.whole_slots == 1
-    merged, kind = counted(data) if one_way else (data, np.arange(servers))
+    merged, kind = counted(data) if one_way else (data, np.arange(data.sizes[1]))
     program = build_assignment_program(merged)
-    relaxed = solve_lp(program.problem, "simplex", left()).raise_if_interrupted()
-    search = _Search(data, kind, program, relaxed.x, left)
+    search = _Search(data, kind, program, Relaxation(program, _of_lp(left())), left)
+    blocks = blocks_of(program)
+    chosen = [np.flatnonzero(np.isin(kind, block.servers)) for block in blocks]
+    found = _rounded(search, blocks, chosen, start) if one_way else [_NOTHING] * len(blocks)
+    allowed = limits.gap * sum(abs(each.bound) for each in found if each.found)
+    for n in sorted(range(len(blocks)), key=lambda n: found[n].bound - found[n].objective):
+        if sum(each.objective - each.bound for each in found) <= allowed or programs == 0:
+            break
+        if left().seconds <= 0 and (found[n].found or start is not None):
+            break
+        given = None if start is None else start[np.ix_(chosen[n], blocks[n].groups)]
+        found[n] = _better(_solved(search, blocks[n], chosen[n], given), found[n])
+        programs = None if programs is None else programs - 1
+    if start is not None and not all(each.found for each in found):
+        return _of_start(data, start)
+    return _joined(search, blocks, chosen, found)
+
+
+def _of_lp(limits: Limits) -> Limits:
+    """Limits of a linear program: ``work`` counts nodes, not iterations."""
+    return replace(limits, work=None)
+
+
+def _joined(
+    search: _Search, blocks: list[Block], chosen: list[np.ndarray], found: list[Assigned]
+) -> Assigned:
+    """The answer of all blocks."""
+    servers, groups = search.data.work_ms.shape
     z, option = np.zeros((servers, groups), np.int64), np.zeros(servers, np.int64)
-    objective, bound = 0.0, 0.0
-    for block in blocks_of(program):
-        chosen = np.flatnonzero(np.isin(kind, block.servers))
-        cells = np.ix_(chosen, block.groups)
-        found = _solved(search, block, chosen, None if start is None else start[cells])
-        z[cells], option[chosen] = found.z, found.option
-        objective, bound = objective + found.objective, bound + found.bound
-    return Assigned(z, option, objective, bound)
+    for block, those, each in zip(blocks, chosen, found, strict=True):
+        if each.found:
+            z[np.ix_(those, block.groups)], option[those] = each.z, each.option
+    return Assigned(
+        z, option, sum(each.objective for each in found), sum(each.bound for each in found)
+    )
+
+
+def _better(one: Assigned, other: Assigned) -> Assigned:
+    """The cheaper answer of a block with the greater bound."""
+    best = one if one.objective <= other.objective else other
+    return replace(best, bound=max(one.bound, other.bound))
+
+
+def _rounded(
+    search: _Search, blocks: list[Block], chosen: list[np.ndarray], start: np.ndarray | None
+) -> list[Assigned]:
+    """For each block the relaxation rounded, or the start where that is better or not far off."""
+    relaxed, cost = search.relaxed, search.program.problem.cost
+    if relaxed.x is None:
+        return [_NOTHING] * len(blocks)
+    bound = [float(cost[block.columns] @ relaxed.x[block.columns]) for block in blocks]
+    total = rounded(search.program, relaxed.x)
+    z = [named(search.data, search.kind, total, block.servers) for block in blocks]
+    legal = np.zeros(search.data.work_ms.shape, np.int64)
+    for each in z:
+        legal += 0 if each is None else each
+    first = _priced(search, blocks, legal, total)
+    for n, each in enumerate(z):
+        first[n] = math.inf if each is None else first[n]
+    best, second = legal, first
+    gap = search.left().gap * sum(map(abs, bound))
+    if start is not None and _is_legal(search.data, start) and sum(first) - sum(bound) > gap:
+        totals = np.zeros_like(total)
+        np.add.at(totals, search.kind, start)
+        second = _priced(search, blocks, start, totals)
+    found = []
+    for n, (block, those) in enumerate(zip(blocks, chosen, strict=True)):
+        cells = np.ix_(those, block.groups)
+        usd, answer = first[n], best[cells]
+        if start is not None and second[n] < usd:
+            usd, answer = second[n], start[cells]
+        found.append(Assigned(answer, np.zeros(len(those), np.int64), max(usd, bound[n]), bound[n]))
+    return found
+
+
+def _is_legal(data: Assignment, start: np.ndarray) -> bool:
+    """Whether every server has room and time for ``start`` (S, G); it has one option."""
+    of_model = data.group_model[:, None] == np.arange(data.models)
+    time_ms = (start * data.work_ms) @ of_model
+    return bool((start <= data.room[0, :, 0]).all() and (time_ms <= data.usable_ms[:, 0, 0]).all())
+
+
+def _priced(search: _Search, blocks: list[Block], z: np.ndarray, total: np.ndarray) -> list[float]:
+    """$ of each block with slot 0 as in ``z`` (S, G), whose totals are ``total``, at most."""
+    x = search.relaxed.priced(total, _of_lp(search.left()))
+    if x is None:
+        return [math.inf] * len(blocks)
+    lost = _lost(search, search.program.values(x), z)
+    cost = search.program.problem.cost
+    return [
+        float(cost[block.columns] @ x[block.columns] + lost[block.servers].sum())
+        for block in blocks
+    ]
+
+
+def _lost(search: _Search, values: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:
+    """(rows,) what sharing the totals of a point out to named servers loses, at most."""
+    data, hot = search.data, values["hot"]
+    if len(search.program.data.count) == len(data.count):
+        return np.zeros(len(data.count))
+    later = (values["z"][1], hot[1]) if data.sizes[0] > 1 else (0 * hot[0], 0 * hot[0])
+    return loss_usd(data, search.kind, z, hot[0], *later)
 
 
 def value_of(data: Assignment, z: np.ndarray) -> float:
@@ -142,20 +241,14 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
     """The counted optimum of a block shared out; its bound holds for named servers too."""
     program, problem = search.program, search.program.problem
     cost = problem.cost[block.columns]
-    nothing = Assigned(
-        np.zeros((len(chosen), len(block.groups)), np.int64),
-        np.zeros(len(chosen), np.int64),
-        math.inf,
-        -math.inf,
-    )
-    x = None if search.relaxed is None else search.relaxed[block.columns]
-    if x is not None and _is_whole(x[problem.is_integer[block.columns]]):
+    if search.relaxed.x is not None and search.relaxed.is_whole(block.columns):
+        x: np.ndarray | None = search.relaxed.x[block.columns]
         bound = float((cost * x).sum())
     else:
         result = solve_milp(restricted(problem, block), search.left()).raise_if_interrupted()
         x, bound = result.x, result.bound
     if x is None:
-        return replace(nothing, bound=bound)
+        return replace(_NOTHING, bound=bound)
     full = np.zeros(problem.columns)
     full[block.columns] = x
     values = program.values(full)
@@ -163,7 +256,7 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
     total = np.rint(values["z"][0]).astype(np.int64)
     z, lost = _named(search, values, total, block.servers)
     if z is None:
-        return replace(nothing, bound=bound)
+        return replace(_NOTHING, bound=bound)
     z = z[np.ix_(chosen, block.groups)]
     found = Assigned(z, option, float((cost * x).sum()) + lost, bound)
     if search.data.sizes[0] == 1 or found.within(search.left().gap):
@@ -176,18 +269,12 @@ def _named(
     search: _Search, values: dict[str, np.ndarray], total: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray | None, float]:
     """(S, G) on named servers, and what that loses; None where it cannot be shared out."""
-    data = search.data
-    if len(search.program.data.count) == len(data.count):
+    if len(search.program.data.count) == len(search.data.count):
         return total[search.kind], 0.0
-    z = named(data, search.kind, total, rows)
+    z = named(search.data, search.kind, total, rows)
     if z is None:
         return None, math.inf
-    later = (values["z"][1], values["hot"][1]) if data.sizes[0] > 1 else (0 * total, 0 * total)
-    return z, loss_usd(data, search.kind, z, values["hot"][0], *later)
-
-
-def _is_whole(x: np.ndarray) -> bool:
-    return bool((np.abs(x - np.rint(x)) <= WHOLE).all())
+    return z, float(_lost(search, values, z).sum())
 
 
 def _of_start(data: Assignment, start: np.ndarray | None) -> Assigned:

@@ -305,15 +305,21 @@ def _lay_servers(
     entries.add(capacity[:, :, None, :], pick[None, :, :, None], -usable)
     entries.add(number["fit"], z, 1)
     entries.add(number["fit"][:, :, None, :], pick[None, :, :, None], -data.room)
-    for (s, m), each in facets.items():
-        for f, facet in enumerate(each):
-            row = number["hull"][:, s, m, f]
-            for g, alpha in zip(facet.classes, facet.alpha, strict=True):
-                entries.add(row, z[:, s, g], alpha)
-            beta = [
-                [facet.beta(int(ms)) for ms in usable[:, s, k, m]] for k in range(pick.shape[1])
-            ]
-            entries.add(row, pick[s][:, None], -np.array(beta))
+    if not facets:
+        return
+    # one line for each facet and group, then one for each facet
+    named = [(s, m, f, facet) for (s, m), each in facets.items() for f, facet in enumerate(each)]
+    of_group = np.array(
+        [(s, m, f, g) for s, m, f, facet in named for g in facet.classes], dtype=np.int64
+    )
+    alpha = np.concatenate([facet.alpha for _, _, _, facet in named])
+    s, m, f, g = of_group.T
+    entries.add(number["hull"][:, s, m, f], z[:, s, g], alpha)
+    beta = np.array(
+        [[facet.beta(ms) for ms in usable[:, s, :, m].ravel().tolist()] for s, m, _, facet in named]
+    ).reshape(len(named), len(usable), -1)
+    s, m, f = np.array([each[:3] for each in named], dtype=np.int64).T
+    entries.add(number["hull"][:, s, m, f][:, :, None], pick[s][None], -beta.transpose(1, 0, 2))
 
 
 def _lay_queues(data: Assignment, entries: Entries, number: dict[str, np.ndarray]) -> None:

@@ -24,6 +24,7 @@ from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity, Tables, fill_in_order
 from torta_opt.allocation.policies.forecasters import Forecaster, Smoothing
 from torta_opt.allocation.policies.program_dispatch import Slot, program_processing
+from torta_opt.allocation.policies.program_routing import routed
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
 
@@ -72,7 +73,10 @@ class LayeredPolicy(ABC):
         processing = desk.processing
         if self.settings.micro == "program":
             slot = Slot(observation, fleet, routing, self.expected, processing)
-            processing = program_processing(self.tables, slot, int(self.settings.micro_slots))
+            processing = program_processing(self.tables, slot, *self.settings.limits)
+        if self.settings.micro == "routed":
+            slot = Slot(observation, fleet, routing, self.expected, processing)
+            routing, processing = routed(self.tables, slot, *self.settings.limits)
         return Decision(routing, command, command_model, processing)
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ confined to some regions, the plan does not see it: it takes all regions as one.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from torta_opt.solvers import Limits
 EPOCH_SLOTS = (2, 2, 4, 8, 16, 32, 64)
 SAMPLES = 12
 SAMPLE_SEED = 7
+ITERATIONS = 100_000  # of the simplex method for one plan, which takes some thousands at most
 WORTH = 0.5  # of a start, of a server that is ready at the end of the span
 WORTH_SLOTS = 90.0  # to follow the span, for it to be worth that much
 
@@ -48,7 +50,8 @@ class OpenLoop(GreedyForecast):
     span          slots planned ahead at most
     spread        σ of the total demand around its slow mean
     budget        seconds that a slot's plan may take; when they are over, the servers are those
-                  that ``greedy_forecast`` would have
+                  that ``greedy_forecast`` would have. null: plans are limited by work alone
+                  (``ITERATIONS``), so that the same run gives the same schedule on every machine
     """
 
     name = "open_loop"
@@ -62,7 +65,7 @@ class OpenLoop(GreedyForecast):
         replan_slots: int = 4,
         span: int = 128,
         spread: float = 0.15,
-        budget: float = 5.0,
+        budget: float | None = None,
         **settings: Any,
     ):
         super().__init__(**settings)
@@ -70,7 +73,8 @@ class OpenLoop(GreedyForecast):
         check_share("threshold", threshold)
         check_number("shortage", shortage, 0, 1e6)
         check_number("spread", spread, 0, 10)
-        check_number("budget", budget, 0, 1e6)
+        if budget is not None:
+            check_number("budget", budget, 0, 1e6)
         for name, value, least in (("replan_slots", replan_slots, 1), ("span", span, 4)):
             check_number(name, value, least, 1e6)
             if value != int(value):
@@ -79,7 +83,8 @@ class OpenLoop(GreedyForecast):
             raise InvalidInput("must be above 0", field="load")
         self.load, self.shortage, self.threshold = load, shortage, threshold
         self.replan_slots, self.span = int(replan_slots), int(span)
-        self.spread, self.budget = spread, budget
+        self.spread = spread
+        self.budget = math.inf if budget is None else float(budget)
 
     def reset(self, system: System, seed: int) -> None:
         super().reset(system, seed)
@@ -117,7 +122,7 @@ class OpenLoop(GreedyForecast):
     def plan(self, observation: Observation, view: FleetView) -> FleetPlan | None:
         """The plan of this slot; None if the budget is spent."""
         demand = self.demand(observation, self.samples)
-        limits = Limits(seconds=self.budget, threads=1)
+        limits = Limits(seconds=self.budget, work=ITERATIONS)
         return self.program.solve(
             view.state(), self.costs(observation, view), demand, limits=limits
         )

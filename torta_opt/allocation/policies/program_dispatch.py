@@ -22,7 +22,9 @@ from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.schedule.step import Fleet
 from torta_opt.solvers import Limits
 
-GAP = 5e-4  # relative, of each part: far below what the forecast is worth
+GAP = 2e-3  # relative, of a slot: far below what the forecast is worth
+NODES = 20  # of each integer program
+PROGRAMS = 3  # integer programs of a slot, where the rounded relaxation is further from its bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,36 +44,56 @@ class Slot:
 
 
 def program_processing(
-    tables: Tables, slot: Slot, look_ahead: int, seconds: float = np.inf
+    tables: Tables,
+    slot: Slot,
+    look_ahead: int,
+    seconds: float = np.inf,
+    later: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(S, C) requests that each server serves in this slot; after ``seconds`` the best so far."""
+    """(S, C) requests that each server serves in this slot; after ``seconds`` the best so far.
+
+    later   (look_ahead, R, C) requests that come to the regions in the slots after this one; left
+            out, the forecast is routed as this slot's requests were
+    """
     from torta_opt.allocation.assignment.solve import solve_assignment
 
-    task = assignment_of(tables, slot, look_ahead)
+    arrivals = _arrivals(slot, look_ahead + 1)
+    if later is not None:
+        arrivals[1:] = later
+    task = task_of(tables, slot, arrivals)
     processing = slot.greedy.copy()
     if task is None:
         return processing
-    servers, region, kind, data = task
-    cells = servers[:, None], kind
-    here = tables.system.server_region[servers][:, None] == region
+    cells = task.servers[:, None], task.kind
+    here = tables.system.server_region[task.servers][:, None] == task.region
     start = np.where(here, slot.greedy[cells], 0)
-    found = solve_assignment(data, Limits(seconds=seconds, gap=GAP), start)
+    limits = Limits(seconds=seconds, gap=GAP, work=NODES)
+    found = solve_assignment(task.data, limits, start, PROGRAMS)
     if found.found:
-        processing[servers] = 0
+        processing[task.servers] = 0
         np.add.at(processing, cells, found.z)
     return processing
 
 
-def assignment_of(
-    tables: Tables, slot: Slot, look_ahead: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, Assignment] | None:
-    """The task of all regions at once: its servers (S',), region and class of its groups (G',).
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The assignment program of all regions at once.
 
-    Groups are requests of one class in one region; servers of other regions cannot take them.
+    servers       (S',) servers that can take any request
+    region, kind  (G,) of the groups: requests of one class in one region; servers of other regions
+                  cannot take them
     """
+
+    servers: np.ndarray
+    region: np.ndarray
+    kind: np.ndarray
+    data: Assignment
+
+
+def task_of(tables: Tables, slot: Slot, arrivals: np.ndarray) -> Task | None:
+    """The task where ``arrivals`` (H, R, C) come to the regions; None where there is none."""
     system, observation = tables.system, slot.observation
-    weights, slots = system.weights, look_ahead + 1
-    arrivals, state = _arrivals(slot, slots), observation.state
+    weights, slots, state = system.weights, len(arrivals), observation.state
     come = arrivals[0] + state.waiting.sum(axis=2)
     region, kind = np.nonzero(come > 0)
     servers = np.flatnonzero(slot.fleet.usable_ms > 0)
@@ -110,7 +132,7 @@ def assignment_of(
         expiry_usd=weights.expiry_usd[kind],
         left_usd=serve[-1].min(axis=0) + wait,
     )
-    return servers, region, kind, data
+    return Task(servers, region, kind, data)
 
 
 def _usable_ms(tables: Tables, fleet: Fleet, slots: int) -> np.ndarray:

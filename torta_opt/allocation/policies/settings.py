@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from torta_opt.io import InvalidInput
 
 RULES = ("demand", "all", "none")
-MICRO = ("greedy", "program")
+MICRO = ("greedy", "program", "routed")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,12 @@ class Settings:
     patience_slots  slots in a row in which a server must not be needed before it is stopped; null:
                     as many as it costs to start it again (the break-even rule of ski rental)
     micro           how the servers of a region get its requests: ``greedy`` by the policy's own
-                    rule; ``program`` by the assignment program (``program_dispatch``)
-    micro_slots     slots that this program looks ahead beyond the one decided
+                    rule; ``program`` by the assignment program (``program_dispatch``); ``routed``
+                    by the same, after a program that routes too (``program_routing``)
+    micro_slots     slots that these programs look ahead beyond the one decided
+    micro_seconds   seconds that they may take in a slot; then the best so far is the decision, the
+                    greedy one at the least. null: they are limited by work alone, so that the same
+                    run gives the same schedule on every machine
     """
 
     smoothing: float = 0.4
@@ -39,6 +44,7 @@ class Settings:
     patience_slots: int | None = None
     micro: str = "greedy"
     micro_slots: int = 2
+    micro_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -48,12 +54,20 @@ class Settings:
         check_number("micro_slots", self.micro_slots, 0, 100)
         if self.micro_slots != int(self.micro_slots):
             raise InvalidInput(f"must be a whole number, found {self.micro_slots!r}", "micro_slots")
+        if self.micro_seconds is not None:
+            check_number("micro_seconds", self.micro_seconds, 0, 1e6)
         check_number("smoothing", self.smoothing, 0, 1)
         check_number("safety", self.safety, 0, 1e6)
         check_number("gradual", self.gradual, 0, 1)
         check_number("horizon_slots", self.horizon_slots, 1, 1e6)
         if self.patience_slots is not None:
             check_number("patience_slots", self.patience_slots, 0, 1e6)
+
+    @property
+    def limits(self) -> tuple[int, float]:
+        """Slots that programs look ahead, and seconds that they may take in a slot."""
+        seconds = math.inf if self.micro_seconds is None else float(self.micro_seconds)
+        return int(self.micro_slots), seconds
 
     @classmethod
     def of(cls, **given: Any) -> Settings:

@@ -1,7 +1,8 @@
 """Ours: the plan of ``open_loop``, assignment programs below it, and a learned value of servers.
 
-The requests of each region are handed to its servers by an integer program that looks a few slots
-ahead (``program_dispatch``).
+A linear program that looks a few slots ahead chooses the regions of requests together with what
+servers process (``program_routing``); an assignment program hands the requests of each region to
+its servers (``program_dispatch``).
 
 Where a value is asked for, two plans are made. The *plain* one is that of ``open_loop``. The
 *learned* one plans the first epochs alone and lets a learned value V
@@ -44,7 +45,7 @@ class TortaPlus(OpenLoop):
 
     value     ``none``: the plain plan alone; ``cuts`` or ``network``: see the module
     weights   file or name of the value's weights; those for the system if left out
-    micro     ``program`` unless ``greedy`` is asked for
+    micro     ``routed`` unless ``program`` (greedy routing) or ``greedy`` is asked for
     margin    standard errors by which a learned plan has to be cheaper (``plan_guard``)
     """
 
@@ -54,7 +55,7 @@ class TortaPlus(OpenLoop):
         self,
         value: str = "none",
         weights: str | None = None,
-        micro: str = "program",
+        micro: str = "routed",
         margin: float = MARGIN,
         **settings: Any,
     ):

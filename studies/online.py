@@ -1,0 +1,425 @@
+"""Online policies side by side: writes the tables of docs/torta_plus.md.
+
+    python studies/online.py tune [--jobs N]
+    python studies/online.py run [--data FOLDER] [--rounds 3] [--families a,b] [--policies a,b]
+    python studies/online.py ablate
+    python studies/online.py speed
+    python studies/online.py page
+
+``tune`` chooses the point of a small grid of each baseline that is cheapest on average on seeds of
+Abilene that nothing else uses. ``run`` runs every policy on every family: instance 0 of each family
+first, then instance 1, and so on; with ``--data`` also on windows of public traces (FOLDER has
+``azure_llm_2023``, ``mooncake_fast25`` and ``servegen``). Rows are added to ``studies/results``
+as they finish; what is there is not run again, so a killed run goes on, and a longer one adds to
+it. After a change of a policy, delete its rows (``forget NAME``). ``ablate`` changes one choice
+of ``open_loop`` at a time, on instances of their own. ``speed`` takes the processor time of every
+decision, which, unlike the seconds of ``run``, does not depend on what else runs. ``page`` writes
+tables between the markers of docs/torta_plus.md from what is there: paired ratios of costs with
+95 % intervals over instances (Student's t), never corrected for the number of comparisons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance.generate import generate
+from torta_opt.allocation.instance.imports import import_trace
+from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.policies.runner import run as simulate
+from torta_opt.io import write_document
+
+PAGE = Path(__file__).parents[1] / "docs" / "torta_plus.md"
+RESULTS = Path(__file__).parent / "results"
+AGAINST = "torta_plus:micro=routed"
+BOUND = "merged"
+FIRST_SEED, TUNING_SEEDS = 3300, (5100, 5101, 5102)
+SLOTS, LONG = 96, 480
+EVENT_SLOTS = 20
+WINDOW_SLOTS = 48
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Instances of a preset, one a seed."""
+
+    title: str
+    preset: str
+    parameters: dict[str, Any]
+    most: int = 10
+
+    def instance(self, number: int, data: Path | None) -> Instance | None:
+        return generate(self.preset, FIRST_SEED + number, **self.parameters)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Windows of a public trace that do not overlap."""
+
+    title: str
+    kind: str
+    path: str
+    every_s: float
+    most: int
+
+    def instance(self, number: int, data: Path | None) -> Instance | None:
+        if data is None or not (data / self.path).exists():
+            return None
+        begin = {"start_s": self.every_s * number, "slots": WINDOW_SLOTS}
+        return import_trace(self.kind, data / self.path, seed=number, **begin)[0]
+
+
+Source = Generated | Trace
+SURGE = {"surges": 1, "surge_slots": EVENT_SLOTS, "slots": SLOTS}
+OUTAGE = {"outages": 1, "outage_slots": EVENT_SLOTS, "slots": SLOTS}
+AZURE = "azure_llm_2023/AzureLLMInferenceTrace_code.csv"
+MOONCAKE = "mooncake_fast25/conversation_trace.jsonl"
+FAMILIES: dict[str, Source] = {
+    "abilene": Generated("Abilene", "paper/abilene", {"slots": SLOTS}),
+    "polska": Generated("Polska", "paper/polska", {"slots": SLOTS}),
+    "gabriel": Generated("Gabriel", "paper/gabriel", {"slots": SLOTS}),
+    "cost2": Generated("Cost2", "paper/cost2", {"slots": SLOTS}),
+    "surge": Generated("Abilene, a surge", "paper/abilene", SURGE),
+    "outage": Generated("Abilene, an outage", "paper/abilene", OUTAGE),
+    "azure": Trace("Azure 2023, code", "azure", AZURE, 700.0, 5),
+    "mooncake": Trace("Mooncake, conversation", "mooncake", MOONCAKE, 700.0, 5),
+    "servegen": Trace("ServeGen, m-large", "servegen", "servegen", 90_000.0, 6),
+    "long": Generated(f"Abilene, {LONG} slots", "paper/abilene", {"slots": LONG}, 5),
+}
+GRIDS: dict[str, dict[str, list[Any]]] = {
+    "greedy_forecast": {"horizon_slots": [10, 20, 40, 90], "safety": [1, 2]},
+    "robd": {"switching": [0.25, 0.5, 1, 2]},
+    "lcp": {"safety": [1, 3, 6]},
+    "torta_ot": {"safety": [1, 2], "patience_slots": ["", 40]},
+    "skylb": {"safety": [1, 2], "patience_slots": ["", 40]},
+}
+UNTUNED = ("torta_plus:micro=program", "open_loop", "greedy_forecast", "round_robin")
+
+
+ABLATED_SEEDS = range(3310, 3314)
+ABLATIONS = {
+    "open_loop": "as it is",
+    "open_loop:shortage=1": "a request not served costs 1 instead of 1.5 expiry prices",
+    "open_loop:shortage=2": "2 expiry prices",
+    "open_loop:load=0.75": "plans count on 75 % of a server's time instead of 85 %",
+    "open_loop:load=0.95": "95 %",
+    "open_loop:spread=0.05": "σ of demand 0.05 instead of 0.15",
+    "open_loop:spread=0.3": "σ 0.3",
+    "open_loop:replan_slots=1": "a plan in every slot instead of every fourth",
+    "open_loop:replan_slots=8": "in every eighth",
+    "open_loop:span=32": "32 slots ahead instead of 128",
+    "open_loop:threshold=0.5": "a part of a server above 0.5 counts as one instead of 0.6",
+    "open_loop:micro=program": "assignment programs below it, greedy routing",
+    "open_loop:micro=routed": "the same, routing chosen with them",
+    "greedy_forecast:micro=program": "these programs below `greedy_forecast`",
+    "greedy_forecast": "`greedy_forecast` itself",
+}
+TIMED = {"abilene": 48, "cost2": 24}  # family: slots
+TIMED_POLICIES = (AGAINST, "torta_plus:micro=program", "open_loop", "greedy_forecast")
+
+
+def specs(policy: str) -> list[str]:
+    """All points of the grid of a policy; "" leaves a parameter as it is."""
+    found = []
+    for point in product(*GRIDS[policy].values()):
+        pairs = zip(GRIDS[policy], point, strict=True)
+        found.append(":".join([policy, *(f"{k}={v}" for k, v in pairs if v != "")]))
+    return found
+
+
+# --- tuning and running -------------------------------------------------------------------------
+
+
+def tune(jobs: int) -> None:
+    made = [generate("paper/abilene", seed, slots=SLOTS) for seed in TUNING_SEEDS]
+    grid = [spec for policy in GRIDS for spec in specs(policy)]
+    rows = experiment.compare(made, grid, [0], RESULTS / "online-tuning.jsonl", jobs, _progress)
+    experiment.raise_if_failed(rows)
+    means = experiment.summary(rows, "cost")
+    best = {policy: min(specs(policy), key=lambda each: means[each].mean) for policy in GRIDS}
+    document = {
+        "seeds": list(TUNING_SEEDS),
+        "best": best,
+        "cost": {spec: round(found.mean, 2) for spec, found in means.items()},
+    }
+    write_document(RESULTS / "online-tuned.json", document)
+    (RESULTS / "online-tuning.jsonl").unlink()  # the means are kept
+
+
+def policies() -> list[str]:
+    """Specs in the order in which they run."""
+    tuned = json.loads((RESULTS / "online-tuned.json").read_text())["best"]
+    return list(dict.fromkeys([AGAINST, *UNTUNED[:2], *tuned.values(), *UNTUNED[2:]]))
+
+
+def instances(given: argparse.Namespace) -> Iterator[tuple[str, int, Instance]]:
+    """Family, number and instance, one of each family at a time."""
+    names = given.families.split(",") if given.families else list(FAMILIES)
+    for number in range(given.rounds):
+        for name in names:
+            if number < FAMILIES[name].most:
+                instance = FAMILIES[name].instance(number, given.data)
+                if instance is not None:
+                    yield name, number, instance
+
+
+def run(given: argparse.Namespace) -> None:
+    table, index = RESULTS / "online.jsonl", RESULTS / "online-instances.json"
+    chosen = given.policies.split(",") if given.policies else policies()
+    known = json.loads(index.read_text()) if index.exists() else {}
+    for name, number, instance in instances(given):
+        (sha256,) = experiment.distinct([instance])
+        known[sha256] = {"family": name, "number": number, "regions": len(instance.system.regions)}
+        write_document(index, known)
+        print(name, number, flush=True)
+        experiment.compare([instance], chosen, [0], table, given.jobs, _progress)
+        if given.bounds:
+            experiment.bounds([instance], BOUND, table, 1)
+
+
+def ablate(jobs: int) -> None:
+    made = [generate("paper/abilene", seed, slots=SLOTS) for seed in ABLATED_SEEDS]
+    rows = experiment.compare(
+        made, list(ABLATIONS), [0], RESULTS / "online-ablated.jsonl", jobs, _progress
+    )
+    experiment.raise_if_failed(rows)
+
+
+def speed() -> None:
+    """Processor seconds of each decision, that of the solver's threads included."""
+    found = []
+    for name, slots in TIMED.items():
+        instance = FAMILIES[name].instance(0, None)
+        assert instance is not None
+        instance = instance.cut(0, slots)
+        for spec in TIMED_POLICIES:
+            policy = experiment.create(spec)
+            seconds: list[float] = []
+            decide = policy.decide
+
+            def timed(observation: Any, decide: Any = decide, seconds: Any = seconds) -> Any:
+                began = time.process_time()
+                decision = decide(observation)
+                seconds.append(time.process_time() - began)
+                return decision
+
+            policy.decide = timed  # type: ignore[method-assign]
+            simulate(policy, instance)
+            p50, p99 = np.quantile(seconds, [0.5, 0.99]).round(4).tolist()
+            sizes = {"regions": len(instance.system.regions), "slots": slots}
+            found.append({"family": name, "policy": spec, "p50": p50, "p99": p99, **sizes})
+            print(found[-1], flush=True)
+    write_document(RESULTS / "online-speed.json", {"decisions": found})
+
+
+def forget(policy: str) -> None:
+    """Delete the rows of a policy."""
+    table = RESULTS / "online.jsonl"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if json.loads(line).get("policy") != policy))
+
+
+def _progress(done: int, of: int) -> None:
+    print(f"\r{done}/{of}", end="" if done < of else "\n", flush=True)
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+FIGURES = {
+    "response_mean_s": ("mean response, s", 1, 2),
+    "response_p95_s": ("p95, s", 1, 1),
+    "slo_share": ("within target, %", 100, 1),
+    "expired_share": ("expired, %", 100, 2),
+    "energy_kwh": ("energy, kWh", 1, 1),
+    "starts": ("starts", 1, 0),
+    "switches": ("switches", 1, 0),
+}
+
+
+def page() -> None:
+    """Write the tables into docs/torta_plus.md."""
+    rows = read_rows()
+    families = [name for name in FAMILIES if any(row["family"] == name for row in rows)]
+    parts = [overview(rows, families), *(details(rows, name) for name in families), tuned_line()]
+    write_between(parts, "tables")
+    write_between([ablations()], "ablations")
+    write_between([speeds()], "speed")
+
+
+def write_between(parts: list[str], what: str) -> None:
+    """Replace what stands between two markers of the page."""
+    begin, end = f"<!-- online: {what} -->\n", f"<!-- online: end of {what} -->"
+    text = PAGE.read_text()
+    if begin not in text or end not in text:
+        raise SystemExit(f"{PAGE}: lacks the markers of {what}")
+    head, _, rest = text.partition(begin)
+    PAGE.write_text(head + begin + "\n" + "\n".join(parts) + "\n" + end + rest.partition(end)[2])
+
+
+def ablations() -> str:
+    table = RESULTS / "online-ablated.jsonl"
+    if not table.exists():
+        return "Not measured yet.\n"
+    rows = [row for row in experiment.read_table(table) if row["cost"] is not None]
+    ratio = experiment.ratios(rows, next(iter(ABLATIONS)), "cost")
+    waits = {
+        name: np.mean([row["costs"]["waiting"] for row in rows if row["policy"] == name])
+        for name in ratio
+    }
+    lines = ["| | | cost relative to `open_loop` | waiting, $ |", "|---|---|---|---|"]
+    for name, what in ABLATIONS.items():
+        if name in ratio:
+            found = ratio[name]
+            shown = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+            shown = "1" if name == "open_loop" else shown
+            lines.append(f"| `{name}` | {what} | {shown} | {waits[name]:.1f} |")
+    seeds = f"{ABLATED_SEEDS[0]} to {ABLATED_SEEDS[-1]}"
+    return (
+        f"Abilene, {SLOTS} slots, seeds {seeds}, paired by instance:\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def speeds() -> str:
+    file = RESULTS / "online-speed.json"
+    if not file.exists():
+        return "Not measured yet.\n"
+    lines = ["| | regions | decisions | median, s | 99th percentile, s |", "|---|---|---|---|---|"]
+    for row in json.loads(file.read_text())["decisions"]:
+        cells = (row["regions"], row["slots"], f"{row['p50']:.3f}", f"{row['p99']:.3f}")
+        lines.append(f"| `{row['policy']}` | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """The runs, each with its family, and with its gap where a bound was computed."""
+    table = RESULTS / "online.jsonl"
+    known = json.loads((RESULTS / "online-instances.json").read_text())
+    lines = [json.loads(line) for line in table.read_text().splitlines()]
+    runs = [row for row in lines if "bound" not in row and row["cost"] is not None]
+    runs = experiment.with_gaps(runs, [row for row in lines if "bound" in row])
+    return [{**row, "family": known[row["sha256"]]["family"]} for row in runs]
+
+
+def overview(rows: list[dict[str, Any]], families: list[str]) -> str:
+    """Cost of ``AGAINST`` relative to each policy, by family."""
+    shown = [policy for policy in policies() if policy != AGAINST]
+    titles = [FAMILIES[name].title for name in families]
+    lines = [
+        f"Cost of `{AGAINST}` divided by that of another policy on the same instance, mean and "
+        "95 % interval; then on how many of the instances it is the cheaper one.\n",
+        f"| | {' | '.join(titles)} |",
+        f"|---|{'---|' * len(families)}",
+    ]
+    for policy in shown:
+        cells = []
+        for name in families:
+            of_family = [row for row in rows if row["family"] == name]
+            pairs = paired(of_family, policy)
+            cells.append(cell(pairs) if pairs else "")
+        lines.append(f"| `{policy}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def paired(rows: list[dict[str, Any]], policy: str) -> list[float]:
+    """Cost of ``AGAINST`` divided by that of the policy, on each instance that has both."""
+    cost = {(row["policy"], row["sha256"]): row["cost"] for row in rows}
+    return [
+        cost[AGAINST, sha256] / usd
+        for (name, sha256), usd in cost.items()
+        if name == policy and (AGAINST, sha256) in cost
+    ]
+
+
+def cell(ratios: list[float]) -> str:
+    found = experiment.interval(ratios)
+    wins = f"{sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
+    if len(ratios) == 1:
+        return f"{found.mean:.3f}, {wins}"
+    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f}), {wins}"
+
+
+def details(rows: list[dict[str, Any]], family: str) -> str:
+    """Means of one family over the instances that ``AGAINST`` has finished."""
+    of_family = [row for row in rows if row["family"] == family]
+    done = {row["sha256"] for row in of_family if row["policy"] == AGAINST}
+    of_family = [row for row in of_family if row["sha256"] in done]
+    titles = [title for title, _, _ in FIGURES.values()]
+    lines = [
+        f"### {FAMILIES[family].title}\n",
+        "| | n | cost, $ | gap at most, % | "
+        + " | ".join(titles)
+        + " | p50, p99 of a decision, s |",
+        f"|---|---|---|---|{'---|' * len(titles)}---|",
+    ]
+    for policy in policies():
+        runs = [row for row in of_family if row["policy"] == policy]
+        if runs:
+            lines.append(f"| `{policy}` | {len(runs)} | {' | '.join(figures(runs))} |")
+    return "\n".join(lines) + "\n"
+
+
+def figures(runs: list[dict[str, Any]]) -> list[str]:
+    """Means over runs of one policy; of p50 the mean, of p99 the largest."""
+    gaps = [row["gap"] for row in runs if row["gap"] is not None]
+    cells = [f"{np.mean([row['cost'] for row in runs]):.1f}"]
+    cells.append(f"{100 * np.mean(gaps):.1f}" if len(gaps) == len(runs) else "")
+    for name, (_, factor, digits) in FIGURES.items():
+        values = [row["metrics"].get(name) for row in runs]
+        known = [value for value in values if value is not None]
+        cells.append(f"{factor * np.mean(known):.{digits}f}" if known else "")
+    p50 = np.mean([row["decision_p50_s"] for row in runs])
+    p99 = max(row["decision_p99_s"] for row in runs)
+    return [*cells, f"{p50:.3f}, {p99:.2f}"]
+
+
+def tuned_line() -> str:
+    found = json.loads((RESULTS / "online-tuned.json").read_text())
+    grids = "; ".join(
+        f"`{policy}`: " + ", ".join(f"{k} {v}".replace("''", "default") for k, v in grid.items())
+        for policy, grid in GRIDS.items()
+    )
+    seeds = ", ".join(map(str, found["seeds"]))
+    return (
+        f"Tuned on Abilene, {SLOTS} slots, seeds {seeds}, over grids ({grids}): "
+        + ", ".join(f"`{spec}`" for spec in found["best"].values())
+        + "."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("stage", choices=["tune", "run", "ablate", "speed", "page", "forget"])
+    parser.add_argument("policy", nargs="?", help="of forget")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--rounds", type=int, default=3, help="instances of each family")
+    parser.add_argument("--families")
+    parser.add_argument("--policies")
+    parser.add_argument("--bounds", action="store_true", help="the merged bound of each instance")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    if given.stage == "tune":
+        tune(given.jobs)
+    elif given.stage == "run":
+        run(given)
+    elif given.stage == "ablate":
+        ablate(given.jobs)
+    elif given.stage == "speed":
+        speed()
+    elif given.stage == "forget":
+        forget(given.policy)
+    else:
+        page()
+
+
+if __name__ == "__main__":
+    main()
