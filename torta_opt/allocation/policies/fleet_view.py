@@ -12,12 +12,12 @@ import numpy as np
 from torta_opt.allocation.formulations.fleet_program import (
     FleetCosts,
     FleetKinds,
-    FleetPlan,
     FleetState,
 )
 from torta_opt.allocation.instance.data import OFF
 from torta_opt.allocation.policies.base import Observation
 from torta_opt.allocation.policies.dispatch import Tables
+from torta_opt.allocation.policies.whole_moves import WholeMoves
 from torta_opt.allocation.schedule.data import NO_MODEL, Command
 
 
@@ -67,13 +67,9 @@ class FleetView:
         by_epoch = np.repeat(on[None], len(slots), axis=0)
         return FleetCosts(slots, by_epoch, start, enter, serve, short, worth * start)
 
-    def commands(self, plan: FleetPlan, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        """(S,) commands and models of the plan's first epoch; a part of a server above
-        ``threshold`` counts as one."""
-        start, stop, leave, enter = (
-            np.floor(getattr(plan, move)[0] + 1 - threshold + 1e-9).astype(int)
-            for move in ("start", "stop", "leave", "enter")
-        )
+    def commands(self, moves: WholeMoves) -> tuple[np.ndarray, np.ndarray]:
+        """(S,) commands and models of whole moves."""
+        start, stop, leave, enter = moves.start, moves.stop, moves.leave, moves.enter
         command = np.full(len(self.model), int(Command.NONE))
         target = np.full(len(self.model), NO_MODEL)
         for k in range(len(self.tables.system.types)):

@@ -29,6 +29,7 @@ from torta_opt.allocation.policies.demand_samples import DemandProcess, DemandSa
 from torta_opt.allocation.policies.fleet_view import FleetView
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
 from torta_opt.allocation.policies.settings import check_number, check_share
+from torta_opt.allocation.policies.whole_moves import whole_moves
 from torta_opt.io import InvalidInput
 from torta_opt.solvers import Limits
 
@@ -117,7 +118,7 @@ class OpenLoop(GreedyForecast):
         plan = self.plan(observation, view)
         if plan is None:
             return super().commands(observation)
-        return view.commands(plan, self.threshold)
+        return view.commands(whole_moves(view.kinds, view.state(), plan, self.threshold, self.load))
 
     def plan(self, observation: Observation, view: FleetView) -> FleetPlan | None:
         """The plan of this slot; None if the budget is spent."""

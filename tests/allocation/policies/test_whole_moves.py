@@ -1,0 +1,86 @@
+"""Whole moves of a fleet plan: fractions are rounded, and few servers still cover what is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import torta_opt
+from torta_opt.allocation.formulations.fleet_program import FleetKinds, FleetPlan, FleetState
+from torta_opt.allocation.policies.whole_moves import _after, _speed, whole_moves
+
+LOAD, THRESHOLD = 0.85, 0.6
+
+
+@dataclass(frozen=True)
+class Given:
+    kinds: FleetKinds
+    state: FleetState
+    plan: FleetPlan
+
+
+def given(rng: np.random.Generator, size: float) -> Given:
+    """Random servers and moves that the program allows: no more leave than are ready, no more
+    start than are off, as many enter a type as leave it."""
+    kinds = FleetKinds(torta_opt.generate("paper/abilene", slots=8).system)
+    count, types = len(kinds), len(kinds.system.types)
+    ready, loading = (rng.integers(0, size + 1, count).astype(float) for _ in range(2))
+    off = rng.integers(0, size + 2, types)
+    servers = np.bincount(kinds.type, ready + loading, types) + off
+    share = rng.dirichlet(np.ones(3), count)
+    stop, leave = ready * share[:, 0] * (rng.random(count) < 0.5), ready * share[:, 1]
+    part = rng.random(count)
+    of_type = np.bincount(kinds.type, part, types)[kinds.type]
+    enter = np.bincount(kinds.type, leave, types)[kinds.type] * part / of_type
+    start = off[kinds.type] * part / of_type * rng.random(count)
+    nothing = np.zeros((1, count))
+    moves = [each[None] for each in (start, stop, leave, enter)]
+    plan = FleetPlan(0.0, nothing[0], nothing, *moves, np.zeros(1))
+    return Given(kinds, FleetState(ready, loading, servers), plan)
+
+
+@pytest.mark.parametrize("size", [1, 3, 30])
+def test_servers_of_a_model_cover_its_plan_or_none_is_left_to_start(size: int) -> None:
+    rng, added = np.random.default_rng(size), 0
+    for _ in range(100):
+        case = given(rng, size)
+        kinds, state, plan = case.kinds, case.state, case.plan
+        moves = whole_moves(kinds, state, plan, THRESHOLD, LOAD)
+        after = _after(state, lambda name, moves=moves: getattr(moves, name))
+        planned = _after(state, lambda name, plan=plan: getattr(plan, name)[0])
+        there = np.bincount(kinds.model, _speed(kinds) * after)
+        need = LOAD * np.bincount(kinds.model, _speed(kinds) * planned)
+        free = state.servers - np.bincount(kinds.type, after)
+        wanted = (plan.start[0] + plan.enter[0] - moves.start - moves.enter) > 1e-9
+        for m in np.flatnonzero(there < need - 1e-9):
+            assert not np.any(wanted & (kinds.model == m) & (free[kinds.type] >= 1)), (size, m)
+            assert np.all(moves.stop[kinds.model == m] <= plan.stop[0, kinds.model == m] + 1e-9)
+        plain = np.floor(plan.start[0] + 1 - THRESHOLD + 1e-9)
+        added += int((moves.start > plain).any())
+        assert (moves.start >= plain).all()
+    assert size > 3 or added > 0  # with few servers the rule is at work
+
+
+def test_a_small_part_of_many_servers_is_rounded_away() -> None:
+    case = given(np.random.default_rng(0), 1)
+    kinds, count = case.kinds, len(case.kinds)
+    nothing, part = np.zeros((1, count)), np.full((1, count), 0.4)
+    plan = FleetPlan(0.0, nothing[0], nothing, part, nothing, nothing, nothing, np.zeros(1))
+    servers = np.full(len(kinds.system.types), 1000.0)
+    many = FleetState(np.full(count, 20.0), np.zeros(count), servers)
+    few = FleetState(np.zeros(count), np.zeros(count), servers)
+    assert not whole_moves(kinds, many, plan, THRESHOLD, LOAD).start.any()
+    started = whole_moves(kinds, few, plan, THRESHOLD, LOAD).start
+    assert all(started[kinds.model == m].any() for m in np.unique(kinds.model))
+
+
+def test_a_fleet_of_few_servers_loses_no_request() -> None:
+    """0.2 servers of one model and one of another, by the plan: with each rounded alone, all
+    requests of the first expired."""
+    instance = torta_opt.generate(
+        "paper/abilene", slots=24, load=0.1, gpu_counts={"A100": 4, "H100": 4}, seed=3
+    )
+    result = torta_opt.solve(instance, "open_loop")
+    assert result.evaluation.metrics["expired_share"] < 0.01

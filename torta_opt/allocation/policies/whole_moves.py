@@ -1,0 +1,100 @@
+"""The first moves of a fleet plan in whole servers.
+
+A plan holds fractions of servers. A fraction above a threshold counts as one, any other as none.
+Where many servers hold a model, what that loses is small. Where a plan wants 0.4 servers of a
+model and none is on, it would lose all of them, slot after slot. So the servers of a model have to
+cover its plan: with all of their time they can do the work that the plan does with the share
+``load`` of it. Until they do, a stop is left out, or one more server is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from torta_opt.allocation.formulations.fleet_program import (
+    MOVES,
+    FleetKinds,
+    FleetPlan,
+    FleetState,
+)
+
+EPSILON = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class WholeMoves:
+    """(G,) servers of each kind that start, stop, leave their model, and enter another."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    leave: np.ndarray
+    enter: np.ndarray
+
+
+def whole_moves(
+    kinds: FleetKinds, state: FleetState, plan: FleetPlan, threshold: float, load: float
+) -> WholeMoves:
+    """The moves of the plan's first epoch; a part of a server above ``threshold`` counts as one.
+
+    load  share of a server's time that the plan counts on
+    """
+    moves = {
+        move: np.floor(getattr(plan, move)[0] + 1 - threshold + EPSILON).astype(int)
+        for move in MOVES
+    }
+    speed = _speed(kinds)
+    need = load * speed * _after(state, lambda move: getattr(plan, move)[0])
+    for model in np.unique(kinds.model):
+        of_model = kinds.model == model
+        while True:
+            there = speed * _after(state, moves.__getitem__)
+            if there[of_model].sum() >= need[of_model].sum() - EPSILON:
+                break
+            if not _one_more(kinds, state, plan, moves, np.flatnonzero(of_model)):
+                break
+    return WholeMoves(**moves)
+
+
+def _after(state: FleetState, moves: Callable[[str], np.ndarray]) -> np.ndarray:
+    """(G,) servers that hold a model or load it, once the moves are made."""
+    left = moves("stop") + moves("leave")
+    after: np.ndarray = state.ready + state.loading + moves("start") + moves("enter") - left
+    return after
+
+
+def _speed(kinds: FleetKinds) -> np.ndarray:
+    """(G,) requests that a server does in a second, mean over the classes of its model."""
+    system = kinds.system
+    k, c = kinds.serves
+    total = np.bincount(kinds.serve_kind, 1000 / system.server_ms[k, c], len(kinds))
+    speed: np.ndarray = total / np.maximum(np.bincount(kinds.serve_kind, minlength=len(kinds)), 1)
+    return speed
+
+
+def _one_more(
+    kinds: FleetKinds,
+    state: FleetState,
+    plan: FleetPlan,
+    moves: dict[str, np.ndarray],
+    of_model: np.ndarray,
+) -> bool:
+    """One server more of a model: a stop that rounding added is left out, or a server starts of
+    the kind of which rounding took away the largest part of the plan's starts and switches.
+    False: there is none.
+    """
+    added = moves["stop"][of_model] - plan.stop[0, of_model]
+    if len(added) and added.max() > EPSILON:
+        moves["stop"][of_model[np.argmax(added)]] -= 1
+        return True
+    taken = plan.start[0] + plan.enter[0] - moves["start"] - moves["enter"]
+    taken = taken[of_model]
+    on = _after(state, moves.__getitem__)
+    free = state.servers - np.bincount(kinds.type, on, len(state.servers))
+    taken = np.where(free[kinds.type[of_model]] >= 1 - EPSILON, taken, 0.0)
+    if not len(taken) or taken.max() <= EPSILON:
+        return False
+    moves["start"][of_model[np.argmax(taken)]] += 1
+    return True
