@@ -92,7 +92,7 @@ def _needed(pools: Pools, c: int) -> np.ndarray:
             need[entry.slots - 1] -= entry.servers * (
                 entry.usable_ms // pools.work_ms[entry.pool, c]
             )
-    return need
+    return np.asarray(need)
 
 
 def _add(
