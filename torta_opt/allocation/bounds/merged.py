@@ -104,7 +104,17 @@ def branched(
     The merged program is small however many regions there are, and with the rows that count whole
     servers its root often ends at the optimum.
     """
-    inner = dataclasses.replace(found, program=found.program.program, relaxed=None)
+    inner = ProgramBound(
+        found.value,
+        found.source,
+        found.program.program,
+        found.dual,
+        found.x,
+        found.claim,
+        found.seconds,
+        found.interrupted,
+        found.limited,
+    )
     best = branch_from(inner, limits, began=began, watch=watch)
     return MergedBound(
         best.value,

@@ -280,8 +280,8 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
     if whole.source == WHOLE and not whole.interrupted:
         limits = dataclasses.replace(limits, work=most)
         try:
-            best = branched(whole.solved, limits, began=began, watch=request.solver_watch)
-            other = _checked(instance, result_of_merged(instance, best), began)
+            tree = branched(whole.solved, limits, began=began, watch=request.solver_watch)
+            other = _checked(instance, result_of_merged(instance, tree), began)
         except KeyboardInterrupt:  # what is proved so far stands
             other = dataclasses.replace(whole, interrupted=True)
     proved = [found, whole, other]

@@ -92,7 +92,7 @@ def _needed(pools: Pools, c: int) -> np.ndarray:
             need[entry.slots - 1] -= entry.servers * (
                 entry.usable_ms // pools.work_ms[entry.pool, c]
             )
-    return need
+    return np.asarray(need)
 
 
 def _add(
@@ -104,7 +104,8 @@ def _add(
 
     def worth(requests: int) -> np.ndarray:
         """(T,) G/r of a server that can process so many."""
-        return np.asarray(requests // d + np.minimum(rest, requests % d) / rest)
+        value: np.ndarray = requests // d + np.minimum(rest, requests % d) / rest
+        return value
 
     for name in ("q", "expired"):
         entries.add(row[:, None], program.columns[name].number[:, :, c], (1 / rest)[:, None])

@@ -231,9 +231,9 @@ class Rows:
                 continue
             able.append((p, group, work))
             if group.since[t] == 0:
-                for held, loading in group.loading:
-                    if held == model and loading.slots - 1 == t:
-                        needed -= loading.usable_ms // work
+                for held, ending in group.loading:
+                    if held == model and ending.slots - 1 == t:
+                        needed -= ending.usable_ms // work
         if needed <= 0:
             raise NoSuchRow
         times = -(-needed // d)
