@@ -53,11 +53,16 @@ def plot_gap(report: GapReport | dict[str, Any], ax: Axes | None = None) -> Axes
         if each["gap"] is not None:
             label = f"gap ≤ {percent_up(each['gap'])} %"
             ax.annotate(label, (each["cost"], row), (5, 0), va="center", **BESIDE)
-    label, top = f"bound {math.floor(bound):,} $", len(results) - 0.55
-    ax.annotate(label, (bound, top), (-4, 0), ha="right", va="bottom", **BESIDE)
+    top: dict[str, Any] = {
+        "xy": (bound, 1.0),
+        "xycoords": ax.get_xaxis_transform(),
+        "annotation_clip": False,
+    }
+    label = f"bound {math.floor(bound):,} $"
+    ax.annotate(label, xytext=(-4, 0), ha="right", va="bottom", **top, **BESIDE)
     ax.set_xlim(min(0.0, *costs), 1.2 * max(*costs, 0.0) or 1.0)
     style.tidy(ax, f"{document['instance']}: cost and bound", "cost of the schedule, $", "")
     ax.set_title(ax.get_title(loc="left"), loc="left", fontsize=10, pad=14)  # above the bound
-    below = -0.6 / (0.4 + 0.3 * len(results))  # inches, in heights of the axes
+    below = -0.5 / (0.7 + 0.32 * len(results))  # inches, in heights of the axes
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, below), ncols=3, frameon=False, fontsize=8)
     return ax
