@@ -1,4 +1,4 @@
-"""Whole moves of a fleet plan: fractions are rounded, and few servers still cover what is planned."""
+"""Whole moves of a fleet plan: fractions are rounded, few servers cover what is planned."""
 
 from __future__ import annotations
 
