@@ -146,7 +146,8 @@ class LinearSolver:
         low, high = self.problem.col_lower[old.columns :], self.problem.col_upper[old.columns :]
         entries = (added.nnz, added.indptr[:-1], added.indices, added.data)
         scaled = self.problem.cost[old.columns :] * self._scale
-        check(self._open.addCols(len(low), scaled, low, high, *entries), "addCols")
+        highs: Any = self._open
+        check(highs.addCols(len(low), scaled, low, high, *entries), "addCols")
 
     def solve(
         self, method: str = "auto", limits: Limits | None = None, *, crossover: bool = True

@@ -20,7 +20,7 @@ import numpy as np
 from torta_opt.solvers.highs import solve_lp, solve_milp
 from torta_opt.solvers.problem import Limits, Problem, Result, Status
 
-BOX = 5  # how far a column is first looked for, above and below
+BOX = 2  # how far a column is first looked for, above and below
 ROUGH = 1e-5  # relative gap at which the first search ends
 SLACK = 1e-9  # share of U by which it counts as higher: costs are sums of floats
 

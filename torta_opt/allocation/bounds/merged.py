@@ -34,7 +34,7 @@ from torta_opt.family import Request
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Progress, available_methods, solve_lp
 
-LONG = 400  # slots from which HiPO is faster than IPX
+LONG = 480  # slots from which HiPO is taken: its time grows less
 
 MergedBound = ProgramBound[MergedProgram]
 

@@ -58,7 +58,7 @@ def solve_forward(
         return solve(problem)
     x = np.zeros(problem.columns)
     matrix = sparse.csr_array(problem.matrix)
-    result = None
+    result: Result | None = None
     for a, b, until in windows:
         rows = np.flatnonzero((row_slot < until) & (last < until) & (last >= a))
         columns = np.flatnonzero((column_slot >= a) & (column_slot < until))
