@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,9 @@ def seen_slots(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> list[tupl
     """What the program is asked on the way of a policy, this slot's commands included."""
     seen: list[tuple[Tables, Slot]] = []
 
-    def watched(tables: Tables, slot: Slot, look_ahead: int, seconds: float):  # type: ignore[no-untyped-def]
+    def watched(tables: Tables, slot: Slot, *rest: Any) -> Any:
         seen.append((tables, slot))
-        return program_routing.routed(tables, slot, look_ahead, seconds)
+        return program_routing.routed(tables, slot, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(layered, "routed", watched)
