@@ -314,8 +314,9 @@ def overview(rows: list[dict[str, Any]], families: list[str]) -> str:
     shown = [policy for policy in policies() if policy != AGAINST]
     titles = [FAMILIES[name].title for name in families]
     lines = [
-        f"Cost of `{AGAINST}` divided by that of another policy on the same instance, mean and "
-        "95 % interval; then on how many of the instances it is the cheaper one.\n",
+        f"Cost of `{AGAINST}` divided by that of another policy on the same instance, mean and\n"
+        "95 % interval (none of a single instance); then on how many of the instances it is the\n"
+        "cheaper one.\n",
         f"| | {' | '.join(titles)} |",
         f"|---|{'---|' * len(families)}",
     ]
@@ -352,26 +353,27 @@ def details(rows: list[dict[str, Any]], family: str) -> str:
     of_family = [row for row in rows if row["family"] == family]
     done = {row["sha256"] for row in of_family if row["policy"] == AGAINST}
     of_family = [row for row in of_family if row["sha256"] in done]
-    titles = [title for title, _, _ in FIGURES.values()]
+    gap = ["gap at most, %"] if all(row["gap"] is not None for row in of_family) else []
+    titles = ["n", "cost, $", *gap, *(title for title, _, _ in FIGURES.values())]
+    titles.append("p50, p99 of a decision, s")
     lines = [
         f"### {FAMILIES[family].title}\n",
-        "| | n | cost, $ | gap at most, % | "
-        + " | ".join(titles)
-        + " | p50, p99 of a decision, s |",
-        f"|---|---|---|---|{'---|' * len(titles)}---|",
+        f"| | {' | '.join(titles)} |",
+        f"|---|{'---|' * len(titles)}",
     ]
     for policy in policies():
         runs = [row for row in of_family if row["policy"] == policy]
         if runs:
-            lines.append(f"| `{policy}` | {len(runs)} | {' | '.join(figures(runs))} |")
+            cells = [str(len(runs)), *figures(runs, bool(gap))]
+            lines.append(f"| `{policy}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def figures(runs: list[dict[str, Any]]) -> list[str]:
+def figures(runs: list[dict[str, Any]], with_gap: bool) -> list[str]:
     """Means over runs of one policy; of p50 the mean, of p99 the largest."""
-    gaps = [row["gap"] for row in runs if row["gap"] is not None]
     cells = [f"{np.mean([row['cost'] for row in runs]):.1f}"]
-    cells.append(f"{100 * np.mean(gaps):.1f}" if len(gaps) == len(runs) else "")
+    if with_gap:
+        cells.append(f"{100 * np.mean([row['gap'] for row in runs]):.1f}")
     for name, (_, factor, digits) in FIGURES.items():
         values = [row["metrics"].get(name) for row in runs]
         known = [value for value in values if value is not None]
@@ -391,7 +393,7 @@ def tuned_line() -> str:
     return (
         f"Tuned on Abilene, {SLOTS} slots, seeds {seeds}, over grids ({grids}): "
         + ", ".join(f"`{spec}`" for spec in found["best"].values())
-        + "."
+        + ".\n"
     )
 
 

@@ -76,7 +76,15 @@ class LayeredPolicy(ABC):
             processing = program_processing(self.tables, slot, *self.settings.limits)
         if self.settings.micro == "routed":
             slot = Slot(observation, fleet, routing, self.expected, processing)
-            routing, processing = routed(self.tables, slot, *self.settings.limits)
+
+            def by_rule(routing: np.ndarray) -> np.ndarray:
+                desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
+                self._serve_waiting(state.waiting, desk)
+                for c in self.tables.class_order:
+                    desk.serve(c, routing[:, :, c].sum(axis=0), self.assign)
+                return desk.processing
+
+            routing, processing = routed(self.tables, slot, by_rule, *self.settings.limits)
         return Decision(routing, command, command_model, processing)
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,13 +45,20 @@ WHOLE = 1e-6  # distance from a whole number that is a rounding error
 
 
 def routed(
-    tables: Tables, slot: Slot, look_ahead: int, seconds: float = math.inf
+    tables: Tables,
+    slot: Slot,
+    by_rule: Callable[[np.ndarray], np.ndarray],
+    look_ahead: int,
+    seconds: float = math.inf,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(R, R, C) requests by origin, region and class, and (S, C) what each server serves; after
-    ``seconds`` the best so far."""
+    ``seconds`` the best so far.
+
+    by_rule   the processing (S, C) of the policy's own rule, given a routing (R, R, C)
+    """
     ends = time.perf_counter() + seconds
     routing, later = program_routing(tables, slot, look_ahead, seconds)
-    slot = replace(slot, routing=routing, greedy=clipped(tables, slot, routing))
+    slot = replace(slot, routing=routing, greedy=by_rule(routing))
     left = max(0.0, ends - time.perf_counter())
     return routing, program_processing(tables, slot, look_ahead, left, later)
 
@@ -224,16 +232,3 @@ def _last(flow: np.ndarray, over: np.ndarray) -> np.ndarray:
     """(I, R) of ``flow`` the last ``over`` (R,) requests of each region."""
     before = flow[::-1].cumsum(axis=0)[::-1] - flow
     return np.clip(over - before, 0, flow)
-
-
-def clipped(tables: Tables, slot: Slot, routing: np.ndarray) -> np.ndarray:
-    """(S, C) the greedy processing of the policy's own routing, less what another ``routing``
-    leaves without requests: the last servers of each region lose them first."""
-    region, state = tables.system.server_region, slot.observation.state
-    come = routing.sum(axis=0) + state.waiting.sum(axis=2)
-    kept = np.zeros_like(slot.greedy)
-    for j in range(len(come)):
-        here = region == j
-        before = slot.greedy[here].cumsum(axis=0) - slot.greedy[here]
-        kept[here] = np.clip(come[j] - before, 0, slot.greedy[here])
-    return kept
