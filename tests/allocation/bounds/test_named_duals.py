@@ -94,6 +94,21 @@ def test_a_bound_file_and_the_merged_program_have_duals_too(tmp_path: Any) -> No
     assert loaded.loc[loaded["row"] == "capacity", "per"].eq("ms").all()
 
 
+def test_rows_that_count_whole_servers_name_their_class() -> None:
+    from torta_opt.allocation.bounds.named_duals import duals_of_certificate
+
+    instance = torta_opt.generate("small/loading")
+    found = torta_opt.bound(instance, "whole")
+    own = found.to_frame("duals")
+    theirs = duals_of_certificate(found.certificate, instance)
+    own, theirs = (each[each["row"] == "whole"] for each in (own, theirs))
+    assert len(own) > 0
+    assert (own["usd"] < 0).all()  # fewer servers asked for: a lower bound
+    assert set(own["class"]) <= set(instance.system.classes)
+    assert own["usd"].tolist() == pytest.approx(theirs["usd"].tolist(), abs=1e-9)
+    assert own["class"].tolist() == theirs["class"].tolist()
+
+
 def test_the_price_of_a_constraint_of_your_own() -> None:
     instance = torta_opt.generate("small/residency")
     intensity = {name: 0.1 + 0.3 * n for n, name in enumerate(instance.system.regions)}

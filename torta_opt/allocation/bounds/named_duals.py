@@ -18,6 +18,7 @@ import numpy as np
 from torta_opt.allocation.bounds.certificate import APART, AXES, Certificate, Cut
 from torta_opt.allocation.formulations import program as programs
 from torta_opt.allocation.formulations.program import AllocationProgram, Family
+from torta_opt.allocation.formulations.whole_servers import roundings_of
 from torta_opt.allocation.instance.data import Instance
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ PRICES: Mapping[str, Price] = {  # by family of rows: what one more unit on the 
     "capacity": Price("one more ms of server time", "ms"),
     "fit": Price("room for one more request", "request"),
     "hull": Price("room in a knapsack row", "unit of the row"),
+    "whole": Price("one server fewer that the demand asks for", "server"),
     "hot_served": Price("one more hot request than processed", "request"),
     "reuse": Price("one unit more of reuse", "unit of the row"),
     "reroute": Price("one re-routed request free of charge", "request"),
@@ -58,13 +60,14 @@ OWN = Price("your own constraint", "unit of the row")
 
 @dataclass(frozen=True)
 class _Names:
-    """Names by axis; (P,) names of the region and type of each pool."""
+    """Names by axis; (P,) region and type of each pool; (W,) class of each rounding."""
 
     regions: Sequence[str]
     models: Sequence[str]
     classes: Sequence[str]
     pool_region: np.ndarray
     pool_type: np.ndarray
+    rounded: Sequence[str]
 
 
 def duals_of_program(program: AllocationProgram, dual: np.ndarray) -> pd.DataFrame:
@@ -84,6 +87,7 @@ def duals_of_program(program: AllocationProgram, dual: np.ndarray) -> pd.DataFra
         system.classes,
         np.array(system.regions, object)[pools.region],
         np.array(system.types, object)[pools.type],
+        [system.classes[each.class_] for each in roundings_of(pools)],
     )
     parts = [
         _named(name, _letters(name), family.index[used].T, dual[family.numbers][used], names)
@@ -113,6 +117,7 @@ def duals_of_certificate(certificate: Certificate, instance: Instance) -> pd.Dat
         system.models,
         system.classes,
         *_groups(certificate, instance),
+        [system.classes[each.class_] for each in certificate.roundings],
     )
     parts: list[Mapping[str, np.ndarray]] = [{"usd": np.zeros(0)}]  # where no dual is used
     for name, values in certificate.duals.items():
@@ -170,6 +175,8 @@ def _named(
             columns["model"] = np.array(names.models, object)[place]
         elif axis == "c":
             columns["class"] = np.array(names.classes, object)[place]
+        elif axis == "w":
+            columns["class"] = np.array(names.rounded, object)[place]
     return {**columns, "usd": usd, **_priced(PRICES[name], len(usd))}
 
 
