@@ -46,7 +46,7 @@ def network(instance, seed: int, size: float) -> StartNetwork:
     return StartNetwork(*(size * rng.normal(size=shape) for shape in shapes))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from(PRESETS),
     st.integers(0, 2**16),

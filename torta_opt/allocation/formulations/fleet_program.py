@@ -250,8 +250,9 @@ class FleetProgram:
         x = {name: result.x[number] for name, number in self.columns.items()}
         slope = result.row_dual[self.rows["state"][0]]
         usd = float(problem.cost @ result.x) + problem.offset
-        moves = (x[move] for move in MOVES)
-        return FleetPlan(usd, slope, x["n"], *moves, self._by_sample(usd, x, costs))
+        start, stop, leave, enter = (x[move] for move in MOVES)
+        by_sample = self._by_sample(usd, x, costs)
+        return FleetPlan(usd, slope, x["n"], start, stop, leave, enter, by_sample)
 
     def _by_sample(self, usd: float, x: dict[str, np.ndarray], costs: FleetCosts) -> np.ndarray:
         """(S,) dollars of each sample: its requests, and all else, which is common to all."""

@@ -105,7 +105,7 @@ class TortaPlus(OpenLoop):
             self._judge.solve(state, costs, fresh, first=plan, limits=limits)
             for plan in (learned, plain)
         ]
-        if not is_clearly_cheaper(*judged, self.margin):
+        if not is_clearly_cheaper(judged[0], judged[1], self.margin):
             return plain
         self.used += 1
         return learned
