@@ -8,6 +8,11 @@ fast, slow and mix are exponentially smoothed totals and shares of classes; u an
 normal. The total reverts to its slow mean with memory ρ, the shares of the models drift. u and z
 are stratified, drawn once per run and kept from slot to slot, so that plans of neighbouring slots
 differ by what was learned and not by new noise.
+
+The process is a picture of demand that varies around a level. The smoothed square of
+(total − slow)/slow, less what whole requests vary by (Poisson), is the variance e^{σ̂²} − 1 of a
+log-normal number; where σ̂ is more than ``REFUTED`` times σ, as with demand that comes and goes, the
+past refutes the picture (``is_refuted``).
 """
 
 from __future__ import annotations
@@ -17,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.instance.data import System
+
+REFUTED = 3.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,23 @@ class DemandSamples:
         total = requests.sum()
         if self._seen == 0:
             self._fast = self._slow = total
+            self._variance = 0.0
             self._mix = requests / max(total, 1.0)
         else:
+            weight = max(process.slow, 1 / (self._seen + 5))
             self._fast += process.fast * (total - self._fast)
-            self._slow += max(process.slow, 1 / (self._seen + 5)) * (total - self._slow)
+            self._slow += weight * (total - self._slow)
+            slow = max(self._slow, 1.0)
+            apart = (total / slow - 1) ** 2 - 1 / slow
+            self._variance += max(process.slow, 1 / self._seen) * (apart - self._variance)
             if total > 0:
                 self._mix = self._mix + process.mix * (requests / total - self._mix)
         self._seen += 1
+
+    def is_refuted(self) -> bool:
+        """Demand varied much more than the process says; see the module."""
+        seen = np.sqrt(np.log1p(max(self._variance, 0.0)))
+        return bool(seen > REFUTED * self._process.spread)
 
     def draw(self, slots: np.ndarray) -> np.ndarray:
         """(E, S, C) requests of a slot somewhere in each epoch; epochs follow each other and are

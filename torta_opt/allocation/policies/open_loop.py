@@ -10,6 +10,9 @@ the end of the span a ready server is worth a share of its start, the less the f
 A request that is not served in its slot costs ``shortage`` times its expiry price: queues are not
 in the program, and a shortage lasts for some slots.
 
+Where the past refutes the process that samples are drawn from (``DemandSamples.is_refuted``), as
+with demand that comes and goes, the servers are those that ``greedy_forecast`` would have.
+
 Routing and dispatch are those of ``greedy_forecast``, or of ``micro=program``. Where demand is
 confined to some regions, the plan does not see it: it takes all regions as one.
 """
@@ -50,6 +53,8 @@ class OpenLoop(GreedyForecast):
     replan_slots  slots from plan to plan
     span          slots planned ahead at most
     spread        σ of the total demand around its slow mean
+    settle_slots  slots at the beginning in which the servers are those of ``greedy_forecast``; 0
+                  plans at once, from the demand of one slot
     budget        seconds that a slot's plan may take; when they are over, the servers are those
                   that ``greedy_forecast`` would have. null: plans are limited by work alone
                   (``ITERATIONS``), so that the same run gives the same schedule on every machine
@@ -66,6 +71,7 @@ class OpenLoop(GreedyForecast):
         replan_slots: int = 4,
         span: int = 128,
         spread: float = 0.15,
+        settle_slots: int = 0,
         budget: float | None = None,
         **settings: Any,
     ):
@@ -76,7 +82,11 @@ class OpenLoop(GreedyForecast):
         check_number("spread", spread, 0, 10)
         if budget is not None:
             check_number("budget", budget, 0, 1e6)
-        for name, value, least in (("replan_slots", replan_slots, 1), ("span", span, 4)):
+        for name, value, least in (
+            ("replan_slots", replan_slots, 1),
+            ("span", span, 4),
+            ("settle_slots", settle_slots, 0),
+        ):
             check_number(name, value, least, 1e6)
             if value != int(value):
                 raise InvalidInput(f"must be a whole number, found {value!r}", field=name)
@@ -84,7 +94,7 @@ class OpenLoop(GreedyForecast):
             raise InvalidInput("must be above 0", field="load")
         self.load, self.shortage, self.threshold = load, shortage, threshold
         self.replan_slots, self.span = int(replan_slots), int(span)
-        self.spread = spread
+        self.spread, self.settle_slots = spread, int(settle_slots)
         self.budget = math.inf if budget is None else float(budget)
 
     def reset(self, system: System, seed: int) -> None:
@@ -109,7 +119,8 @@ class OpenLoop(GreedyForecast):
         self.samples.learn(observation.arrivals)
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
-        if self.settings.rule != "demand":
+        unknown = observation.slot < self.settle_slots or self.samples.is_refuted()
+        if self.settings.rule != "demand" or unknown:
             return super().commands(observation)
         if observation.slot % self.replan_slots:
             idle = np.full(len(observation.up), 0)
