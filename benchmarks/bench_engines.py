@@ -21,12 +21,14 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
+from torta_opt import __version__
 from torta_opt.allocation.bounds import windows
 from torta_opt.allocation.foresight import scenarios
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
@@ -36,7 +38,7 @@ from torta_opt.allocation.instance.document import instance_sha256
 from torta_opt.allocation.law import law_of
 from torta_opt.allocation.policies import experiment
 from torta_opt.parallel import engine, in_order
-from torta_opt.parallel.tasks import packed, run_packed
+from torta_opt.parallel.tasks import run_task
 from torta_opt.solvers import Limits
 
 ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"
@@ -68,9 +70,8 @@ def weighed(name: str, work: Callable[..., Any], tasks: Tasks) -> float:
     began = time.process_time()
     out = back = 0
     for number, task in enumerate(tasks):
-        content = packed(number, work, task)
-        out += len(content)
-        back += len(run_packed(content))
+        out += len(ForkingPickler.dumps((work, task)))
+        back += len(ForkingPickler.dumps(run_task(__version__, number, work, task)))
     seconds = time.process_time() - began
     count = len(tasks)
     print(f"{name:<8} {count:5d} {out // count:10,d} {back // count:10,d} {seconds / count:9.2f}")

@@ -112,7 +112,7 @@ def gap(
     >>> report = torta_opt.gap(instance, ["greedy_forecast", "clairvoyant"])
     >>> first = report.results[0]
     >>> first.feasible, round(first.gap_at_least, 3), round(first.gap, 3)
-    (True, 0.89, 0.906)
+    (True, 0.905, 0.906)
     """
     arguments.check_bound_call(instance, bound_method, limits, constraints, solver_watch)
     arguments.check_schedules(schedules, instance)

@@ -53,7 +53,10 @@ def test_report_takes_schedules_or_a_printed_report(files: dict[str, str], tmp_p
         (["plot", "pie", "instance", "-o", "x.svg"], "is not a picture"),
         (["plot", "servers", "instance", "-o", "x.svg"], "servers needs schedule"),
         (["plot", "demand", "instance", "-o", "x.gif"], "must end in .svg, .png, .pdf"),
-        (["plot", "demand", "instance", "--slot", "1", "-o", "x.svg"], "--slot: is not used"),
+        (
+            ["plot", "servers", "instance", "schedule", "--slot", "1", "-o", "x.svg"],
+            "--slot: is not used",
+        ),
         (["report", "instance", "-o", "x.html"], "needs a schedule beside the instance"),
         (["report", "schedule", "-o", "x.html"], "needs its instance"),
         (["report", "instance", "instance", "-o", "x.html"], "is a second instance"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import weakref
 from pathlib import Path
 
 import pytest
@@ -67,14 +67,17 @@ def test_what_a_task_raises_is_raised_here(workers: int) -> None:
         assert "refused" in "".join(caught.value.__notes__)
 
 
-def test_a_worker_of_another_version_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "__version__", "0.0.0")
-    content = tasks.packed(0, square, (2,))
-    monkeypatch.undo()
-    number, answer = pickle.loads(tasks.run_packed(content))
-    assert number == 0
+def test_a_worker_of_another_version_refuses() -> None:
+    number, answer = tasks.run_task("0.0.0", 4, square, (2,))
+    assert number == 4
     with pytest.raises(InvalidInput, match=r"a worker has torta-opt .*, and this is 0\.0\.0"):
         answer.value()
+
+
+def test_arguments_are_what_joblib_leaves_in_the_task() -> None:
+    """It moves what weak references can be made of, if it is large."""
+    with pytest.raises(TypeError, match="weak reference"):
+        weakref.ref((b"x" * 10_000,))
 
 
 def test_the_number_of_workers() -> None:

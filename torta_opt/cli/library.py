@@ -43,7 +43,10 @@ def library(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Named instances with their best known cost and proven bound: list, make, score a schedule."""
+    """Named instances with their best known cost and proven bound: list, make, score a schedule.
+
+    Example: torta-opt library make small-hot -o hot.json.gz
+    """
     from torta_opt.library import Library
 
     _check_arguments(action, name, schedule, output)

@@ -1,15 +1,14 @@
 """Run tasks, repeat those that were lost, hand on results in order.
 
-Every task travels as bytes, pickled here. An engine that moved the arguments on its own would put
-them on one worker, and lose them with it (joblib does that for Dask); bytes are kept by the
-scheduler until the result has come. What comes back is the result, or the exception of the task,
-so any other exception means that workers or the way to them failed.
+The arguments of a task travel as one tuple. joblib puts single large arguments on a worker of Dask,
+where they would be lost with it; a tuple is kept by the scheduler until the result has come. What
+comes back is the result, or the exception of the task, so any other exception means that workers or
+the way to them failed.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -122,13 +121,14 @@ def _submitted(
         return_as="generator_unordered",
         batch_size=batch,
         pre_dispatch=f"{2 * batch}*n_jobs",
+        max_nbytes=None,  # no arguments in files that a killed worker leaves behind
     )
-    sent = (joblib.delayed(run_packed)(packed(n, work, task)) for n, task in list(left.items()))
+    run = joblib.delayed(run_task)
+    sent = (run(__version__, number, work, task) for number, task in list(left.items()))
     answers = None
     try:
         answers = parallel(sent)
-        for content in answers:
-            yield pickle.loads(content)
+        yield from answers
     except Exception as error:
         raise _Lost(error) from error
     finally:
@@ -169,24 +169,15 @@ class _Answer:
         return self.result
 
 
-def packed(number: int, work: Callable[..., Any], task: Task) -> bytes:
-    """A task for a worker: with the version, then what only that version can read."""
-    return pickle.dumps((__version__, number, pickle.dumps((work, task), protocol=5)), protocol=5)
-
-
-def run_packed(content: bytes) -> bytes:
-    """In the worker: the answer to a packed task."""
-    version, number, inner = pickle.loads(content)
+def run_task(
+    version: str, number: int, work: Callable[..., Any], task: Task
+) -> tuple[int, _Answer]:
+    """In the worker: the number of a task that torta-opt ``version`` sent, and its answer."""
     if version != __version__:
         rule = f"a worker has torta-opt {__version__}, and this is {version}"
-        return _answered(number, _Answer(error=InvalidInput(rule, field="backend")))
+        return number, _Answer(error=InvalidInput(rule, field="backend"))
     try:
-        work, task = pickle.loads(inner)
-        return _answered(number, _Answer(work(*task)))
+        return number, _Answer(work(*task))
     except (Exception, KeyboardInterrupt) as error:
         error.add_note("in a worker:\n" + "".join(traceback.format_tb(error.__traceback__)))
-        return _answered(number, _Answer(error=error))
-
-
-def _answered(number: int, answer: _Answer) -> bytes:
-    return pickle.dumps((number, answer), protocol=5)
+        return number, _Answer(error=error)

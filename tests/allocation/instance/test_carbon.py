@@ -125,7 +125,7 @@ class TestCsv:
             ("region,g_per_kwh\nR0,0.03\nR1,0.5\n", "are these kg per kWh?"),
             ("region,g_per_kwh\nR0,30\n", "lacks a value in slot 0"),
             ("region,g_per_kwh\nR0,30\nR0,30\n", "line 3: repeats"),
-            ("region,g_per_kwh\nR0,-3\nR1,5\n", "line 2, g_per_kwh: -3 must be at least 0"),
+            ("region,g_per_kwh\nR0,-3\nR1,5\n", "line 2, g_per_kwh: -3 must lie in [0, 1e+09]"),
             ("region,g_per_kwh\nnorth,3\n", "line 2, region: 'north'"),
             ("slot,region,g_per_kwh\n7,R0,3\n", "line 2, slot: 7 must lie in [0, 3)"),
             ("region,carbon\nR0,3\n", "lacks the column g_per_kwh"),

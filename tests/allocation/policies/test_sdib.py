@@ -136,7 +136,7 @@ def test_keeps_to_data_residency():
     [
         ("sdib:idle_weight=-1", r"idle_weight: must be a number in \[0, 1e\+06\], found -1"),
         ("sdib:idle_cap=many", "idle_cap: must be a number in .* found 'many'"),
-        ("sdib:weight=1", "weight: is not a parameter; shared ones: "),
+        ("sdib:weight=1", "weight: is not a parameter; did you mean idle_weight"),
     ],
 )
 def test_bad_parameters_are_one_plain_line(spec: str, message: str):
