@@ -323,7 +323,9 @@ class Family(ABC):
         """The program of an instance as arrays."""
         raise self.lacks("program that can be written to a file")
 
-    def symbolic(self, instance: Any, **options: Any) -> SymbolicProgram:
+    def symbolic(
+        self, instance: Any, *, relaxed: bool = False, named: bool = False, plain: bool = False
+    ) -> SymbolicProgram:
         """The program of an instance as text: symbols, columns, costs and rows."""
         raise self.lacks("program as text")
 

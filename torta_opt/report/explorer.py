@@ -19,7 +19,8 @@ def explorer_data(instance: Any, schedules: Mapping[str, Any]) -> dict[str, Any]
         return None
     system = instance.system
     arrivals = packed(instance.arrivals)
-    left, shown = MAX_NUMBERS - len(arrivals), {}
+    left = MAX_NUMBERS - len(arrivals)
+    shown: dict[str, Any] = {}
     for name, schedule in schedules.items():
         numbers = _numbers(instance, schedule)
         left -= sum(map(len, numbers.values()))

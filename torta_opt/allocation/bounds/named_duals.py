@@ -112,11 +112,13 @@ def _is_used(family: Family, dual: np.ndarray) -> np.ndarray:
 def duals_of_certificate(certificate: Certificate, instance: Instance) -> pd.DataFrame:
     """Duals that a certificate of an instance holds, by row."""
     system = instance.system
+    pool_region, pool_type = _groups(certificate, instance)
     names = _Names(
         system.regions if certificate.regions == APART else (EVERYWHERE,),
         system.models,
         system.classes,
-        *_groups(certificate, instance),
+        pool_region,
+        pool_type,
         [system.classes[each.class_] for each in certificate.roundings],
     )
     parts: list[Mapping[str, np.ndarray]] = [{"usd": np.zeros(0)}]  # where no dual is used

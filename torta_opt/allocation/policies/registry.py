@@ -249,7 +249,7 @@ def _with_own_names(
     error: InvalidInput, constructor: Callable[..., Policy], given: Mapping[str, Any]
 ) -> InvalidInput:
     """The error about an unknown parameter, with the nearest name or with the policy's own."""
-    if error.field not in given or not error.rule.startswith(UNKNOWN):
+    if error.field is None or error.field not in given or not error.rule.startswith(UNKNOWN):
         return error
     own = [
         name
