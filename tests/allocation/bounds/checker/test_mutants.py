@@ -119,10 +119,13 @@ def cases(count: int) -> list[tuple[Instance, Certificate, float]]:
 
 
 def _cut_off(instance: Instance) -> Instance:
-    """The same, but servers that hold a model load it still, and an outage in slot 0 ends that."""
+    """The same, but servers that hold a model load it still, and an outage in slot 0 ends that.
+
+    The loading would end in the middle of slot 1, with time left that the outage takes away.
+    """
     initial, up = instance.initial, instance.up.copy()
     up[0] = False
-    loading = np.where(initial.model >= 0, 2 * instance.system.slot_ms, 0)
+    loading = np.where(initial.model >= 0, 3 * instance.system.slot_ms // 2, 0)
     initial = dataclasses.replace(
         initial, loading_ms=loading, processing=np.zeros_like(initial.processing)
     )
