@@ -161,17 +161,16 @@ def test_loky_gives_the_same_bytes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_of_this_machine_needs_no_address(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cluster_of_this_machine_needs_no_address(name: str, tmp_path: Path) -> None:
+    """In processes of their own: Ray starts one cluster in the life of a process."""
     pytest.importorskip(PACKAGES[name], reason=f"needs the extra: pip install 'torta-opt[{name}]'")
     path, tables = tmp_path / "i.json", [tmp_path / "here.jsonl", tmp_path / "there.jsonl"]
     save_instance(random_tiny_instance(np.random.default_rng(1), regions=3, slots=4), path)
-    common = ["compare", str(path), "--policies", "round_robin,torta_ot", "--json"]
-    assert cli.run([*common, "-o", str(tables[0])]) == 0
-    capfd.readouterr()
-    assert cli.run([*common, "-o", str(tables[1]), "--backend", name, "--jobs", "2"]) == 0
-    assert json.loads(capfd.readouterr().out)["runs"] == 2  # the document and nothing else
+    common = [sys.executable, "-m", "torta_opt", "compare", str(path), "--json"]
+    common += ["--policies", "round_robin,torta_ot"]
+    for table, options in zip(tables, ([], ["--backend", name, "--jobs", "2"]), strict=True):
+        run = subprocess.run([*common, "-o", table, *options], stdout=subprocess.PIPE, check=True)
+        assert json.loads(run.stdout)["runs"] == 2  # the document and nothing else
     rows = [[json.loads(line) for line in each.read_text().splitlines()] for each in tables]
     key = lambda row: json.dumps([row.get("policy"), row.get("bound")])  # noqa: E731
     assert sorted(without_times(rows[0]), key=key) == sorted(without_times(rows[1]), key=key)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -105,7 +108,8 @@ def _ray(address: str | None, jobs: int) -> Iterator[Engine]:
 
     here = {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False} if not address else {}
     with off_standard_output():
-        with _answering(address):
+        with _answering(address), _own_signals():
+            _reach(address)  # Ray itself would try for minutes
             ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
         try:
             if ray.cluster_resources().get("CPU", 0) < 2:  # joblib would work in this process
@@ -128,6 +132,25 @@ def _package(name: str, extra: str) -> Any:
     except ImportError:
         rule = f"needs the package {name}: pip install 'torta-opt[{extra}]'"
         raise InvalidInput(rule, field=f"backend {extra}") from None
+
+
+def _reach(address: str | None) -> None:
+    """Raises OSError or ValueError if nothing listens at ``host:port``, whatever its scheme."""
+    if address is not None:
+        host, _, port = address.rpartition("://")[2].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S):
+            pass
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """SIGTERM means what it meant before: Ray would end the process at once, and lose results."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
