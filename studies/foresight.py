@@ -98,7 +98,7 @@ def computed(
         return None
     instance = case(name, given.slots, given.trace)
     say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
-    found: dict[str, Any] = {"regions": len(instance.system.regions)}
+    found: dict[str, Any] = {"name": instance.name, "regions": len(instance.system.regions)}
     found |= {"servers": len(instance.system.servers), "slots": instance.slots}
     found["law"] = law_of(instance).name
     for way, options, policies in (
@@ -146,7 +146,7 @@ def bounds_of(found: dict[str, Any]) -> str:
     cheapest = min(none["cost"], key=lambda name: none["cost"][name]["mean"])
     beyond, cost = none["beyond"][cheapest], none["cost"][cheapest]["mean"]
     parts = [
-        f"{found['regions']} regions, {found['servers']} servers, {found['slots']} slots, law "
+        f"`{found['name']}`: {found['regions']} regions, {found['servers']} servers, {found['slots']} slots, law "
         f"`{found['law']}`. Who knows the future pays at least {shown(none['clairvoyant'])} $. The "
         f"cheapest policy, `{cheapest}`, pays {shown(beyond)} $ more, "
         f"{100 * beyond['mean'] / cost:.1f} % of its cost."
