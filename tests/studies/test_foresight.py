@@ -30,6 +30,7 @@ def test_the_page_names_sizes_bounds_and_every_policy() -> None:
         "none": found,
         "tree": found,
         "foreseen": {"0": asdict(interval([2.0, 4.0])), "10000": asdict(interval([1.0, 2.0]))},
+        "name": "paper/abilene",
         "regions": 12,
         "servers": 6,
         "slots": 10,
