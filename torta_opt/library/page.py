@@ -8,11 +8,11 @@ from torta_opt.library.table import DONE, NOT_RUN, Library, Row, fields
 
 INTRO = """# A library of instances
 
-`instances/library.csv` names {count} instances, each with the recipe that makes it. {run} have
-been run so far, that is, have a best known cost and a proven bound; the others say `{not_run}`
-where a value is missing. The hash of a file is there once it has been made. The best known cost is
-that of a schedule that passed the verifier. The bound was derived from its certificate by the checker, which uses no
-solver. The gap is (cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
+`instances/library.csv` names {count} instances, each with the recipe that makes it. So far {run} of
+them have been run: these have the hash of their file, the best known cost and a proven bound. The
+others say `{not_run}`. The best known cost is that of a schedule that passed the verifier. The
+bound was derived from its certificate by the checker, which uses no solver. The gap is
+(cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
 
 ```sh
 torta-opt library list --unsolved
