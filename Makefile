@@ -14,10 +14,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBL
   $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight soundness schemas notebooks lint format clean
-.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction schemas notebooks lint format clean
-.PHONY: help models gap certificate test test-all bench instances placement-study reproduction foresight library schemas notebooks lint format clean
-.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight schemas notebooks notebooks-open lint format clean
+.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight soundness library schemas notebooks notebooks-open lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +49,7 @@ foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each g
 
 soundness: $(VENV)/test.stamp ## two solvers and brute force on thousands of random instances: half an hour, goes on where it was
 	OMP_NUM_THREADS=1 $(BIN)/python studies/soundness.py --jobs 0
+
 library: $(VENV)/run.stamp ## fill instances/library.csv and docs/library.md, in steps that resume (an hour; again after Ctrl-C)
 	$(BIN)/python studies/library.py
 

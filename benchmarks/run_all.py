@@ -22,7 +22,8 @@ PAGE = HERE.parent / "docs" / "performance.md"
 PACKAGES = ("highspy", "pyomo", "cvxpy", "pot", "numpy", "scipy", "torch")
 HEAD = """# Performance
 
-*`make bench` writes this page: the output of every `benchmarks/bench_*.py`, each run alone.*
+*`make bench` writes this page: the output of every `benchmarks/bench_*.py`, each run alone
+unless its section says otherwise.*
 
 Times can be compared within a table. On another machine times differ; ratios differ less. Seconds
 are processor seconds unless a section says otherwise. Terms are in the [glossary](glossary.md).

@@ -8,10 +8,11 @@ from torta_opt.library.table import DONE, NOT_RUN, Library, Row, fields
 
 INTRO = """# A library of instances
 
-`instances/library.csv` names {count} instances. For each it has the recipe that makes it, the
-hash of its file, the best known cost and a proven bound. The best known cost is that of a schedule
-that passed the verifier. The bound was derived from its certificate by the checker, which uses no
-solver. The gap is (cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
+`instances/library.csv` names {count} instances, each with the recipe that makes it. So far {run} of
+them have been run: these have the hash of their file, the best known cost and a proven bound. The
+others say `{not_run}`. The best known cost is that of a schedule that passed the verifier. The
+bound was derived from its certificate by the checker, which uses no solver. The gap is
+(cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
 
 ```sh
 torta-opt library list --unsolved
@@ -56,7 +57,8 @@ def page(library: Library) -> str:
     """The whole page."""
     rows = list(library.rows.values())
     bundled = sum(library.schedule_path(row.name).exists() for row in rows)
-    parts = [INTRO.format(count=len(rows), bundled=bundled, not_run=NOT_RUN)]
+    run = sum(row.cost is not None and row.bound is not None for row in rows)
+    parts = [INTRO.format(count=len(rows), run=run, bundled=bundled, not_run=NOT_RUN)]
     parts += [f"| `{name}` | {about} |\n" for name, about in fields()]
     parts += ["\n## Summary\n\n", _summary(rows), "\n## Instances\n\n"]
     parts += [

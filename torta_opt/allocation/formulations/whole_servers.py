@@ -10,8 +10,9 @@ Then, added up over all servers with time for the class in slot t, for every leg
     Σ G(a)·(ready, start, enter) + Σ_j (q[t,j,c] + expired[t,j,c]) ≥ r·W              (whole)
 
 With d a server's requests per slot, N = 1.3·d asks for two servers; with d ≥ N, a server with time
-for more than N counts for N. Both are cut off from fractions of servers. Servers that load before
-slot 0 are taken off N. docs/formulations/whole_servers.md has the proof.
+for N to d requests counts for N. A server with time for more than d counts for more there, and for
+N in the row whose d is its own. Both are cut off from fractions of servers. Servers that load
+before slot 0 are taken off N. docs/formulations/whole_servers.md has the proof.
 
 Source: mixed-integer rounding, Nemhauser and Wolsey, A recursive procedure to generate all cuts for
 0-1 mixed integer programs, Mathematical Programming 46, 1990.
