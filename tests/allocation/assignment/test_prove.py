@@ -16,7 +16,7 @@ from torta_opt.allocation.assignment.generalized import Generalized, read_genera
 from torta_opt.allocation.assignment.lagrangian import SCALE, Knapsacks, best_prices
 from torta_opt.allocation.assignment.local_search import improved, repaired
 from torta_opt.allocation.assignment.prove import prove
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, Problem, Result, solve_lp, solve_milp
 
 JOBS = 14
 
@@ -131,11 +131,22 @@ def test_a_limit_before_any_bound_does_not_mean_infeasible(
     assert (cut.value, cut.status) == (None, "limit")
 
 
-def test_work_limits_nodes_and_not_the_relaxation() -> None:
-    """Its optimum takes more than one iteration of the simplex method."""
-    cut = prove(hard_problem(5), Limits(work=1))
-    assert math.isfinite(cut.bound)
-    assert cut.value is not None
+def test_work_limits_nodes_and_not_the_relaxation(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_lp, of_milp = [], []
+
+    def lp(program: Problem, method: str, limits: Limits) -> Result:
+        of_lp.append(limits.work)
+        return solve_lp(program, method, limits)
+
+    def milp(program: Problem, limits: Limits) -> Result:
+        of_milp.append(limits.work)
+        return solve_milp(program, limits)
+
+    monkeypatch.setattr(proving, "CELLS", 0)
+    monkeypatch.setattr(proving, "solve_lp", lp)
+    monkeypatch.setattr(proving, "solve_milp", milp)
+    prove(hard_problem(5), Limits(work=1))
+    assert (of_lp, of_milp) == ([None], [1])
 
 
 def test_without_tables_branch_and_bound_does_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
