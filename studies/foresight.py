@@ -146,7 +146,8 @@ def bounds_of(found: dict[str, Any]) -> str:
     cheapest = min(none["cost"], key=lambda name: none["cost"][name]["mean"])
     beyond, cost = none["beyond"][cheapest], none["cost"][cheapest]["mean"]
     parts = [
-        f"`{found['name']}`: {found['regions']} regions, {found['servers']} servers, {found['slots']} slots, law "
+        f"`{found['name']}`: {found['regions']} regions, {found['servers']} servers, "
+        f"{found['slots']} slots, law "
         f"`{found['law']}`. Who knows the future pays at least {shown(none['clairvoyant'])} $. The "
         f"cheapest policy, `{cheapest}`, pays {shown(beyond)} $ more, "
         f"{100 * beyond['mean'] / cost:.1f} % of its cost."

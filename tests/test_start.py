@@ -12,9 +12,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from torta_opt import start
 from torta_opt.allocation.instance import save_instance
 from torta_opt.allocation.instance.generate import generate
 
@@ -212,3 +214,21 @@ def test_the_exit_code_stands_after_ctrl_c_in_code_of_text(tmp_path: Path) -> No
     process = [sys.executable, "-m", "begin"]
     done = subprocess.run(process, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (4, "")
+
+
+def test_ctrl_c_while_the_signals_are_set_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes once the handler is that of commands, before any command runs."""
+
+    def left(*_: object) -> None:
+        raise SystemExit(start.NOTHING_FOUND)
+
+    def pressed(handler: Any) -> None:
+        if getattr(handler, "__name__", "") == "interrupt":
+            handler()
+
+    monkeypatch.setattr(start._CtrlC, "leave", left)
+    monkeypatch.setattr(start, "_on_signals", pressed)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == start.NOTHING_FOUND

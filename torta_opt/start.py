@@ -30,8 +30,8 @@ def main() -> None:
     from torta_opt.cli import app as cli
 
     sys.unraisablehook = ctrl_c.unraisable
-    _on_signals(ctrl_c.interrupt)
     try:
+        _on_signals(ctrl_c.interrupt)
         cli.main()
     except SystemExit:
         _on_signals(signal.SIG_IGN)

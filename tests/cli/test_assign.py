@@ -46,3 +46,26 @@ def test_a_wrong_file_is_one_plain_line(problem: Path, capsys: pytest.CaptureFix
     problem.write_text("1 2 three")
     assert cli.run(["assign", str(problem)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_limit_before_any_bound_is_no_proof(
+    problem: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove = "torta_opt.allocation.assignment.prove"
+    monkeypatch.setattr(f"{prove}.CELLS", 0)
+    monkeypatch.setattr(f"{prove}._branch", lambda *_: float("-inf"))
+    assert cli.run(["assign", str(problem), "--time-limit", "1e-6"]) == 4
+    assert "the limit came before an assignment was found" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_an_assignment_says_so(
+    problem: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torta_opt.allocation.assignment.prove._search", interrupted)
+    assert cli.run(["assign", str(problem)]) == 4
+    shown = capsys.readouterr().err
+    assert "interrupted" in shown
+    assert "limit" not in shown

@@ -60,6 +60,18 @@ def test_reduced_costs_fix_no_point_that_is_as_good() -> None:
     assert narrowed > 50
 
 
+def test_columns_that_are_free_of_charge_are_not_fixed() -> None:
+    """At an optimum of 0 there is no room: 0/0 of a column without a reduced cost is no number."""
+    problem = _whole(solvable(0, rows=3, columns=3), 1)
+    duals = np.array([0.0, 1e-320, 1.0])
+    relaxed = dataclasses.replace(solve_lp(problem, "simplex"), bound=0.0, col_dual=duals)
+    with np.errstate(all="raise"):
+        for cost in (0.0, 1.0):
+            lower, upper = fixed_by_reduced_costs(problem, relaxed, cost)
+            assert lower[0] == problem.col_lower[0]
+            assert upper[0] == problem.col_upper[0]
+
+
 def test_an_optimum_far_from_the_relaxation(monkeypatch: pytest.MonkeyPatch) -> None:
     """2x = 3y: the relaxation is near whole points that break the parity; the box has none."""
     monkeypatch.setattr(near, "BOX", 1)

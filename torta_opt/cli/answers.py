@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +47,7 @@ from torta_opt.io.status import DONE
 if TYPE_CHECKING:
     from torta_opt.allocation.instance import Instance
     from torta_opt.results import BoundResult
+    from torta_opt.solvers import Limits
 
 
 def solve(
@@ -94,7 +97,9 @@ def solve(
     known = api.load_schedule(start, problem) if start is not None and made is None else None
     with watching() as watch, watching_solver(method, time_limit) as solver_watch:
         if made is not None:
+            began = time.perf_counter()
             known = made(problem, Request(seed, limits))
+            limits = _less(limits, time.perf_counter() - began)
         result = api.solve(
             problem, method, seed, watch, limits=limits, start=known, solver_watch=solver_watch
         )
@@ -110,6 +115,13 @@ def solve(
         return solve_table(result, family_of(problem).unit)
 
     show(json_, document, table)
+
+
+def _less(limits: Limits | None, spent: float) -> Limits | None:
+    """Limits without the seconds that the start took."""
+    if limits is None:
+        return None
+    return replace(limits, seconds=max(0.0, limits.seconds - spent))
 
 
 def _check_takes(

@@ -43,6 +43,8 @@ def assign(
         found.append(_document(problem, proven))
         if proven.status == "interrupted":
             break
+    if found[-1]["status"] == "interrupted" and all(each["value"] is None for each in found):
+        raise KeyboardInterrupt  # which the command line answers
     statuses = {each["status"] for each in found if each["value"] is None}
     if all(each["value"] is None for each in found) and statuses != {"infeasible"}:
         raise LimitReached("the limit came before an assignment was found")

@@ -64,7 +64,7 @@ def fixed_by_reduced_costs(
     reduced = relaxed.col_dual
     assert reduced is not None  # a solved linear program has duals
     room = max(cost - relaxed.bound, 0.0) + SLACK * abs(cost)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # r = 0 prices no end
         most = np.floor(np.minimum(room / np.abs(reduced), 2.0**52) + 1e-6)
     upper = np.where(reduced > 0, problem.col_lower + most, problem.col_upper)
     lower = np.where(reduced < 0, problem.col_upper - most, problem.col_lower)

@@ -11,11 +11,12 @@ import pytest
 from support.assignments import best_of_all, random_problem
 from support.real_data import real_data
 
+import torta_opt.allocation.assignment.prove as proving
 from torta_opt.allocation.assignment.generalized import Generalized, read_generalized
 from torta_opt.allocation.assignment.lagrangian import SCALE, Knapsacks, best_prices
 from torta_opt.allocation.assignment.local_search import improved, repaired
 from torta_opt.allocation.assignment.prove import prove
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, Problem, Result, solve_lp, solve_milp
 
 JOBS = 14
 
@@ -115,6 +116,37 @@ def test_a_limit_leaves_a_bound_that_holds() -> None:
     best, cut = prove(problem).value, prove(problem, Limits(seconds=0.0))
     assert cut.bound <= best
     assert cut.value is None or cut.value >= best
+
+
+@pytest.mark.parametrize("cells", [0, 3e7])
+def test_a_limit_before_any_bound_does_not_mean_infeasible(
+    cells: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither without tables nor once the core holds all pairs."""
+    monkeypatch.setattr(proving, "CELLS", cells)
+    monkeypatch.setattr(proving, "_branch", lambda *_: -math.inf)
+    monkeypatch.setattr(proving._Best, "offer", lambda *_: None)
+    cut = prove(hard_problem(5))
+    assert not cut.is_infeasible
+    assert (cut.value, cut.status) == (None, "limit")
+
+
+def test_work_limits_nodes_and_not_the_relaxation(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_lp, of_milp = [], []
+
+    def lp(program: Problem, method: str, limits: Limits) -> Result:
+        of_lp.append(limits.work)
+        return solve_lp(program, method, limits)
+
+    def milp(program: Problem, limits: Limits) -> Result:
+        of_milp.append(limits.work)
+        return solve_milp(program, limits)
+
+    monkeypatch.setattr(proving, "CELLS", 0)
+    monkeypatch.setattr(proving, "solve_lp", lp)
+    monkeypatch.setattr(proving, "solve_milp", milp)
+    prove(hard_problem(5), Limits(work=1))
+    assert (of_lp, of_milp) == ([None], [1])
 
 
 def test_without_tables_branch_and_bound_does_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,3 +223,18 @@ def test_no_bound_is_below_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "weak", weak)
     found = compute(INSTANCE, "weak")
     assert (found.value, found.source, found.certified) == (floor(INSTANCE).value, "weak", False)
+
+
+def test_a_better_bound_of_zero_is_worth_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs can be negative, where servers that are on earn; then 0 can be the better bound."""
+    found = BoundResult(-5.0, "merged", why="merged: large")
+    better = BoundResult(0.0, registry.WHOLE)
+    monkeypatch.setattr(registry, "loose_servers", lambda _: 1.0)
+    monkeypatch.setattr(registry, "_computed", lambda *_: better)
+    result = registry._with_whole_rows(INSTANCE, found, Request())
+    assert result.value == 0
+    assert "worth 100.0 % of the bound" in result.why
+    stopped = BoundResult(0.0, registry.WHOLE, interrupted=True)
+    monkeypatch.setattr(registry, "_computed", lambda *_: stopped)
+    result = registry._merged_counted(INSTANCE, found, Request())
+    assert "worth 100.0 % of the bound" in result.why

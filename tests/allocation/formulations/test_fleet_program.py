@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support.plain import make_instance
@@ -12,6 +14,7 @@ from torta_opt.allocation.formulations.fleet_program import (
     FleetState,
 )
 from torta_opt.allocation.formulations.server_value import Cuts
+from torta_opt.solvers.highs import LinearSolver
 
 SLOTS = np.array([2.0, 4.0, 10.0])
 
@@ -108,3 +111,18 @@ def test_first_moves_can_be_given():
     assert held.usd > free.usd
     again = fleet.solve(state(fleet, 1.0), costs(fleet), demand(fleet, 10.0))
     assert again.usd == pytest.approx(free.usd)  # and are forgotten in the next solve
+
+
+def test_no_move_is_negative_where_the_solver_is_off_by_its_tolerance(monkeypatch):
+    exact = LinearSolver.solve
+
+    def off(*arguments):
+        found = exact(*arguments)
+        return dataclasses.replace(found, x=found.x - 2e-9)
+
+    monkeypatch.setattr(LinearSolver, "solve", off)
+    fleet = program()
+    plan = fleet.solve(state(fleet, 1.0), costs(fleet), demand(fleet, 10.0))
+    for moves in (plan.start, plan.stop, plan.leave, plan.enter):
+        assert (moves >= 0).all()
+    assert plan.start[0].sum() == pytest.approx(1.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from torta_opt.allocation.instance import Instance, load_instance, save_instance
+from torta_opt.allocation.instance.carbon import with_carbon, with_carbon_price
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.law import law_of
 from torta_opt.io import InvalidInput
@@ -187,6 +188,21 @@ def test_a_description_that_cannot_be_read_is_refused(instance: Instance) -> Non
     told = instance.description.replace("slots=40", "slots=41")
     with pytest.raises(InvalidInput, match="arrivals: are not those"):
         law_of(dataclasses.replace(instance, description=told))
+
+
+@pytest.mark.parametrize("usd", [0.0, 80.0])
+def test_a_carbon_price_changes_no_demand(instance: Instance, usd: float) -> None:
+    """Not the law, not its futures, and these may be priced too."""
+    clean = with_carbon(instance, np.full(instance.system.server_region.max() + 1, 300.0))
+    priced = with_carbon_price(clean, usd)
+    law, plain = law_of(priced), law_of(instance)
+    assert (law.name, plain.name) == ("generated", "generated")
+    future, same = law.sample(priced, 1, start=9), plain.sample(instance, 1, start=9)
+    assert np.array_equal(future.arrivals, same.arrivals)
+    assert np.array_equal(future.price_usd_per_kwh, priced.price_usd_per_kwh)
+    again = law_of(with_carbon_price(future, usd))
+    assert np.array_equal(again.sample(future, 2).arrivals, plain.sample(same, 2).arrivals)
+    assert (priced.description == instance.description) == (usd == 0)
 
 
 def test_weights_may_change(instance: Instance) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import torta_opt
 from torta_opt.allocation.formulations.fleet_program import FleetKinds, FleetPlan, FleetState
-from torta_opt.allocation.policies.whole_moves import _after, _speed, whole_moves
+from torta_opt.allocation.policies.whole_moves import _after, _speed, _whole, whole_moves
 
 LOAD, THRESHOLD = 0.85, 0.6
 
@@ -74,6 +74,39 @@ def test_a_small_part_of_many_servers_is_rounded_away() -> None:
     assert not whole_moves(kinds, many, plan, THRESHOLD, LOAD).start.any()
     started = whole_moves(kinds, few, plan, THRESHOLD, LOAD).start
     assert all(started[kinds.model == m].any() for m in np.unique(kinds.model))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "parts", "counts"),
+    [
+        (0.0, [0.0, 1e-12, 0.1, 1.0, 1.2, 3.0 - 1e-12], [0, 0, 1, 1, 2, 3]),
+        (0.6, [0.0, 0.59, 0.6, 0.7, 1.0, 1.59, 2.6], [0, 0, 1, 1, 1, 1, 3]),
+        (1.0, [0.0, 0.99, 1.0, 1.99, -2e-9], [0, 0, 1, 1, 0]),
+    ],
+)
+def test_whole_numbers_stay_and_parts_from_the_threshold_on_count(
+    threshold: float, parts: list[float], counts: list[int]
+) -> None:
+    assert _whole(np.array(parts), threshold).tolist() == counts
+
+
+def test_parts_count_as_by_the_plain_formula() -> None:
+    servers = np.random.default_rng(0).uniform(0, 9, 10_000).round(2)
+    assert np.array_equal(_whole(servers, 0.6), np.floor(servers + 1 - 0.6 + 1e-9))
+
+
+def test_no_stop_is_left_out_where_there_is_none() -> None:
+    """Solvers keep bounds within a tolerance: a stop of −2e−9 servers is none."""
+    kinds = FleetKinds(torta_opt.generate("paper/abilene", slots=8).system)
+    count = len(kinds)
+    nothing = np.zeros((1, count))
+    start, stop = np.full((1, count), 0.4), np.full((1, count), -2e-9)
+    plan = FleetPlan(0.0, nothing[0], nothing, start, stop, nothing, nothing, np.zeros(1))
+    servers = np.full(len(kinds.system.types), 50.0)
+    state = FleetState(np.zeros(count), np.zeros(count), servers)
+    moves = whole_moves(kinds, state, plan, THRESHOLD, LOAD)
+    assert not moves.stop.any()
+    assert moves.start.any()
 
 
 def test_a_fleet_of_few_servers_loses_no_request() -> None:

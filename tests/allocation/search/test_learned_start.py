@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torta_opt import api, generate, save_instance
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
+from torta_opt.allocation.search import learned_start
 from torta_opt.allocation.search.learned_start import covering_schedule, learned_schedule
 from torta_opt.allocation.search.start_network import (
     PARTS,
@@ -27,6 +29,13 @@ from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.solvers import Limits
 
 SMALL = {"gpu_counts": {"A100": 4, "H100": 3, "RTX4090": 4, "V100": 4, "T4": 4}}
+HELD = {  # what says that a type can hold a model, and the value that says that it cannot
+    "service_s": np.nan,
+    "hot_service_s": np.nan,
+    "server_ms": 0,
+    "start_ms": -1,
+    "switch_ms": -1,
+}
 NAMES = {covering_schedule: "covering", learned_schedule: "learned"}
 PRESETS = ("small/loading", "small/outage", "small/switch", "small/residency", "small/expiry")
 
@@ -98,6 +107,58 @@ def test_weights_that_are_not_what_the_card_says_are_refused(broken, tmp_path):
     (tmp_path / "mine.safetensors").write_bytes(save(tensors))
     with pytest.raises(InvalidInput, match="does not hold the weights its card describes"):
         load_start_network(system, tmp_path / "mine")
+
+
+def test_weights_for_other_pairs_of_type_and_model_are_refused():
+    """The names are the same, but one type cannot hold a model: the features are others."""
+    system = generate("paper/abilene", 1, slots=5).system
+    k, m = np.argwhere(system.holds)[0]
+    changed = {name: getattr(system, name).copy() for name in HELD}
+    for name, never in HELD.items():
+        cells = m if name.startswith(("start", "switch")) else system.class_model == m
+        changed[name][k, cells] = never
+    other = dataclasses.replace(system, **changed)
+    assert other.holds.sum() == system.holds.sum() - 1
+    with pytest.raises(InvalidInput, match="is for other pairs of type and model") as caught:
+        load_start_network(other)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [covering_schedule, learned_schedule])
+@pytest.mark.parametrize("late", ["covered", "whole_servers"])
+def test_every_step_of_a_start_has_the_time_that_is_left(make, late, monkeypatch):
+    given = []
+    step = getattr(learned_start, late)
+
+    def recorded(*arguments):
+        given.append(arguments[-1].seconds)
+        return step(*arguments[:-1], Limits(seconds=1e-6))
+
+    monkeypatch.setattr(learned_start, late, recorded)
+    instance = generate("paper/abilene", 1, slots=6, **SMALL)
+    request = Request(limits=Limits(seconds=600.0))
+    if late == "whole_servers":
+        with pytest.raises(LimitReached, match="start was not ready within the limits"):
+            make(instance, request)
+    else:  # the proposal stands as it is
+        assert verify(instance, make(instance, request)).ok
+    assert 0 < given[0] < 600.0
+
+
+def test_what_the_start_took_is_no_longer_there(tmp_path, monkeypatch):
+    path, given = tmp_path / "instance.json", []
+    save_instance(generate("small/loading"), path)
+
+    def solve(*arguments: object, limits: Limits, **further: object) -> None:
+        given.append(limits)
+        raise InvalidInput("that is enough")
+
+    monkeypatch.setattr(api, "solve", solve)
+    arguments = ["solve", str(path), "--method", "optimal", "--start", "covering"]
+    assert cli.run([*arguments, "--time-limit", "600"]) == 2
+    assert 0 < given[0].seconds < 600
+    assert cli.run(arguments) == 2
+    assert given[1] is None
 
 
 def test_without_time_there_is_no_start():

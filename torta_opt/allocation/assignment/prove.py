@@ -91,9 +91,8 @@ def prove(problem: Generalized, limits: Limits | None = None) -> Proven:
 def _search(problem: Generalized, best: _Best, limits: Limits, ends: float) -> bool:
     """Fill in ``best``; False if there is no assignment."""
     fits = problem.need <= problem.capacity[:, None]
-    relaxed = solve_lp(
-        _program(problem, fits), "simplex", _left(limits, ends)
-    ).raise_if_interrupted()
+    of_lp = replace(_left(limits, ends), work=None)  # work counts nodes, not iterations
+    relaxed = solve_lp(_program(problem, fits), "simplex", of_lp).raise_if_interrupted()
     if relaxed.status is Status.INFEASIBLE:
         best.bound = math.inf
         return False
@@ -103,7 +102,7 @@ def _search(problem: Generalized, best: _Best, limits: Limits, ends: float) -> b
     if size > CELLS or relaxed.row_dual is None:
         within = _branch(problem, fits, np.zeros_like(fits), best, limits, ends)
         best.bound = max(best.bound, min(within, best.cost))
-        return best.agent is not None or math.isfinite(within)
+        return best.agent is not None or within < math.inf
     knapsacks = Knapsacks(problem.price, problem.need, problem.capacity)
     start = np.rint(relaxed.row_dual[: problem.cost.shape[1]] * SCALE)
     priced = _price(problem, knapsacks, start, best, ends)
@@ -154,7 +153,7 @@ def _by_cores(
             beyond = -(-(priced.bound + math.floor(delta) + 1) // SCALE)
         within = _branch(problem, core, forced & core, best, limits, ends)
         best.bound = max(best.bound, min(within, beyond))
-        if is_all and math.isinf(within) and best.agent is None:
+        if is_all and within == math.inf and best.agent is None:
             return False
         if best.is_proven or time.perf_counter() > ends or is_all or delta >= needed:
             return True

@@ -245,9 +245,14 @@ def _with_whole_rows(instance: Instance, found: BoundResult, request: Request) -
     whole = _computed(instance, WHOLE, request)
     if whole.source != WHOLE or whole.value <= found.value + WORTH * abs(found.value):
         return dataclasses.replace(found, interrupted=found.interrupted or whole.interrupted)
-    more = (whole.value - found.value) / abs(whole.value)
+    more = _gain(found, whole)
     why = f"{found.why}; rows that count whole servers are worth {100 * more:.1f} % of the bound"
     return dataclasses.replace(whole, why=f"{WHOLE}: {why.partition(': ')[2]}")
+
+
+def _gain(found: BoundResult, better: BoundResult | ProgramBound[Any]) -> float:
+    """How much more is proved, as a share of the better bound; 1 where that is 0."""
+    return (better.value - found.value) / abs(better.value) if better.value else 1.0
 
 
 def routes_matter(instance: Instance, bound: float) -> bool:
@@ -291,7 +296,7 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
     if best is found or best.value <= found.value + WORTH * abs(found.value):
         why = "lp: counting whole servers proves no more"
         return dataclasses.replace(found, why=why, interrupted=interrupted)
-    more = (best.value - found.value) / abs(best.value)
+    more = _gain(found, best)
     budget = f"{most} node" if most == 1 else f"{most} nodes"
     return dataclasses.replace(
         best,
@@ -325,7 +330,7 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
         return dataclasses.replace(
             found, why=f"lp: milp proves no more within {budget}", interrupted=interrupted
         )
-    more = (whole.value - found.value) / abs(whole.value) if whole.value else 1.0
+    more = _gain(found, whole)
     return dataclasses.replace(
         _checked(instance, result_of(instance, whole), began),
         interrupted=interrupted,

@@ -250,7 +250,8 @@ class FleetProgram:
         x = {name: result.x[number] for name, number in self.columns.items()}
         slope = result.row_dual[self.rows["state"][0]]
         usd = float(problem.cost @ result.x) + problem.offset
-        start, stop, leave, enter = (x[move] for move in MOVES)
+        # the solver keeps bounds within a tolerance, and no fewer than no server moves
+        start, stop, leave, enter = (np.maximum(x[move], 0.0) for move in MOVES)
         by_sample = self._by_sample(usd, x, costs)
         return FleetPlan(usd, slope, x["n"], start, stop, leave, enter, by_sample)
 

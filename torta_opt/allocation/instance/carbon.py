@@ -25,6 +25,7 @@ GRAMS_PER_TONNE = 1e6
 LEAST_G = 2.0  # no grid's largest value is lower: then the numbers are kg or t, not g
 MOST_G = 1e9  # what an instance may hold
 TITLE = "g_per_kwh"
+NOTE = "Electricity prices include"  # begins what the description says of a price
 
 
 def with_carbon(instance: Instance, g_per_kwh: np.ndarray) -> Instance:
@@ -47,7 +48,7 @@ def with_carbon_price(instance: Instance, usd_per_tonne: float) -> Instance:
     if factor <= 0:
         raise InvalidInput("is 0: energy has no price to add carbon to", "weights.energy_factor")
     usd = usd_per_tonne / GRAMS_PER_TONNE * intensity_of(instance) / factor
-    note = f"Electricity prices include {usd_per_tonne:g} $ per tonne of CO2."
+    note = f"{NOTE} {usd_per_tonne:g} $ per tonne of CO2." if usd_per_tonne else ""
     return dataclasses.replace(
         instance,
         price_usd_per_kwh=instance.price_usd_per_kwh + usd,

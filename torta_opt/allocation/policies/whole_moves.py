@@ -41,10 +41,7 @@ def whole_moves(
 
     load  share of a server's time that the plan counts on
     """
-    moves = {
-        move: np.floor(getattr(plan, move)[0] + 1 - threshold + EPSILON).astype(int)
-        for move in MOVES
-    }
+    moves = {move: _whole(getattr(plan, move)[0], threshold) for move in MOVES}
     speed = _speed(kinds)
     need = load * speed * _after(state, lambda move: getattr(plan, move)[0])
     for model in np.unique(kinds.model):
@@ -56,6 +53,16 @@ def whole_moves(
             if not _one_more(kinds, state, plan, moves, np.flatnonzero(of_model)):
                 break
     return WholeMoves(**moves)
+
+
+def _whole(servers: np.ndarray, threshold: float) -> np.ndarray:
+    """Whole numbers; what is no more than ``EPSILON`` from a whole one is that one."""
+    servers = np.maximum(servers, 0.0)  # solvers keep bounds within a tolerance
+    whole = np.floor(servers + EPSILON)
+    part = servers - whole
+    counts = (part > EPSILON) & (part >= threshold - EPSILON)
+    rounded: np.ndarray = (whole + counts).astype(int)
+    return rounded
 
 
 def _after(state: FleetState, moves: Callable[[str], np.ndarray]) -> np.ndarray:
@@ -85,7 +92,8 @@ def _one_more(
     the kind of which rounding took away the largest part of the plan's starts and switches.
     False: there is none.
     """
-    added = moves["stop"][of_model] - plan.stop[0, of_model]
+    stops = moves["stop"][of_model]
+    added = np.where(stops > 0, stops - plan.stop[0, of_model], 0.0)
     if len(added) and added.max() > EPSILON:
         moves["stop"][of_model[np.argmax(added)]] -= 1
         return True

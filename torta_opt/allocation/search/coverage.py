@@ -29,25 +29,30 @@ from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.search.server_plan import (
     ServerPlan,
     counting_problem,
+    of_lp,
     ready_by_type,
     ready_columns,
 )
-from torta_opt.solvers import Problem, solve_lp
+from torta_opt.solvers import Limits, Problem, solve_lp
 
 MIXED = 1e-9
 PART = 0.3  # from this part of a server on, a whole one is proposed
 
 
-def covered(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan) -> ServerPlan:
+def covered(
+    program: AllocationProgram, kind: np.ndarray, plan: ServerPlan, limits: Limits | None = None
+) -> ServerPlan:
     """The proposal, with servers enough for the demand of the program's instance.
 
     kind   (P,) type of each pool, the axis K of the proposal
+
+    The proposal itself if the time of ``limits`` was over first.
     """
     plan = plan.checked()
     counting = counting_problem(program, kind, plan)
     work = _Work.of(program, kind, plan.wanted.shape[1])
     problem = _with_cover(program, counting.problem, kind, work)
-    x = solve_lp(problem, "simplex").raise_if_interrupted().x
+    x = solve_lp(problem, "simplex", of_lp(limits or Limits())).raise_if_interrupted().x
     if x is None:
         return plan
     ready = program.values(counting.to_program(program, x))["ready"]

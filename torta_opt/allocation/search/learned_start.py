@@ -19,7 +19,9 @@ from torta_opt.allocation.search.rounding import shortened
 from torta_opt.allocation.search.server_plan import (
     ServerPlan,
     complete,
+    of_lp,
     pool_types,
+    time_left,
     whole_servers,
 )
 from torta_opt.allocation.search.start_network import StartNetwork, load_start_network
@@ -45,10 +47,15 @@ def learned_schedule(
 
 
 def _schedule(instance: Instance, request: Request, plan: ServerPlan) -> Schedule:
+    left = time_left(request.limits)
     merged = build_merged_program(instance)
-    kind = pool_types(merged)
-    servers = whole_servers(merged.program, kind, covered(merged.program, kind, plan))
-    x = complete(merged.program, servers, request.limits, shortened(merged.program))
+    program, kind = merged.program, pool_types(merged)
+    late = f"{instance.name}: the start was not ready within the limits"
+    try:
+        servers = whole_servers(program, kind, covered(program, kind, plan, left()), left())
+    except LimitReached:
+        raise LimitReached(late) from None
+    x = complete(program, servers, of_lp(left()), shortened(program))
     if x is None:
-        raise LimitReached(f"{instance.name}: the start was not ready within the limits")
+        raise LimitReached(late)
     return split_plan(instance, merged, merged.program.values(x))

@@ -17,7 +17,9 @@ in steps, each a program that has an answer whatever was proposed:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sparse
@@ -25,6 +27,7 @@ import scipy.sparse as sparse
 from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
 from torta_opt.allocation.search.rounding import with_servers
+from torta_opt.io.errors import LimitReached
 from torta_opt.solvers import Limits, Problem, solve_lp, solve_milp
 
 WHOLE = 1e-6  # counts this close to integers are integers
@@ -68,17 +71,35 @@ def ready_by_type(kind: np.ndarray, values: np.ndarray, types: int) -> np.ndarra
     return total
 
 
-def whole_servers(program: AllocationProgram, kind: np.ndarray, plan: ServerPlan) -> np.ndarray:
+def whole_servers(
+    program: AllocationProgram, kind: np.ndarray, plan: ServerPlan, limits: Limits | None = None
+) -> np.ndarray:
     """(n,) vector with whole, feasible server counts near a proposal; other columns are 0.
 
     kind   (P,) type of each pool, the axis K of the proposal
+
+    Raises LimitReached if a limit came first.
     """
-    counting = counting_problem(program, kind, plan.checked())
-    found = solve_lp(counting.problem.relaxed(), "simplex").raise_if_interrupted().x
+    counting, left = counting_problem(program, kind, plan.checked()), time_left(limits)
+    relaxed = counting.problem.relaxed()
+    found = solve_lp(relaxed, "simplex", of_lp(left())).raise_if_interrupted().x
     if found is None or np.abs(_off_whole(counting, found)).max(initial=0) > WHOLE:
-        found = solve_milp(counting.problem).raise_if_interrupted().x
-    assert found is not None, "all servers staying as they are is an answer"
+        found = solve_milp(counting.problem, left()).raise_if_interrupted().x
+    if found is None:  # all servers staying as they are is an answer: it was not come to
+        raise LimitReached("no whole servers were found within the limits")
     return np.rint(counting.to_program(program, found))
+
+
+def time_left(limits: Limits | None) -> Callable[[], Limits]:
+    """The limits with the time that is left of them, from now on."""
+    given = limits or Limits()
+    ends = time.perf_counter() + given.seconds
+    return lambda: replace(given, seconds=max(0.0, ends - time.perf_counter()))
+
+
+def of_lp(limits: Limits) -> Limits:
+    """Limits of a linear program: ``work`` counts nodes, not iterations."""
+    return replace(limits, work=None)
 
 
 def complete(

@@ -164,12 +164,24 @@ def load_start_network(system: System, path: str | os.PathLike[str] | None = Non
     try:
         tensors = load(file.read_bytes())
         network = StartNetwork(*(np.asarray(tensors[name], float) for name in PARTS))
-        network(np.zeros((1, network.straight.shape[1])))
+        said = network(np.zeros((1, network.straight.shape[1]))).shape[1]
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
     except (SafetensorError, KeyError, ValueError):
         raise InvalidInput("does not hold the weights its card describes", str(file)) from None
+    if (said, network.straight.shape[1]) != _widths(system):
+        raise InvalidInput(
+            "is for other pairs of type and model than this system can hold: train one for it with "
+            "studies/train_start_network.py",
+            file=str(file),
+        )
     return network
+
+
+def _widths(system: System) -> tuple[int, int]:
+    """(2G, F): what a network says and sees of a slot."""
+    pairs, models = int(system.holds.sum()), len(system.models)
+    return 2 * pairs, 8 * len(system.classes) + 4 * pairs + 2 * models + 3
 
 
 def to_tensors(network: StartNetwork) -> dict[str, np.ndarray]:
