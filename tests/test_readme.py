@@ -99,6 +99,7 @@ class TestIndex:
                 continue
             name = page.relative_to(DOCS).with_suffix("").as_posix()
             assert f"\n{name}\n" in index or f"\n{name.split('/')[0]}/*\n" in index, name
+            assert name not in ("search", "genindex", "modindex"), f"{name}: Sphinx writes its own"
 
     def test_the_drawing_of_the_layers_has_each(self) -> None:
         tests = (ROOT / "tests" / "test_imports.py").read_text()
