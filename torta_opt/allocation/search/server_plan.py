@@ -28,7 +28,7 @@ from torta_opt.allocation.formulations.merged import MergedProgram
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
 from torta_opt.allocation.search.rounding import with_servers
 from torta_opt.io.errors import LimitReached
-from torta_opt.solvers import Limits, Problem, solve_lp, solve_milp
+from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
 WHOLE = 1e-6  # counts this close to integers are integers
 LARGEST = 1e6  # dollars and servers; a proposal beyond it means no more
@@ -84,9 +84,12 @@ def whole_servers(
     relaxed = counting.problem.relaxed()
     found = solve_lp(relaxed, "simplex", of_lp(left())).raise_if_interrupted().x
     if found is None or np.abs(_off_whole(counting, found)).max(initial=0) > WHOLE:
-        found = solve_milp(counting.problem, left()).raise_if_interrupted().x
-    if found is None:  # all servers staying as they are is an answer: it was not come to
-        raise LimitReached("no whole servers were found within the limits")
+        near = replace(left(), gap=Limits().gap)  # that of the limits is about schedules
+        whole = solve_milp(counting.problem, near).raise_if_interrupted()
+        found = whole.x
+        if whole.status is Status.BOUND_ONLY:
+            raise LimitReached("no whole servers were found within the limits")
+    assert found is not None, "all servers staying as they are is an answer"
     return np.rint(counting.to_program(program, found))
 
 
