@@ -9,9 +9,10 @@ from torta_opt.library.table import DONE, NOT_RUN, Library, Row, fields
 INTRO = """# A library of instances
 
 `torta_opt/library/data/library.csv` names {count} instances. For each it has the recipe that makes
-it, the hash of its file, the best known cost and a proven bound. The best known cost is that of a schedule
-that passed the verifier. The bound was derived from its certificate by the checker, which uses no
-solver. The gap is (cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
+it, the hash of its file, the best known cost and a proven bound. The best known cost is that of a
+schedule that passed the verifier. The bound was derived from its certificate by the checker, which
+uses no solver. The gap is (cost − bound)/|cost|: the cost of an optimal schedule lies between the
+two.
 
 ```sh
 torta-opt library list --unsolved
