@@ -50,7 +50,7 @@ foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each g
 soundness: $(VENV)/test.stamp ## two solvers and brute force on thousands of random instances: half an hour, goes on where it was
 	OMP_NUM_THREADS=1 $(BIN)/python studies/soundness.py --jobs 0
 
-library: $(VENV)/run.stamp ## fill instances/library.csv and docs/library.md, in steps that resume (an hour; again after Ctrl-C)
+library: $(VENV)/run.stamp ## fill torta_opt/library/data/library.csv and docs/library.md, in steps that resume (an hour; again after Ctrl-C)
 	$(BIN)/python studies/library.py
 
 schemas: $(VENV)/run.stamp ## write docs/schemas/ anew from the code

@@ -1,4 +1,4 @@
-"""Fill instances/library.csv and write docs/library.md: make library.
+"""Fill torta_opt/library/data/library.csv and write docs/library.md: make library.
 
     python studies/library.py [--data FOLDER] [--step-limit 60] [--names A,B] [--write]
 

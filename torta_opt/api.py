@@ -199,6 +199,7 @@ def referee(family: Family, instance: Instance, name: str, found: Found) -> Resu
         status=found.status,
         stopped=found.stopped,
         trace=found.trace,
+        source=found.source,
     )
 
 

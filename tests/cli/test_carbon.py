@@ -59,3 +59,9 @@ def test_an_intensity_out_of_range_names_the_file_and_the_line(files, capsys, tm
     table.write_text(f"region,g_per_kwh\n{name},1e10\n")
     assert run(["carbon", files[0], "--intensity", str(table), "-o", files[2]]) == 2
     assert "large.csv: line 2, g_per_kwh: 1e+10 must lie in [0, 1e+09]" in capsys.readouterr().err
+
+
+def test_a_cap_takes_no_mean_over_futures(files, capsys):
+    arguments = ["carbon", files[0], "--intensity", files[1], "--cap", "1"]
+    assert run([*arguments, "--bound", "nonanticipative"]) == 2
+    assert "bound: nonanticipative is statistical" in capsys.readouterr().err

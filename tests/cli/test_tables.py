@@ -183,6 +183,14 @@ def test_solve_table() -> None:
     assert "response_p95_s" in shown
 
 
+def test_a_bound_of_a_search_says_who_proved_it_and_that_no_checker_did() -> None:
+    evaluation = api.evaluate(INSTANCE, SCHEDULE)
+    result = results.Result(SCHEDULE, evaluation, 0.5, bound=90.0, source="merged_milp")
+    assert "90.000 $ (merged_milp, not certified): gap 3.2" in text(solve_table(result))
+    document = result.to_document()
+    assert (document["source"], document["certified"]) == ("merged_milp", False)
+
+
 def test_description_table() -> None:
     facts = api.describe(INSTANCE)
     shown = text(facts_table(facts, family_of(INSTANCE).described(facts)))

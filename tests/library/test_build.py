@@ -159,3 +159,28 @@ def test_a_bundled_schedule_that_is_missing_is_found_again_but_no_record_is_lost
     kept = build(again.with_row(record), ["placement-tiny"])
     assert kept.rows["placement-tiny"] == record
     assert not kept.schedule_path("placement-tiny").exists()
+
+
+def test_a_search_for_a_missing_schedule_takes_nothing_away(
+    filled: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An equal schedule is kept, its record stays; a limit leaves `done`; others' are left be."""
+    row = filled.rows["fig5-200"]
+    assert row.cost is not None
+    equal = dataclasses.replace(row, cost=row.cost * (1 + 1e-12), found_s=1e9)
+    library = Library(tmp_path / "library.csv", dict(filled.rows)).with_row(equal)
+    kept = build(library, ["fig5-200"])
+    assert kept.rows["fig5-200"] == equal
+    assert kept.schedule_path("fig5-200").exists()
+    kept.schedule_path("fig5-200").unlink()
+    calls: list[int] = []
+
+    def late(*_: Any) -> Any:
+        calls.append(1)
+        raise LimitReached("no schedule in time")
+
+    monkeypatch.setattr(api, "run", late)
+    assert build(kept, ["fig5-200"]).rows["fig5-200"] == equal
+    theirs = kept.with_row(dataclasses.replace(equal, found_by="somebody"))
+    assert build(theirs, ["fig5-200"]) == theirs
+    assert len(calls) == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from support.real_data import real_data
 
+import torta_opt.library
 from torta_opt import api
 from torta_opt.library import ENTRIES, Library, Recipe, Row, sha256_of_instance
 from torta_opt.library.entries import BUNDLED
@@ -65,7 +67,7 @@ def test_no_bound_is_above_the_cost_and_nothing_is_guessed(row: Row) -> None:
 def test_twelve_best_schedules_come_with_it() -> None:
     assert len(KEPT) == len(BUNDLED) == 12
     assert sum(LIBRARY.schedule_path(name).stat().st_size for name in KEPT) < 3_000_000
-    assert {path.name for path in (ROOT / "instances/library").iterdir()} == {
+    assert {path.name for path in (ROOT / "torta_opt/library/data/library").iterdir()} == {
         LIBRARY.schedule_path(name).name for name in BUNDLED
     }
 
@@ -85,7 +87,7 @@ def test_the_page_is_made_from_the_table() -> None:
 
 
 def test_columns_of_a_row_and_their_order_are_those_of_the_file() -> None:
-    first = (ROOT / "instances/library.csv").read_text().splitlines()[0]
+    first = (ROOT / "torta_opt/library/data/library.csv").read_text().splitlines()[0]
     assert first.split(",") == [name for name, _ in fields()]
 
 
@@ -93,3 +95,12 @@ def test_what_is_done_has_a_schedule_and_a_bound() -> None:
     done = [row for row in ROWS.values() if row.cost_status == DONE and row.bound_status == DONE]
     assert done
     assert all(row.gap is not None for row in done)
+
+
+def test_table_and_schedules_are_data_of_the_package() -> None:
+    """What a wheel holds: files inside the package that a pattern of package-data matches."""
+    package = Path(torta_opt.library.__file__).parent
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["torta_opt.library"]
+    held = {path for pattern in patterns for path in package.glob(pattern)}
+    assert {LIBRARY.path, *map(LIBRARY.schedule_path, BUNDLED)} <= held

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from torta_opt.cli.console import check_writable, show
+from torta_opt.cli.console import check_writable, say, show
 from torta_opt.cli.options import InstanceFile, Json
 from torta_opt.io import InvalidInput
+from torta_opt.io.status import DONE
 
 if TYPE_CHECKING:
     from torta_opt.allocation.instance.data import Instance
@@ -75,6 +76,8 @@ def carbon(
     if capped is not None:
         document["cap"] = capped.to_document()
         line += f"\n{capped.line()}"
+        if capped.status != DONE:
+            say(capped.status)
     show(json_, document, lambda: line)
 
 

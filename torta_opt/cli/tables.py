@@ -44,7 +44,10 @@ def solve_table(result: Result, unit: str = "$") -> RenderableType:
     lines = [Text(head, style="bold")]
     if result.bound is not None:
         bound = money([result.bound])[0]
-        lines.append(Text(f"no schedule costs less than {bound} {unit}: gap {percent(result.gap)}"))
+        proof = "certified" if result.certified else "not certified"
+        proof = f"{result.source}, {proof}" if result.source else proof
+        line = f"no schedule costs less than {bound} {unit} ({proof}): gap {percent(result.gap)}"
+        lines.append(Text(line))
     return Group(
         *lines,
         pairs("cost", _shares(costs, unit)),

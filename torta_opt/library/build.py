@@ -20,7 +20,7 @@ from torta_opt.io import Infeasible, LimitReached
 from torta_opt.io.status import INTERRUPTED
 from torta_opt.library.entries import BUNDLED
 from torta_opt.library.recipe import IMPORT, Recipe, sha256_of_instance
-from torta_opt.library.score import WORSE, check_same, score
+from torta_opt.library.score import EQUAL, WORSE, check_same, score
 from torta_opt.library.table import CERTIFIED, DONE, LIMIT, NOT_RUN, Library, Row
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits
@@ -92,9 +92,18 @@ def _is_open(library: Library, row: Row) -> bool:
 
 
 def _wants_schedule(library: Library, row: Row) -> bool:
-    """Whether a search is to be run: none was, or its schedule should be there and is not."""
+    """Whether a search is to be run: none was, or its schedule should be there and is not.
+
+    What others found is not searched for again: the methods here may never find it.
+    """
     is_missing = row.name in BUNDLED and not library.schedule_path(row.name).exists()
-    return row.cost_status == NOT_RUN or is_missing
+    return row.cost_status == NOT_RUN or (
+        is_missing and row.found_by in ("", methods_of(row).search)
+    )
+
+
+def methods_of(row: Row) -> Methods:
+    return METHODS.get(row.name.partition("-")[0], LONG)
 
 
 def _steps(library: Library, row: Row, data: Path | None, seconds: float) -> Iterable[Row]:
@@ -107,7 +116,7 @@ def _steps(library: Library, row: Row, data: Path | None, seconds: float) -> Ite
         sha256 = sha256_of_instance(instance)
         row = replace(row, family=family.name, unit=family.unit, sha256=sha256, version=__version__)
         yield row
-    chosen = METHODS.get(row.name.partition("-")[0], LONG)
+    chosen = methods_of(row)
     known = None
     if row.bound_status == NOT_RUN:
         row, known = _with_bound(row, instance, chosen.bound, seconds)
@@ -153,17 +162,19 @@ def _with_cost(
     try:
         found = api.run(family, instance, method, request)
     except (LimitReached, Infeasible):
-        return replace(row, cost_status=LIMIT, found_s=_processor_seconds() - began)
+        return _tried(row, LIMIT, _processor_seconds() - began)
     if found.status == INTERRUPTED:
         raise KeyboardInterrupt
     spent = _processor_seconds() - began
     scored = score(row, instance, found.schedule)  # verified, and held against the bound
     if scored.verdict == WORSE:
-        return row
+        return _tried(row, found.status, spent)
     if row.name in BUNDLED:
         path = library.schedule_path(row.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         api.save_schedule(found.schedule, instance, path)
+    if scored.verdict == EQUAL:  # whoever found it first keeps the record
+        return _tried(row, found.status, spent)
     return replace(
         row,
         cost=found.cost,
@@ -171,6 +182,11 @@ def _with_cost(
         found_by=method,
         found_s=spent,
     )
+
+
+def _tried(row: Row, status: str, spent: float) -> Row:
+    """The row after a search that found nothing better: what a search said before stands."""
+    return replace(row, cost_status=status, found_s=spent) if row.cost_status == NOT_RUN else row
 
 
 def _processor_seconds() -> float:

@@ -8,11 +8,11 @@ from torta_opt.library.table import DONE, NOT_RUN, Library, Row, fields
 
 INTRO = """# A library of instances
 
-`instances/library.csv` names {count} instances, each with the recipe that makes it. So far {run} of
-them have been run: these have the hash of their file, the best known cost and a proven bound. The
-others say `{not_run}`. The best known cost is that of a schedule that passed the verifier. The
-bound was derived from its certificate by the checker, which uses no solver. The gap is
-(cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
+`torta_opt/library/data/library.csv` names {count} instances, each with the recipe that makes it. So
+far {run} of them have been run: these have the hash of their file, the best known cost and a proven
+bound. The others say `{not_run}`. The best known cost is that of a schedule that passed the
+verifier. The bound was derived from its certificate by the checker, which uses no solver. The gap
+is (cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
 
 ```sh
 torta-opt library list --unsolved
@@ -25,8 +25,8 @@ torta-opt library score abilene-plain-s11-t12 mine.json.gz
 whose name begins with `import` are made from public traces that do not come with torta-opt:
 `--data FOLDER` (or the variable `TORTA_DATA`) names a folder with the files in the recipe;
 [imports.md](imports.md) says where they come from. The best schedules of {bundled} instances are
-in `instances/library/`. `--library FILE` (or the variable `TORTA_LIBRARY`) names another table than
-the bundled one.
+in the folder `library` beside it, and all of it comes with an installed package. `--library FILE`
+(or the variable `TORTA_LIBRARY`) names another table than the bundled one.
 
 A hash that does not agree means other data or another version. `make` and `score` then refuse to go
 on.

@@ -1,4 +1,4 @@
-"""The table of the library, ``instances/library.csv``: one row per instance.
+"""The table of the library, ``data/library.csv``: one row per instance.
 
 A value that has not been computed is empty, and the status beside it says so.
 """
@@ -21,7 +21,7 @@ from torta_opt.io.writing import write_bytes
 NOT_RUN, DONE, LIMIT = "not run", "done", "limit"
 STATUSES = (NOT_RUN, DONE, LIMIT)
 CERTIFIED = "certified"
-DEFAULT = Path(os.environ.get("TORTA_LIBRARY", Path(__file__).parents[2] / "instances/library.csv"))
+DEFAULT = Path(os.environ.get("TORTA_LIBRARY", Path(__file__).parent / "data/library.csv"))
 
 
 def _about(text: str, **options: Any) -> Any:

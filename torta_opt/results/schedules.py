@@ -88,6 +88,11 @@ class Result:
         (T,) seconds of each decision of a policy; None if all decisions were made at once.
     bound : float or None
         What no schedule can beat, if the method proved such a number on the way.
+    source : str
+        The method that proved the bound.
+    certified : bool
+        True if a checker that uses no solver has derived the bound from a certificate. Searches run
+        no checker; ``bound`` does.
     status : str
         ``done``: the method reached its goal. ``limit``: it ended before that, because of a limit
         on time or work or because no stronger method was left. ``interrupted``: Ctrl-C ended it.
@@ -114,6 +119,8 @@ class Result:
     status: str = DONE
     stopped: str = ""
     trace: tuple[Any, ...] = field(default=(), repr=False)
+    source: str = ""
+    certified: bool = False
 
     @property
     def cost(self) -> float:
@@ -126,7 +133,14 @@ class Result:
         return relative_gap(self.cost, self.bound)
 
     def to_document(self) -> dict[str, Any]:
-        proved = {} if self.bound is None else {"bound": self.bound, "gap": self.gap}
+        proved = {}
+        if self.bound is not None:
+            proved = {
+                "bound": self.bound,
+                "gap": self.gap,
+                "source": self.source,
+                "certified": self.certified,
+            }
         why = {"stopped": self.stopped} if self.stopped else {}
         record = {"trace": [_sample(each) for each in self.trace]} if self.trace else {}
         return {

@@ -17,13 +17,13 @@ from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds import lp
 from torta_opt.allocation.bounds.floor import floor
-from torta_opt.allocation.bounds.lp import lp_bound, prove
+from torta_opt.allocation.bounds.lp import lp_bound, prove, relaxed_bound
 from torta_opt.allocation.formulations.user_constraint import UserConstraint
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import Schedule
 from torta_opt.io import Infeasible, LimitReached
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, Result, Status
 
 
 def test_no_schedule_beats_the_bound_and_it_is_the_optimum_of_the_relaxation() -> None:
@@ -118,6 +118,19 @@ def test_a_solver_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> 
         found = lp_bound(instance)
         assert found.claim > best
         assert found.value <= best + slack(best)
+
+
+@pytest.mark.parametrize(("share", "limited"), [(1.0, False), (0.9995, False), (0.9, True)])
+def test_a_point_beside_the_rows_is_an_end_only_if_its_duals_prove_its_cost(
+    share: float, limited: bool
+) -> None:
+    solved = lp_bound(generate("small/loading"))
+    assert solved.dual is not None
+    assert solved.x is not None
+    result = Result(Status.BOUND_ONLY, near=solved.x, row_dual=share * solved.dual)
+    found = relaxed_bound(solved.program, result, 0.0)
+    assert found.value < solved.value or share == 1.0
+    assert found.limited == limited
 
 
 def test_ctrl_c_leaves_a_valid_bound_or_is_passed_on() -> None:

@@ -8,7 +8,7 @@ from support.plain import make_instance, make_schedule
 from support.real_data import real_data
 from support.tiny import random_tiny_instance
 
-from torta_opt.allocation.bounds import registry
+from torta_opt.allocation.bounds import merged, milp, registry
 from torta_opt.allocation.bounds.floor import floor
 from torta_opt.allocation.bounds.registry import (
     LOOSE,
@@ -26,7 +26,7 @@ from torta_opt.allocation.schedule import evaluate
 from torta_opt.family import AUTO, BoundMethod, Request
 from torta_opt.io import InvalidInput, LimitReached
 from torta_opt.results import BoundResult
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, SolverFailed
 
 INSTANCE = make_instance(
     [[[3]], [[0]]],
@@ -238,3 +238,32 @@ def test_a_better_bound_of_zero_is_worth_all_of_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(registry, "_computed", lambda *_: stopped)
     result = registry._merged_counted(INSTANCE, found, Request())
     assert "worth 100.0 % of the bound" in result.why
+
+
+def failing(*_: Any, **__: Any) -> Any:
+    raise SolverFailed("HiGHS failed: lost")
+
+
+def test_a_solver_that_fails_in_branch_and_bound_leaves_what_the_relaxation_proved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance = generate("small/loading")
+    relaxed = compute(instance, "lp")
+    whole = compute(instance, "whole")
+    monkeypatch.setattr(milp, "branch_from", failing)
+    monkeypatch.setattr(merged, "branch_from", failing)
+    found = compute(instance, AUTO)
+    assert (found.value, found.source, found.certified) == (relaxed.value, "lp", True)
+    assert found.why == "lp: the solver failed: HiGHS failed: lost"
+    found = compute(instance, "merged_milp")
+    assert (found.value, found.source, found.certified) == (whole.value, "whole", True)
+    assert found.status == "limit"
+    assert "the solver failed: HiGHS failed: lost" in found.stopped
+    found = registry._merged_counted(instance, relaxed, Request())
+    assert found.value >= relaxed.value
+    assert found.certified
+    assert "the solver failed: HiGHS failed: lost" in found.why
+    monkeypatch.setitem(METHODS, "whole", BoundMethod("", failing))
+    found = registry._merged_counted(instance, relaxed, Request())
+    assert found.value == relaxed.value
+    assert found.why == "lp: the solver failed: HiGHS failed: lost"

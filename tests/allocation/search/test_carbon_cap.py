@@ -13,12 +13,15 @@ from support.tiny import (
     random_tiny_instance,
 )
 
+from torta_opt.allocation.bounds.registry import METHODS
 from torta_opt.allocation.formulations.carbon import carbon_kg
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.carbon import with_carbon, with_carbon_price
 from torta_opt.allocation.schedule import evaluate
 from torta_opt.allocation.search.carbon_cap import FIRST_USD, MOST_USD, capped_bound
+from torta_opt.family import BoundMethod, Request
 from torta_opt.io import InvalidInput
+from torta_opt.results import BoundResult
 
 
 def clean_and_dirty(instance: Instance) -> Instance:
@@ -97,3 +100,41 @@ def test_caps_that_are_none(kg: float) -> None:
 def test_an_instance_without_carbon_is_refused() -> None:
     with pytest.raises(InvalidInput, match="carbon_g_per_kwh"):
         capped_bound(random_tiny_instance(np.random.default_rng(1)), 1.0)
+
+
+def test_a_mean_over_futures_bounds_no_schedule() -> None:
+    instance = clean_and_dirty(random_tiny_instance(np.random.default_rng(1)))
+    with pytest.raises(InvalidInput, match="bound: nonanticipative is statistical"):
+        capped_bound(instance, 1.0, "nonanticipative")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_ctrl_c_ends_the_search_and_is_told(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the first solve the floor stands in; in the second what the first proved is kept."""
+    instance = clean_and_dirty(random_tiny_instance(np.random.default_rng(1)))
+    free = capped_bound(instance, 1e9, "floor", steps=3)
+    calls: list[int] = []
+
+    def interrupted(of: Instance, request: Request) -> BoundResult:
+        calls.append(1)
+        if first or len(calls) == 2:
+            raise KeyboardInterrupt
+        return BoundResult(free.value, "merged")
+
+    monkeypatch.setitem(METHODS, "merged", BoundMethod("", interrupted))
+    found = capped_bound(instance, 1e9, steps=12)
+    assert len(calls) == (1 if first else 2)
+    assert (found.interrupted, found.status, found.value) == (True, "interrupted", free.value)
+    assert found.to_document()["status"] == "interrupted"
+    assert "Ctrl-C" in found.line()
+    assert "no carbon price" not in found.line()
+
+
+def test_a_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = clean_and_dirty(random_tiny_instance(np.random.default_rng(1)))
+    short = BoundMethod("", lambda of, request: BoundResult(0.0, "merged", limited=True))
+    monkeypatch.setitem(METHODS, "merged", short)
+    found = capped_bound(instance, 1e9, steps=3)
+    assert found.status == "limit"
+    assert "a limit" in found.line()
+    assert "no carbon price" not in found.line()

@@ -10,12 +10,13 @@ from torta_opt.allocation.bounds.merged import merged_bound
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.allocation.search import clairvoyant
 from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
 from torta_opt.allocation.search.merged_plan import plan_merged
 from torta_opt.allocation.search.whole_plan import counts_matter, plan_whole
 from torta_opt.allocation.site.build import build_site
 from torta_opt.allocation.site.template import write_template
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, SolverFailed
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,17 @@ def test_a_limit_leaves_nothing_and_large_fleets_do_without() -> None:
     instance = generate("paper/polska", slots=6)
     assert not counts_matter(merged_bound(instance))
     assert plan_whole(instance, Limits(seconds=0))[0] is None
+
+
+@pytest.mark.parametrize("step", ["merged_bound", "plan_whole"])
+def test_a_solver_that_fails_costs_neither_the_plan_nor_the_bound(
+    site: Instance, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise SolverFailed("HiGHS failed: lost")
+
+    monkeypatch.setattr(clairvoyant, step, failing)
+    found = solve_clairvoyant(site.cut(0, 6))
+    assert (found.status, found.stopped) == ("limit", "the solver failed: HiGHS failed: lost")
+    assert found.source == ("floor" if step == "merged_bound" else "merged")
+    assert verify(site.cut(0, 6), found.schedule).ok

@@ -23,6 +23,10 @@ from torta_opt.io.errors import LimitReached
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
+# Share of the money up to which the point and the duals of an interior point method agree. The
+# point may violate rows by as much (``solvers.judging``), so its cost is no better known.
+MET = 1e-3
+
 
 def lp_bound(
     instance: Instance,
@@ -51,7 +55,7 @@ def relaxed_bound(
         raise found_infeasible(program)
     value = -np.inf if result.row_dual is None else prove(program, result.row_dual)
     is_stopped = result.status is Status.INTERRUPTED
-    has_ended = result.status is Status.OPTIMAL or result.near is not None
+    has_ended = result.status is Status.OPTIMAL or _is_met(program, result.near, value)
     if not np.isfinite(value):
         if is_stopped:
             raise KeyboardInterrupt
@@ -67,6 +71,17 @@ def relaxed_bound(
         interrupted=is_stopped,
         limited=not is_stopped and not has_ended,
     )
+
+
+def _is_met(program: AllocationProgram, near: np.ndarray | None, value: float) -> bool:
+    """Whether an interior point method that ended beside the rows has proved what its point costs.
+
+    It may end there with duals that prove little: then more of its work would raise the bound.
+    """
+    if near is None:
+        return False
+    paid = float(np.abs(program.cost * near).sum())
+    return program.objective(near) - value <= MET * max(abs(value), paid)
 
 
 def prove(program: AllocationProgram, dual: np.ndarray) -> float:

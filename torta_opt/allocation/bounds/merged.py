@@ -32,7 +32,7 @@ from torta_opt.allocation.formulations.whole_servers import with_whole_rows
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.family import Request
 from torta_opt.results import BoundResult
-from torta_opt.solvers import Limits, Progress, available_methods, solve_lp
+from torta_opt.solvers import Limits, Progress, SolverFailed, available_methods, solve_lp
 
 LONG = 480  # slots from which HiPO is taken: expected to pay there, not measured
 
@@ -139,7 +139,11 @@ def compute_branched(instance: Instance, request: Request) -> BoundResult:
         return _result(instance, found)
     spent = time.perf_counter() - began
     left = dataclasses.replace(limits, seconds=max(0.0, limits.seconds - spent))
-    best = branched(found, left, began=time.perf_counter(), watch=request.solver_watch)
+    try:
+        best = branched(found, left, began=time.perf_counter(), watch=request.solver_watch)
+    except SolverFailed as error:  # what the relaxation proved stands
+        why = f"merged_milp: the solver failed: {error}"
+        return dataclasses.replace(_result(instance, found), limited=True, stopped=why, why=why)
     return result_of_merged(instance, best)
 
 

@@ -275,13 +275,16 @@ def routes_matter(instance: Instance, bound: float) -> bool:
 def _merged_counted(instance: Instance, found: BoundResult, request: Request) -> BoundResult:
     """What branch and bound makes of the merged program: small, however many regions there are."""
     from torta_opt.allocation.bounds.merged import branched, result_of_merged
-    from torta_opt.solvers import Limits
+    from torta_opt.solvers import Limits, SolverFailed
 
-    whole = _computed(instance, WHOLE, request)
+    try:
+        whole = _computed(instance, WHOLE, request)
+    except SolverFailed as error:
+        return dataclasses.replace(found, why=f"lp: the solver failed: {error}")
     began, limits = time.perf_counter(), request.limits or Limits()
     nodes = max(1, WHOLE_CELLS // cells_of(instance))
     most = nodes if limits.work is None else min(nodes, limits.work)
-    other = whole
+    other, failed = whole, ""
     if whole.source == WHOLE and not whole.interrupted:
         limits = dataclasses.replace(limits, work=most)
         try:
@@ -289,12 +292,14 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
             other = _checked(instance, result_of_merged(instance, tree), began)
         except KeyboardInterrupt:  # what is proved so far stands
             other = dataclasses.replace(whole, interrupted=True)
+        except SolverFailed as error:  # likewise
+            failed = f"; the solver failed: {error}"
     proved = [found, whole, other]
     certified = max((e for e in proved if e.certified), key=lambda e: e.value, default=None)
     best = max(proved, key=lambda each: each.value)
     interrupted = found.interrupted or other.interrupted
     if best is found or best.value <= found.value + WORTH * abs(found.value):
-        why = "lp: counting whole servers proves no more"
+        why = f"lp: counting whole servers proves no more{failed}"
         return dataclasses.replace(found, why=why, interrupted=interrupted)
     more = _gain(found, best)
     budget = f"{most} node" if most == 1 else f"{most} nodes"
@@ -303,7 +308,7 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
         interrupted=interrupted,
         beside=None if best.certified else certified,
         why=f"{best.source} within {budget}: whole servers are worth {100 * more:.1f} % of the "
-        "bound",
+        f"bound{failed}",
         stronger="" if best.certified else "milp",
     )
 
@@ -312,7 +317,7 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
     """What branch and bound makes of a linear relaxation."""
     from torta_opt.allocation.bounds.milp import branch_from
     from torta_opt.allocation.bounds.of_program import result_of
-    from torta_opt.solvers import Limits
+    from torta_opt.solvers import Limits, SolverFailed
 
     nodes = max(1, WHOLE_CELLS // cells_of(instance))
     limits = request.limits or Limits()
@@ -323,6 +328,8 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
     except KeyboardInterrupt:  # between the solvers; what lp proved stands
         why = "lp: Ctrl-C came before milp had proved anything"
         return dataclasses.replace(found, why=why, interrupted=True)
+    except SolverFailed as error:  # likewise
+        return dataclasses.replace(found, why=f"lp: the solver failed: {error}")
     interrupted = whole.interrupted or found.interrupted
     cut_short = most < nodes or time.perf_counter() - began >= limits.seconds
     budget = f"{most} node" if most == 1 else f"{most} nodes"

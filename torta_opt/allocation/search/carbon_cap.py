@@ -14,16 +14,18 @@ bound grows with λ without end; then the largest λ is named.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torta_opt.allocation.bounds.registry import compute
+from torta_opt.allocation.bounds.registry import compute, methods
 from torta_opt.allocation.instance.carbon import GRAMS_PER_TONNE, with_carbon_price
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.family import Request
+from torta_opt.family import AUTO, Request
 from torta_opt.io import InvalidInput
+from torta_opt.io.status import status_of
 from torta_opt.results import BoundResult
 
 FIRST_USD = 100.0  # $ a tonne: about what emission allowances cost
@@ -39,6 +41,8 @@ class CappedBound:
     usd_per_tonne   λ; 0: the bound of the instance itself proved most
     instance        the instance with λ in its electricity prices, of which ``bound`` is a bound
     tried           (λ, what it proved), in order of λ
+    interrupted     Ctrl-C ended the search: other prices may prove more
+    limited         a limit cut one of its bounds short: likewise
     """
 
     value: float
@@ -47,17 +51,25 @@ class CappedBound:
     instance: Instance
     bound: BoundResult
     tried: tuple[tuple[float, float], ...]
+    interrupted: bool = False
+    limited: bool = False
 
     @property
     def certified(self) -> bool:
         return self.bound.certified
 
+    @property
+    def status(self) -> str:
+        return status_of(not self.limited, self.interrupted)
+
     def line(self) -> str:
         proof = "certified" if self.certified else "not certified"
+        cut = "Ctrl-C" if self.interrupted else "a limit" if self.limited else ""
+        how = f"at {self.usd_per_tonne:g} $ a tonne"
         if self.usd_per_tonne == 0:
-            how = "the bound without a cap: no carbon price proves more"
-        else:
-            how = f"at {self.usd_per_tonne:g} $ a tonne"
+            how = "the bound without a cap" + ("" if cut else ": no carbon price proves more")
+        if cut:
+            how += f"; {cut} cut the search of carbon prices short"
         if self.usd_per_tonne >= MOST_USD:
             how += ", the highest tried: perhaps no schedule keeps the cap"
         return (
@@ -73,6 +85,7 @@ class CappedBound:
             "certified": self.certified,
             "usd_per_tonne": self.usd_per_tonne,
             "tried": [list(pair) for pair in self.tried],
+            "status": self.status,
         }
 
 
@@ -81,10 +94,16 @@ def capped_bound(
 ) -> CappedBound:
     """The best of ``steps`` carbon prices; ``method`` is a bound of ``registry.METHODS``.
 
-    Raises InvalidInput if the instance has no carbon intensity, or the cap is no number ≥ 0.
+    After Ctrl-C no further price is tried, and the best so far is returned.
+
+    Raises InvalidInput if the instance has no carbon intensity, the cap is no number ≥ 0, or the
+    method is statistical: a mean over futures bounds no schedule. Raises KeyboardInterrupt if
+    Ctrl-C came before anything was proved.
     """
     if not (math.isfinite(cap_kg) and cap_kg >= 0):
         raise InvalidInput(f"{cap_kg:g} must be a number of kg, at least 0", field="cap")
+    if method != AUTO and method in (known := methods()) and known[method].statistical:
+        raise _statistical(method)
     tonnes = cap_kg * 1000 / GRAMS_PER_TONNE
     found: dict[float, CappedBound] = {}
 
@@ -92,14 +111,33 @@ def capped_bound(
         if usd not in found:
             priced = with_carbon_price(instance, usd)
             bound = compute(priced, method, Request())
+            if bound.statistical:
+                raise _statistical(bound.source)
             value = _below(bound.value, usd, tonnes)
             found[usd] = CappedBound(value, cap_kg, usd, priced, bound, ())
+            if bound.interrupted:  # what it has proved holds; no other price is to be tried
+                raise KeyboardInterrupt
         return found[usd].value
 
-    _search(proved, steps)
+    interrupted = False
+    try:
+        _search(proved, steps)
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        interrupted = True
     best = max(found.values(), key=lambda each: (each.value, -each.usd_per_tonne))
-    tried = tuple((usd, found[usd].value) for usd in sorted(found))
-    return CappedBound(best.value, cap_kg, best.usd_per_tonne, best.instance, best.bound, tried)
+    return dataclasses.replace(
+        best,
+        tried=tuple((usd, found[usd].value) for usd in sorted(found)),
+        interrupted=interrupted,
+        limited=any(each.bound.limited for each in found.values()),
+    )
+
+
+def _statistical(method: str) -> InvalidInput:
+    rule = f"{method} is statistical: it holds on average over futures, not for a schedule"
+    return InvalidInput(rule, field="bound")
 
 
 def _below(bound: float, usd: float, tonnes: float) -> float:

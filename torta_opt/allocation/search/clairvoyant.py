@@ -2,7 +2,7 @@
 
 Where servers are few, the merged program is solved with whole servers too (``whole_plan.py``).
 
-The policy runs first: so there is a schedule whenever a limit or Ctrl-C comes.
+The policy runs first: so there is a schedule whenever a limit or Ctrl-C comes, or a solver fails.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search import merged_plan as merged
 from torta_opt.allocation.search.start import policy_schedules
 from torta_opt.allocation.search.whole_plan import counts_matter, plan_whole
-from torta_opt.family import Request
+from torta_opt.family import FLOOR, Request
 from torta_opt.io.errors import LimitReached
 from torta_opt.results import Found, raise_if_refuted
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, SolverFailed
 
 METHOD = "clairvoyant"
 
@@ -38,7 +38,7 @@ def solve_clairvoyant(
     """
     began, limits = time.perf_counter(), limits or Limits()
     best = next(policy_schedules(instance, True, math.inf))
-    least, source = floor(instance).value, "merged"
+    least, source = floor(instance).value, FLOOR
     interrupted, cut = False, ""
 
     def left() -> Limits:
@@ -52,7 +52,8 @@ def solve_clairvoyant(
     plan = None
     try:
         solved = solved or merged_bound(instance, left())
-        least = max(least, solved.value)
+        if solved.value > least:
+            least, source = solved.value, solved.source
         if solved.limited:
             note_limit()
         plan = merged.plan_merged(instance, solved, left(), note_limit)
@@ -75,6 +76,8 @@ def solve_clairvoyant(
         plan, interrupted, cut = error.schedule, True, "Ctrl-C"
     except KeyboardInterrupt:
         interrupted, cut = True, "Ctrl-C"
+    except SolverFailed as error:  # what is planned and proved so far stands
+        cut = f"the solver failed: {error}"
     if plan is not None:
         verify(instance, plan).raise_if_broken(METHOD)
         best = min(plan, best, key=lambda schedule: evaluate(instance, schedule).cost)

@@ -18,6 +18,7 @@ from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
+from torta_opt.family import FLOOR
 from torta_opt.io.errors import LimitReached
 from torta_opt.results import Found
 from torta_opt.solvers import Limits, Progress
@@ -29,6 +30,7 @@ SOLVED = "the exact program is solved to its end"
 class Incumbent:
     """Best schedule and bound so far, and how much time is left.
 
+    source    the method that proved the bound
     limited   a limit cut a step short
     solved    the exact program was solved, and the schedule is its answer
     rule      why it was not, in words
@@ -46,7 +48,7 @@ class Incumbent:
         self.on_progress = on_progress
         self.began = time.perf_counter()
         self.schedule: Schedule | None = None
-        self.cost, self.bound = np.inf, floor(instance).value
+        self.cost, self.bound, self.source = np.inf, floor(instance).value, FLOOR
         self.interrupted = self.limited = self.solved = False
         self.rule = ""
         self.phase = "policies"
@@ -66,7 +68,7 @@ class Incumbent:
         """Take over a bound, and how the run that proved it ended."""
         self.interrupted |= found.interrupted
         if found.value > self.bound:
-            self.bound = found.value
+            self.bound, self.source = found.value, found.source
             self.tell()
 
     def tell(self, sample: Progress | None = None) -> None:
@@ -110,6 +112,7 @@ class Incumbent:
             self.schedule,
             self.spent,
             bound=min(self.bound, self.cost),
+            source=self.source,
             cost=self.cost,
             reached=self.is_closed or self.solved,
             interrupted=self.interrupted,
