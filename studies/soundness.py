@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from soundness_steps import STEPS, Disagreement
 from support.tiny import TooLarge
 
 from torta_opt.io.files import read_object, write_document
+from torta_opt.parallel import in_order
 from torta_opt.solvers import Problem, write_problem
 
 FORMAT = {"format": "torta-opt/soundness", "version": 1}
@@ -70,17 +70,15 @@ def tried(name: str, seed: int, n: int) -> tuple[dict[str, int], str, Problem | 
         return {LEFT_OUT: 1}, "", None
     except Disagreement as error:
         return {}, str(error), error.problem
-    except Exception:
+    except Exception:  # a crash is a disagreement too: told, kept and counted as one
         return {}, traceback.format_exc(limit=-3), None
 
 
 def advance(name: str, record: Record, folder: Path, numbers: range, jobs: int) -> None:
     """Try some instances more, and keep what they gave."""
     began = time.perf_counter()
-    run = Parallel(n_jobs=jobs or -1)
-    for n, (counts, wrong, problem) in zip(
-        numbers, run(delayed(tried)(name, record.seed, n) for n in numbers), strict=True
-    ):
+    found = in_order(tried, [(name, record.seed, n) for n in numbers], jobs)
+    for n, (counts, wrong, problem) in zip(numbers, found, strict=True):
         record.counts.update(counts)
         if wrong:
             record.disagreements.append({"instance": n, "says": wrong})
