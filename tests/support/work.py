@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+from torta_opt.allocation.policies.failures import PolicyFailed
+
 
 def square(x: int) -> int:
     return x * x
@@ -38,3 +40,7 @@ def refused(x: int) -> int:
 def process(x: int) -> int:
     time.sleep(0.1)
     return os.getpid()
+
+
+def policy_failed(rule: str) -> None:
+    raise PolicyFailed("mine", rule)

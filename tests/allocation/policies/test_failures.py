@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import sys
 import warnings
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.plain import make_instance
+from support.work import policy_failed
 
 from torta_opt import api, gaps
 from torta_opt.allocation.instance import save_instance
@@ -21,6 +21,7 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import Schedule, load_schedule, save_schedule
 from torta_opt.io import InvalidInput, VerificationFailed
+from torta_opt.parallel import in_order
 
 PLUGIN = Path(__file__).parents[2] / "support" / "plugin"
 INSTANCE = make_instance(
@@ -96,9 +97,11 @@ class TestRuns:
         assert "Traceback (most recent call last)" in capsys.readouterr().err
 
     def test_a_failure_passes_between_processes(self) -> None:
-        error = PolicyFailed("mine", "slot 3: no room")
-        again = pickle.loads(pickle.dumps(error))
-        assert (str(again), again.reason) == (str(error), error.reason)
+        rule = "slot 3: no room"
+        error = PolicyFailed("mine", rule)
+        with pytest.raises(PolicyFailed) as caught:
+            list(in_order(policy_failed, [(rule,), (rule,)], workers=2))
+        assert (str(caught.value), caught.value.reason) == (str(error), error.reason)
 
 
 def test_a_bug_of_ours_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
