@@ -60,11 +60,12 @@ def test_a_task_that_kills_every_worker_ends_the_run_in_one_line(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_a_task_raises_is_raised_here(workers: int) -> None:
+def test_what_a_task_raises_is_raised_here(workers: int, recwarn: pytest.WarningsRecorder) -> None:
     with pytest.raises(KeyError, match="no ") as caught:
         list(in_order(refused, [(1,), (2,)], workers))
     if workers == 2:
         assert "refused" in "".join(caught.value.__notes__)
+    assert not recwarn.list  # joblib warns of tasks that are given up
 
 
 def test_a_worker_of_another_version_refuses() -> None:

@@ -128,7 +128,8 @@ def _submitted(
     answers = None
     try:
         answers = parallel(sent)
-        yield from answers
+        for answer in answers:  # noqa: UP028 - `yield from` would close it outside of the block below
+            yield answer
     except Exception as error:
         raise _Lost(error) from error
     finally:
