@@ -45,12 +45,12 @@ def whole_moves(
     speed = _speed(kinds)
     need = load * speed * _after(state, lambda move: getattr(plan, move)[0])
     for model in np.unique(kinds.model):
-        of_model = kinds.model == model
+        of_model = np.flatnonzero(kinds.model == model)
         while True:
             there = speed * _after(state, moves.__getitem__)
             if there[of_model].sum() >= need[of_model].sum() - EPSILON:
                 break
-            if not _one_more(kinds, state, plan, moves, np.flatnonzero(of_model)):
+            if not _one_more(kinds, state, plan, moves, of_model):
                 break
     return WholeMoves(**moves)
 
@@ -94,15 +94,14 @@ def _one_more(
     """
     stops = moves["stop"][of_model]
     added = np.where(stops > 0, stops - plan.stop[0, of_model], 0.0)
-    if len(added) and added.max() > EPSILON:
+    if added.max() > EPSILON:
         moves["stop"][of_model[np.argmax(added)]] -= 1
         return True
-    taken = plan.start[0] + plan.enter[0] - moves["start"] - moves["enter"]
-    taken = taken[of_model]
+    taken = (plan.start[0] + plan.enter[0] - moves["start"] - moves["enter"])[of_model]
     on = _after(state, moves.__getitem__)
     free = state.servers - np.bincount(kinds.type, on, len(state.servers))
     taken = np.where(free[kinds.type[of_model]] >= 1 - EPSILON, taken, 0.0)
-    if not len(taken) or taken.max() <= EPSILON:
+    if taken.max() <= EPSILON:
         return False
     moves["start"][of_model[np.argmax(taken)]] += 1
     return True
