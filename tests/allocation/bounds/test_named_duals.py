@@ -101,7 +101,9 @@ def test_rows_that_count_whole_servers_name_their_class() -> None:
     found = torta_opt.bound(instance, "whole")
     own = found.to_frame("duals")
     theirs = duals_of_certificate(found.certificate, instance)
-    own, theirs = (each[each["row"] == "whole"] for each in (own, theirs))
+    own, theirs = (  # what a solver leaves of a zero has any sign
+        each[(each["row"] == "whole") & (each["usd"].abs() > 1e-9)] for each in (own, theirs)
+    )
     assert len(own) > 0
     assert (own["usd"] < 0).all()  # fewer servers asked for: a lower bound
     assert set(own["class"]) <= set(instance.system.classes)
