@@ -238,7 +238,7 @@ def bound(
         Called as ``watch(step, done, total)``.
     options
         What the method takes beside these, by name; ``nonanticipative`` takes ``scenarios``,
-        ``way``, ``children``, ``block``, ``tiers``, ``folder`` and ``jobs``.
+        ``way``, ``children``, ``block``, ``window``, ``leaves``, ``tiers``, ``folder``, ``jobs``.
 
     Returns
     -------

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import torta_opt
 from torta_opt import gaps
 from torta_opt.allocation.bounds.checker.check import certified_bound
+from torta_opt.allocation.bounds.registry import METHODS
 from torta_opt.allocation.foresight import estimates, nonanticipative, scenarios
 from torta_opt.allocation.foresight.futures import (
     BRANCHES,
@@ -309,6 +310,15 @@ def test_wrong_options_are_refused(given: dict[str, object], rule: str) -> None:
 def test_an_instance_without_a_law_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"too few to fit a law.*import a longer part"):
         torta_opt.bound(torta_opt.generate("small/loading"), "nonanticipative")
+
+
+def test_the_bound_takes_every_option() -> None:
+    fields = {field.name for field in dataclasses.fields(Options)}
+    assert METHODS["nonanticipative"].takes == fields
+    found = torta_opt.bound(
+        small()[0], "nonanticipative", options={"scenarios": 2, "way": "tree", "window": 2}
+    )
+    assert found.statistical
 
 
 def test_options_belong_to_their_bound() -> None:

@@ -79,7 +79,9 @@ METHODS: dict[str, BoundMethod] = {
         "futures",
         lazily("allocation.foresight.nonanticipative:compute"),
         statistical=True,
-        takes=frozenset({"scenarios", "way", "children", "block", "tiers", "folder", "jobs"}),
+        takes=frozenset(
+            ("scenarios", "way", "children", "block", "window", "leaves", "tiers", "folder", "jobs")
+        ),
     ),
 }
 
