@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,6 @@ NAMES = {
     "optimum": "known optimum",
     "adversarial": "adversarial",
 }
-Point = Callable[[], np.ndarray | None]
 
 
 def windows(preset: str, seed: int) -> tuple[Instance, Instance]:
