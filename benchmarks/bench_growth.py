@@ -18,14 +18,18 @@ from __future__ import annotations
 import argparse
 import math
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
-import scipy.sparse as sparse
 import topohub
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.all_pairs import over_all_pairs
 
 from torta_opt.allocation.bounds.lp import prove
 from torta_opt.allocation.bounds.merged import merged_bound
@@ -35,7 +39,7 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate, generate_from_topology
 from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
 from torta_opt.allocation.search.slot_routing import Router
-from torta_opt.solvers import Problem, available_methods, solve_lp
+from torta_opt.solvers import available_methods, solve_lp
 
 GPUS = {"A100": 2, "H100": 1, "RTX4090": 2, "V100": 3, "T4": 2}  # of ten servers
 
@@ -90,7 +94,7 @@ def in_regions(regions: int, slots: int = 6) -> str:
         inflow = arrivals - arrivals // 3
         inflow += rng.permutation(arrivals // 3, axis=0)
         began = time.process_time()
-        whole = solve_lp(_over_all_pairs(router, arrivals, inflow, before), "simplex")
+        whole = solve_lp(over_all_pairs(router, arrivals, inflow, before), "simplex")
         middle = time.process_time()
         program, x = router._cheapest(arrivals, inflow, before)
         seconds += middle - began, time.process_time() - middle
@@ -100,26 +104,6 @@ def in_regions(regions: int, slots: int = 6) -> str:
     each = seconds / (slots - 4)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return f"{regions:7d} {columns:8d} {each[0]:10.3f} {each[1]:10.3f} {costs[0]:12.5f} {peak:7d}"
-
-
-def _over_all_pairs(
-    router: Router, arrivals: np.ndarray, inflow: np.ndarray, before: np.ndarray
-) -> Problem:
-    """The transport program with all pairs, and re-routing of each."""
-    share, known = router.rerouting(arrivals.sum(axis=1), before)
-    none = sparse.csr_array((len(known), router.rows.shape[1] - share.shape[1]))
-    wider = sparse.hstack([share, none])
-    blocks = [[router.rows, None], [wider, -sparse.eye_array(len(known))]]
-    need = np.concatenate([arrivals.ravel(), inflow.ravel()]).astype(float)
-    columns = len(router.cost)
-    return Problem(
-        sparse.csr_array(sparse.block_array(blocks)),
-        np.append(need, np.full(len(known), -np.inf)),
-        np.append(need, known),
-        np.zeros(columns),
-        np.full(columns, np.inf),
-        router.cost,
-    )
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import write_between
 
 from torta_opt import generate
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
@@ -48,7 +48,6 @@ from torta_opt.solvers import Limits, solve_lp, solve_milp
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "learned_start.md"
-BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->"
 FAMILIES = ("paper/abilene", "paper/polska", "paper/cost2", "paper/abilene+surge")
 SEEDS, SLOTS, WINDOW, SHIFT = 7000, 32, 12, 4
 GAP, WALL = 5e-3, 20.0  # of a run; wall-clock seconds are a safeguard
@@ -64,7 +63,6 @@ NAMES = {
     "optimum": "known optimum",
     "adversarial": "adversarial",
 }
-Point = Callable[[], np.ndarray | None]
 
 
 def windows(preset: str, seed: int) -> tuple[Instance, Instance]:
@@ -310,9 +308,7 @@ def main() -> None:
     given = parser.parse_args()
     text = tables(collect(given))
     print(text)
-    head, mark, rest = DOCS.read_text().partition(BEGIN)
-    if mark:
-        DOCS.write_text(head + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2])
+    write_between(DOCS, "tables", text)
 
 
 if __name__ == "__main__":

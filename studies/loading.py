@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import progress, shown, write_between
 
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
@@ -41,9 +42,9 @@ def run(topology: str, out: Path, jobs: int) -> None:
     found: dict[str, Any] = {"topology": topology, "cost": {}, "switches": {}, "bound": {}}
     for preset in PRESETS:
         made = [instance(topology, preset, seed) for seed in SEEDS]
-        rows = experiment.compare(made, list(POLICIES), [0], table, jobs, _progress)
+        rows = experiment.compare(made, list(POLICIES), [0], table, jobs, progress)
         experiment.raise_if_failed(rows)
-        proved = experiment.bounds(made, "merged", table, jobs, _progress)
+        proved = experiment.bounds(made, "merged", table, jobs, progress)
         experiment.with_gaps(rows, proved)  # refuses a cost below the bound
         order = {row["sha256"]: n for n, row in enumerate(proved)}
         for name, value in (("cost", "cost"), ("switches", "switches")):
@@ -53,10 +54,6 @@ def run(topology: str, out: Path, jobs: int) -> None:
                 found[name][preset][row["policy"]][order[row["sha256"]]] = float(number)
         found["bound"][preset] = [row["value"] for row in proved]
     (out / f"{topology}.json").write_text(json.dumps(found, indent=1) + "\n")
-
-
-def _progress(done: int, of: int) -> None:
-    print(f"\r{done}/{of}", end="" if done < of else "\n", flush=True)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -72,34 +69,32 @@ def table(found: dict[str, Any]) -> str:
     ]
     for policy in sorted(POLICIES, key=lambda name: float((most[name] / most[AGAINST]).mean())):
         ratios = [
-            "1" if policy == AGAINST else shown(by[policy] / by[AGAINST]) for by in (least, most)
+            "1" if policy == AGAINST else over(by[policy], by[AGAINST]) for by in (least, most)
         ]
         gaps = [
             f"{100 * float((1 - np.array(found['bound'][p]) / cost[p][policy]).mean()):.1f} %"
             for p in PRESETS
         ]
         switches = [f"{np.mean(found['switches'][p][policy]):.1f}" for p in PRESETS]
-        own = shown(most[policy] / least[policy])
+        own = over(most[policy], least[policy])
         lines.append(
             f"| `{policy}` | {ratios[0]} | {ratios[1]} | {own} | {', '.join(gaps)} | "
             f"{', '.join(switches)} |"
         )
-    bounds = shown(np.array(found["bound"][PRESETS[1]]) / np.array(found["bound"][PRESETS[0]]))
+    bounds = over(*(np.array(found["bound"][preset]) for preset in reversed(PRESETS)))
     lines.append(f"| bound (`merged`, certified) | | | {bounds} | | |")
     return "\n".join([*lines, ""])
 
 
-def shown(values: np.ndarray) -> str:
-    """Mean and 95 % interval (Student's t) over the draws."""
-    found = experiment.interval(values.tolist())
-    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+def over(ones: np.ndarray, others: np.ndarray) -> str:
+    """Mean ratio and 95 % interval over the draws."""
+    return shown(experiment.interval((ones / others).tolist()))
 
 
 def page(out: Path) -> None:
-    begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
-    head, _, rest = DOCS.read_text().partition(begin)
-    tables = "\n".join(table(json.loads((out / f"{name}.json").read_text())) for name in TOPOLOGIES)
-    DOCS.write_text(head + begin + "\n" + tables + "\n" + end + rest.partition(end)[2])
+    """Write the tables into docs/loading.md."""
+    found = [json.loads((out / f"{name}.json").read_text()) for name in TOPOLOGIES]
+    write_between(DOCS, "tables", "\n".join(map(table, found)))
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import progress, shown, write_between
 
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
@@ -142,7 +143,7 @@ def specs(policy: str) -> list[str]:
 def tune(jobs: int) -> None:
     made = [generate("paper/abilene", seed, slots=SLOTS) for seed in TUNING_SEEDS]
     grid = [spec for policy in GRIDS for spec in specs(policy)]
-    rows = experiment.compare(made, grid, [0], RESULTS / "online-tuning.jsonl", jobs, _progress)
+    rows = experiment.compare(made, grid, [0], RESULTS / "online-tuning.jsonl", jobs, progress)
     experiment.raise_if_failed(rows)
     means = experiment.summary(rows, "cost")
     best = {policy: min(specs(policy), key=lambda each: means[each].mean) for policy in GRIDS}
@@ -181,7 +182,7 @@ def run(given: argparse.Namespace) -> None:
         known[sha256] = {"family": name, "number": number, "regions": len(instance.system.regions)}
         write_document(index, known)
         print(name, number, flush=True)
-        experiment.compare([instance], chosen, [0], table, given.jobs, _progress)
+        experiment.compare([instance], chosen, [0], table, given.jobs, progress)
         if given.bounds:
             experiment.bounds([instance], BOUND, table, 1)
 
@@ -189,7 +190,7 @@ def run(given: argparse.Namespace) -> None:
 def ablate(jobs: int) -> None:
     made = [generate("paper/abilene", seed, slots=SLOTS) for seed in ABLATED_SEEDS]
     rows = experiment.compare(
-        made, list(ABLATIONS), [0], RESULTS / "online-ablated.jsonl", jobs, _progress
+        made, list(ABLATIONS), [0], RESULTS / "online-ablated.jsonl", jobs, progress
     )
     experiment.raise_if_failed(rows)
 
@@ -228,10 +229,6 @@ def forget(policy: str) -> None:
     table.write_text("".join(line for line in lines if json.loads(line).get("policy") != policy))
 
 
-def _progress(done: int, of: int) -> None:
-    print(f"\r{done}/{of}", end="" if done < of else "\n", flush=True)
-
-
 # --- the page -----------------------------------------------------------------------------------
 
 FIGURES = {
@@ -251,19 +248,9 @@ def page() -> None:
     done = {row["family"] for row in rows if row["policy"] == AGAINST}
     families = [name for name in FAMILIES if name in done]
     parts = [overview(rows, families), *(details(rows, name) for name in families), tuned_line()]
-    write_between(parts, "tables")
-    write_between([ablations()], "ablations")
-    write_between([speeds()], "speed")
-
-
-def write_between(parts: list[str], what: str) -> None:
-    """Replace what stands between two markers of the page."""
-    begin, end = f"<!-- online: {what} -->\n", f"<!-- online: end of {what} -->"
-    text = PAGE.read_text()
-    if begin not in text or end not in text:
-        raise SystemExit(f"{PAGE}: lacks the markers of {what}")
-    head, _, rest = text.partition(begin)
-    PAGE.write_text(head + begin + "\n" + "\n".join(parts) + "\n" + end + rest.partition(end)[2])
+    write_between(PAGE, "online tables", "\n".join(parts))
+    write_between(PAGE, "online ablations", ablations())
+    write_between(PAGE, "online speed", speeds())
 
 
 def ablations() -> str:
@@ -279,10 +266,8 @@ def ablations() -> str:
     lines = ["| | | cost relative to `open_loop` | waiting, $ |", "|---|---|---|---|"]
     for name, what in ABLATIONS.items():
         if name in ratio:
-            found = ratio[name]
-            shown = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
-            shown = "1" if name == "open_loop" else shown
-            lines.append(f"| `{name}` | {what} | {shown} | {waits[name]:.1f} |")
+            cost = "1" if name == "open_loop" else shown(ratio[name])
+            lines.append(f"| `{name}` | {what} | {cost} | {waits[name]:.1f} |")
     seeds = f"{ABLATED_SEEDS[0]} to {ABLATED_SEEDS[-1]}"
     return (
         f"Abilene, {SLOTS} slots, seeds {seeds}, paired by instance:\n\n" + "\n".join(lines) + "\n"
@@ -312,7 +297,7 @@ def read_rows() -> list[dict[str, Any]]:
 
 def overview(rows: list[dict[str, Any]], families: list[str]) -> str:
     """Cost of ``AGAINST`` relative to each policy, by family."""
-    shown = [policy for policy in policies() if policy != AGAINST]
+    others = [policy for policy in policies() if policy != AGAINST]
     titles = [FAMILIES[name].title for name in families]
     lines = [
         f"Cost of `{AGAINST}` divided by that of another policy on the same instance, mean and\n"
@@ -321,7 +306,7 @@ def overview(rows: list[dict[str, Any]], families: list[str]) -> str:
         f"| | {' | '.join(titles)} |",
         f"|---|{'---|' * len(families)}",
     ]
-    for policy in shown:
+    for policy in others:
         cells = []
         for name in families:
             of_family = [row for row in rows if row["family"] == name]
@@ -346,7 +331,7 @@ def cell(ratios: list[float]) -> str:
     wins = f"{sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
     if len(ratios) == 1:
         return f"{found.mean:.3f}, {wins}"
-    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f}), {wins}"
+    return f"{shown(found)}, {wins}"
 
 
 def details(rows: list[dict[str, Any]], family: str) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import progress, shown, write_between
 
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
@@ -137,7 +138,7 @@ def best(rows: list[dict[str, Any]]) -> dict[str, str]:
 def tune(family: str, data: Path, out: Path, jobs: int) -> None:
     table = out / f"tune-{family}.jsonl"
     grid = [spec for policy in GRIDS for spec in specs(policy)]
-    rows = experiment.compare(instances(family, "tune", data), grid, [0], table, jobs, _progress)
+    rows = experiment.compare(instances(family, "tune", data), grid, [0], table, jobs, progress)
     experiment.raise_if_failed(rows)
     (out / f"best-{family}.json").write_text(json.dumps(best(rows), indent=1) + "\n")
 
@@ -149,10 +150,10 @@ def judge(family: str, data: Path, out: Path, jobs: int) -> None:
         labels[f"{chosen[fleet]}:routing={routing}"] = f"{fleet}:routing={routing}"
     made = instances(family, "judge", data)
     rows = experiment.compare(
-        made, list(labels), [0], out / f"judge-{family}.jsonl", jobs, _progress
+        made, list(labels), [0], out / f"judge-{family}.jsonl", jobs, progress
     )
     experiment.raise_if_failed(rows)
-    proved = experiment.bounds(made, "merged", out / f"judge-{family}.jsonl", jobs, _progress)
+    proved = experiment.bounds(made, "merged", out / f"judge-{family}.jsonl", jobs, progress)
     rows = [{**row, "policy": labels[row["policy"]]} for row in experiment.with_gaps(rows, proved)]
     unit_of = experiment.units(made)
     ratio = experiment.ratios(rows, AGAINST, "cost", unit_of)
@@ -173,18 +174,11 @@ def judge(family: str, data: Path, out: Path, jobs: int) -> None:
     (out / f"judged-{family}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-def _progress(done: int, of: int) -> None:
-    print(f"\r{done}/{of}", end="" if done < of else "\n", flush=True)
-
-
 def page(out: Path) -> None:
     """Write the tables into docs/operators.md."""
-    begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
-    text = DOCS.read_text()
-    head, _, rest = text.partition(begin)
     judged = [out / f"judged-{name}.json" for name in FAMILIES]
-    tables = "\n".join(table(json.loads(path.read_text())) for path in judged if path.exists())
-    DOCS.write_text(head + begin + "\n" + tables + "\n" + end + rest.partition(end)[2])
+    tables = [table(json.loads(path.read_text())) for path in judged if path.exists()]
+    write_between(DOCS, "tables", "\n".join(tables))
 
 
 def table(document: dict[str, Any]) -> str:
@@ -199,17 +193,14 @@ def table(document: dict[str, Any]) -> str:
     ]
     for policy in sorted(rows, key=lambda each: float(rows[each]["ratio"]["mean"])):
         row = rows[policy]
-        ratio = "1" if policy == AGAINST else interval(row["ratio"])
+        mean, low, high, count = row["ratio"].values()  # as ``Interval.to_document`` has them
+        ratio = "1" if policy == AGAINST else shown(experiment.Interval(mean, low, high, count))
         lines.append(
             f"| `{policy}` | {ratio} | {100 * row['gap']:.1f} % | {100 * row['slo_share']:.1f} % | "
             f"{100 * row['expired_share']:.2f} % | {row['response_mean_s']:.2f} |"
         )
     tuned = ", ".join(f"`{spec}`" for spec in document["chosen"].values())
     return "\n".join([*lines, "", f"Tuned: {tuned}.", ""])
-
-
-def interval(ratio: dict[str, float]) -> str:
-    return f"{ratio['mean']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
 
 
 FAMILIES = {

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from torta_opt import api
 from torta_opt.allocation.policies.experiment import Interval, interval
 from torta_opt.io import Infeasible
-from torta_opt.placement import family as door
 from torta_opt.placement.bounds.floor import floor_s
 from torta_opt.placement.instance.data import DELAY_SETTINGS, PlacementInstance
 from torta_opt.placement.instance.network import bundled_network
@@ -325,7 +325,7 @@ def _gap_cell(instances: Sequence[PlacementInstance], bounds: Sequence[float], m
     found, proven = [], 0
     for seed, (instance, least) in enumerate(zip(instances, bounds, strict=True)):
         try:
-            solved = door.solve(instance, method, seed)
+            solved = api.solve(instance, method, seed)
         except Infeasible:
             continue
         gap = max(solved.evaluation.cost - least, 0.0) / solved.evaluation.cost
@@ -381,7 +381,7 @@ def relaying(seeds: int) -> str:
             saved = []
             for seed in range(seeds):
                 instance = drawn(network, seed, 0.1, 128, "sweeps")
-                schedule: PlacementSchedule = door.solve(instance, method, seed).schedule
+                schedule: PlacementSchedule = api.solve(instance, method, seed).schedule
                 direct = evaluate(instance, schedule, server_to_server=True).cost
                 saved.append(1 - direct / evaluate(instance, schedule).cost)
             cells.append(f"{np.mean(saved):.1%}")

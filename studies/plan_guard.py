@@ -14,11 +14,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from pages import shown, write_between
 
 from torta_opt import generate
 from torta_opt.allocation.formulations.server_value import Cuts, Epigraph, Layer, Network
 from torta_opt.allocation.instance.data import Instance, System
+from torta_opt.allocation.policies.experiment import interval
 from torta_opt.allocation.policies.fleet_values import load_value, value_features
 from torta_opt.allocation.policies.plan_guard import LEAST, MARGIN
 from torta_opt.allocation.policies.runner import run
@@ -26,7 +27,6 @@ from torta_opt.allocation.policies.torta_plus import TortaPlus
 from torta_opt.allocation.schedule.evaluate import evaluate
 
 DOCS = Path(__file__).parents[1] / "docs" / "torta_plus.md"
-BEGIN, END = "<!-- guard -->\n", "<!-- end of guard -->"
 FIRST_SEED = 3100
 NAMES = {
     "none": "no value",
@@ -115,12 +115,10 @@ def table(found: dict[tuple[str, int], dict[str, float]], slots: int) -> str:
     for kind, name in list(NAMES.items())[1:]:
         rows = [(found[kind, s], found["none", s]) for s in seeds if (kind, s) in found]
         ratio = np.array([row["cost"] / none["cost"] for row, none in rows])
-        half = stats.t.ppf(0.975, len(ratio) - 1) * ratio.std(ddof=1) / np.sqrt(len(ratio))
         used, asked = (sum(row[w] for row, _ in rows) for w in ("used", "proposed"))
         lines.append(
-            f"| {name} | {ratio.mean():.4f} ({ratio.mean() - half:.4f} to "
-            f"{ratio.mean() + half:.4f}), {len(ratio)} instances | {ratio.max():.4f} "
-            f"| {used} of {asked} |"
+            f"| {name} | {shown(interval(ratio.tolist()), 4)}, {len(ratio)} instances "
+            f"| {ratio.max():.4f} | {used} of {asked} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -134,9 +132,7 @@ def main() -> None:
     given = parser.parse_args()
     text = table(collect(given), given.slots)
     print(text)
-    head, mark, rest = DOCS.read_text().partition(BEGIN)
-    if mark:
-        DOCS.write_text(head + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2])
+    write_between(DOCS, "guard", text)
 
 
 if __name__ == "__main__":

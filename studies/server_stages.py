@@ -14,18 +14,18 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from pages import shown, write_between
 
 from torta_opt import generate
 from torta_opt.allocation.formulations.fleet_program import FleetCosts, FleetProgram, FleetState
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.learning.server_stages import Chain, ServerStages
 from torta_opt.allocation.policies.dispatch import Tables
+from torta_opt.allocation.policies.experiment import interval
 from torta_opt.allocation.policies.fleet_view import FleetView
 from torta_opt.allocation.policies.runner import first_observation
 
 DOCS = Path(__file__).parents[1] / "docs" / "torta_plus.md"
-BEGIN, END = "<!-- stages -->\n", "<!-- end of stages -->"
 PRESET, SEED = "paper/abilene", 1000
 LAWS = ((None, None), (0.3, 0.8))  # σ and memory from stage to stage; None: as on the instance
 STAGES, SLOTS, NODES, SAMPLES = 8, 12, 3, 20
@@ -126,7 +126,7 @@ def row(spread: float | None, memory: float | None, given: argparse.Namespace) -
     paired = 100 * (plain - cuts) / cuts.mean()
     proved = f"{bounds[-1]:.1f} (ten iterations before: {bounds[-2]:.1f})"
     law = f"σ {model.spread:.2f}, memory {model.memory:.2f}"
-    cells = [law, adjusted[0], proved, *adjusted[1:], interval(paired, 2)]
+    cells = [law, adjusted[0], proved, *adjusted[1:], shown(interval(paired.tolist()), 2)]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -139,14 +139,7 @@ def expected(costs: np.ndarray, paths: list[list[int]], chain: Chain) -> str:
         share = share @ chain.next
     total = np.array([level[path].mean() for path in paths])
     slope = np.cov(total, costs)[0, 1] / total.var(ddof=1)
-    return interval(costs - slope * (total - mean), 1)
-
-
-def interval(values: np.ndarray, digits: int) -> str:
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    middle = values.mean()
-    low, high = (f"{edge:.{digits}f}" for edge in (middle - half, middle + half))
-    return f"{middle:.{digits}f} ({low} to {high})"
+    return shown(interval((costs - slope * (total - mean)).tolist()), 1)
 
 
 def main() -> None:
@@ -166,9 +159,7 @@ def main() -> None:
     ]
     text = "\n".join(lines) + "\n"
     print(text)
-    head, mark, rest = DOCS.read_text().partition(BEGIN)
-    if mark:
-        DOCS.write_text(head + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2])
+    write_between(DOCS, "stages", text)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.assignments import best_of_all, brute_force, random_assignment, random_problem
 from support.certificates import as_one, corrupted, noise
+from support.futures import best_of, random_tree
 from support.optima import slack
 from support.placement_reference import Reference
 from support.second_opinion import by_scip
 from support.tiny import TINIEST, brute_force_optimum, random_tiny_instance
 from support.tiny_fig5 import by_trying, random_instance
-from support.tree_bounds import check_tree, small_tree
+from support.tree_bounds import check_tree
 
 from torta_opt.allocation.assignment.generalized import task_of
 from torta_opt.allocation.bounds.certify import certificate_of, merged_certificate
@@ -198,7 +199,8 @@ def one_transport(rng: np.random.Generator, n: int) -> dict[str, int]:
 
 def trees(rng: np.random.Generator, n: int) -> dict[str, int]:
     """Bounds for policies that cannot see ahead, against the best of them."""
-    tree, best = small_tree(rng)
+    tree = random_tree(rng)
+    best = best_of(tree)
     try:
         check_tree(tree, best, rng)
     except AssertionError as error:

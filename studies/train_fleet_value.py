@@ -25,6 +25,7 @@ from torta_opt.allocation.learning.fleet_value import (
     teach,
 )
 from torta_opt.allocation.policies.fleet_values import FORMAT, VERSION, to_tensors
+from torta_opt.allocation.policies.weight_files import fitted
 from torta_opt.io.files import document_bytes
 from torta_opt.io.writing import write_all
 
@@ -50,9 +51,7 @@ def main() -> None:
             "format": FORMAT,
             "version": VERSION,
             "kind": kind,
-            "types": list(instance.system.types),
-            "models": list(instance.system.models),
-            "classes": list(instance.system.classes),
+            **fitted(instance.system),
             "command": f"python studies/train_fleet_value.py --number {given.number} "
             f"--steps {given.steps}",
             "examples": len(examples.usd),

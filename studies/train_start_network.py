@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.learning.start_examples import Examples, examples
 from torta_opt.allocation.learning.start_training import fit_network, quality
+from torta_opt.allocation.policies.weight_files import fitted
 from torta_opt.allocation.search.start_network import FORMAT, NAME, VERSION, to_tensors
 from torta_opt.io.files import document_bytes
 from torta_opt.io.writing import write_all
@@ -44,9 +45,7 @@ def main() -> None:
     card = {
         "format": FORMAT,
         "version": VERSION,
-        "types": list(system.types),
-        "models": list(system.models),
-        "classes": list(system.classes),
+        **fitted(system),
         "command": f"python studies/train_start_network.py --draws {given.draws} "
         f"--steps {given.steps}",
         "topologies": list(TOPOLOGIES),

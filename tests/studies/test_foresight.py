@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "studies"))
 
 import foreseeing
 import foresight

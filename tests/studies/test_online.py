@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import online
 import pytest
 
 from torta_opt.allocation.policies.registry import check
-
-SCRIPT = Path(__file__).parents[2] / "studies" / "online.py"
 
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script, with results and page of its own."""
-    spec = importlib.util.spec_from_file_location("online", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "online", module)  # data classes look their module up
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "RESULTS", tmp_path)
-    monkeypatch.setattr(module, "PAGE", tmp_path / "page.md")
-    best = {policy: module.specs(policy)[0] for policy in module.GRIDS}
+    monkeypatch.setattr(online, "RESULTS", tmp_path)
+    monkeypatch.setattr(online, "PAGE", tmp_path / "page.md")
+    best = {policy: online.specs(policy)[0] for policy in online.GRIDS}
     tuned = {"seeds": [1], "best": best, "cost": {}}
     (tmp_path / "online-tuned.json").write_text(json.dumps(tuned))
-    return module
+    return online
 
 
 def test_every_policy_of_the_study_can_be_made(study: Any) -> None:
@@ -62,7 +53,7 @@ def test_the_page_pairs_by_instance_and_says_how_many(study: Any, tmp_path: Path
     known = {name: {"family": "abilene", "number": 0, "regions": 12} for name in "abc"}
     (tmp_path / "online-instances.json").write_text(json.dumps(known))
     markers = "".join(
-        f"<!-- online: {what} -->\nold\n<!-- online: end of {what} -->\n"
+        f"<!-- online {what} -->\nold\n<!-- end of online {what} -->\n"
         for what in ("tables", "ablations", "speed")
     )
     (tmp_path / "page.md").write_text("before\n" + markers + "after\n")

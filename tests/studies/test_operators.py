@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import Any
-
-import pytest
+import operators as study
 
 from torta_opt.allocation.policies.registry import check
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "studies" / "operators.py"
 
-
-@pytest.fixture(scope="module")
-def study() -> Any:
-    spec = importlib.util.spec_from_file_location("operators", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_point_of_every_grid_is_a_policy(study):
+def test_every_point_of_every_grid_is_a_policy() -> None:
     points = [spec for policy in study.GRIDS for spec in study.specs(policy)]
     assert len(points) == len(set(points))
     for spec in points:
         check(spec)
 
 
-def test_tuning_and_judging_share_no_instance(study):
+def test_tuning_and_judging_share_no_instance() -> None:
     assert not set(study.SEEDS["tune"]) & set(study.SEEDS["judge"])
     end = 0
     for stage in ("tune", "judge"):
@@ -43,7 +26,7 @@ def test_tuning_and_judging_share_no_instance(study):
     assert min(len(study.SEEDS["judge"]), study.WINDOWS["judge"][3]) >= 5
 
 
-def test_days_of_the_site_differ_in_demand_alone(study):
+def test_days_of_the_site_differ_in_demand_alone() -> None:
     one, two = study.site_day(1), study.site_day(2)
     assert study.site_day(1).arrivals.tolist() == one.arrivals.tolist()
     assert (one.arrivals != two.arrivals).any()
@@ -51,7 +34,7 @@ def test_days_of_the_site_differ_in_demand_alone(study):
     assert 0.3 < one.requests / 1_715_950 < 3  # the template's day
 
 
-def test_the_point_with_the_least_mean_ratio_is_chosen(study):
+def test_the_point_with_the_least_mean_ratio_is_chosen() -> None:
     """Ratios on the same instance count, not costs: the dear instance does not decide alone."""
     base = study.specs(study.AGAINST)[0]
     one, two = study.specs("hpa")[:2]
@@ -69,7 +52,7 @@ def test_the_point_with_the_least_mean_ratio_is_chosen(study):
     assert set(chosen) == set(study.GRIDS)
 
 
-def test_the_page_has_a_row_for_each_policy(study):
+def test_the_page_has_a_row_for_each_policy() -> None:
     text = study.DOCS.read_text()
     begin, _, rest = text.partition("<!-- tables -->")
     tables, _, _ = rest.partition("<!-- end of tables -->")

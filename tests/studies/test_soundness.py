@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 import scipy.sparse as sparse
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "studies"))
-
 import soundness
 import soundness_steps
 

@@ -2,6 +2,7 @@
 
 ``random_tree(rng)``      a scenario tree of tiny instances with equally likely leaves
 ``tiny_tree(seed, n)``    one of many; ``tiny_trees(seed, n)``: n of them with their best policies
+``best_of(tree)``         its best policy, found at once; raises TooLarge
 ``unconditional(tree)``  the same demands, whatever came before
 ``expected_on(tree, …)``  conditional means of its arrivals, exact sums
 ``Best(tree)``            the best policy that cannot see ahead, by dynamic programming over nodes
@@ -17,7 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from support.tiny import TINIEST, Limits, TooLarge, _BruteForce, random_tiny_instance
+from support.tiny import TINIEST, TooLarge, _BruteForce, random_tiny_instance
 
 from torta_opt.allocation.instance import Instance
 
@@ -34,19 +35,21 @@ class TinyTree:
         return np.full(len(self.leaves), 1 / len(self.leaves))
 
 
-def random_tree(
-    rng: np.random.Generator, limits: Limits = TINIEST, children: int = 2, **sizes: int
-) -> TinyTree:
-    """Every slot after the first brings one of ``children`` demands, given all before."""
-    root = random_tiny_instance(rng, limits, **sizes)
+def random_tree(rng: np.random.Generator, slots: int | None = None) -> TinyTree:
+    """Every slot after the first brings one of two demands, given all before.
+
+    2 or 3 slots where ``slots`` does not say.
+    """
+    length = int(rng.integers(2, 4))
+    root = random_tiny_instance(rng, TINIEST, slots=slots or length)
     paths = [root.arrivals]
     node = [[0] * root.slots]
     for t in range(1, root.slots):
         grown, numbers = [], []
         for path, before in zip(paths, node, strict=True):
-            for _ in range(children):
+            for _ in range(2):
                 anew = path.copy()
-                anew[t:] = rng.integers(0, limits.requests + 1, anew[t:].shape)
+                anew[t:] = rng.integers(0, TINIEST.requests + 1, anew[t:].shape)
                 grown.append(anew)
                 numbers.append([*before[:t], *[len(grown) - 1] * (root.slots - t)])
         paths, node = grown, numbers
@@ -55,10 +58,15 @@ def random_tree(
 
 
 def tiny_tree(seed: int, n: int, slots: int | None = None) -> TinyTree:
-    """Random tree n of a seed, of 2 or 3 slots where ``slots`` does not say."""
-    rng = np.random.default_rng([seed, n])
-    length = int(rng.integers(2, 4))
-    return random_tree(rng, TINIEST, slots=slots or length)
+    """Random tree n of a seed."""
+    return random_tree(np.random.default_rng([seed, n]), slots)
+
+
+def best_of(tree: TinyTree) -> Best:
+    """Its best policy, of which the cost is known then. Raises TooLarge."""
+    best = Best(tree, 400)
+    assert best.cost >= -1e9
+    return best
 
 
 def tiny_trees(seed: int, count: int, slots: int | None = None) -> Iterator[tuple[TinyTree, Best]]:
@@ -66,9 +74,8 @@ def tiny_trees(seed: int, count: int, slots: int | None = None) -> Iterator[tupl
     made = 0
     for n in range(100 * count):
         tree = tiny_tree(seed, n, slots)
-        best = Best(tree, 400)
         try:
-            assert best.cost >= -1e9
+            best = best_of(tree)
         except TooLarge:
             continue
         yield tree, best

@@ -1,28 +1,19 @@
 """Every way of bounding policies that cannot see ahead, on one tiny tree whose best one is known.
 
-``small_tree(rng)``             a random tree and its best policy; raises TooLarge
-``check_tree(tree, best, rng)`` no way of bounding is above that policy
+``check_tree(tree, best, rng)``: no way of bounding is above that policy.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from support.futures import Best, TinyTree, expected_on, random_tree
+from support.futures import Best, TinyTree, expected_on
 from support.optima import slack
-from support.tiny import TINIEST
 
 from torta_opt.allocation.foresight.inner import charged, merged_of, solved
 from torta_opt.allocation.foresight.penalty import Errors, Penalty, size_of
 from torta_opt.allocation.foresight.tree import ScenarioTree, tree_program
 
 HORIZONS = (1, 2)
-
-
-def small_tree(rng: np.random.Generator) -> tuple[TinyTree, Best]:
-    tree = random_tree(rng, TINIEST, slots=int(rng.integers(2, 4)))
-    best = Best(tree, 400)
-    assert best.cost >= -1e9
-    return tree, best
 
 
 def as_scenarios(tree: TinyTree) -> ScenarioTree:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from torta_opt.cli.console import check_writable, say, show
-from torta_opt.cli.options import InstanceFile, Json
+from torta_opt.cli.options import InstanceFile, InstanceOutput, Json
 from torta_opt.io import InvalidInput
 from torta_opt.io.status import DONE
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def carbon(
     instance: InstanceFile,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
-    ] = None,
+    output: InstanceOutput = None,
     intensity: Annotated[
         str | None,
         typer.Option(metavar="CSV", help="g CO2 per kWh: columns region, g_per_kwh, and slot"),

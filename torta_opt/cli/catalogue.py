@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,6 @@ from torta_opt.cli.console import make_folder, print_json, say, show
 from torta_opt.cli.log import LOG, SUMMARY
 from torta_opt.cli.options import Json
 from torta_opt.io import InvalidInput
-
-if TYPE_CHECKING:
-    pass
 
 
 def methods(

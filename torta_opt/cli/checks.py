@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from torta_opt.cli.console import check_writable, show
 from torta_opt.cli.options import InstanceFile, Json, Slots, Weights, cut_to, priced_by
-
-if TYPE_CHECKING:
-    pass
 
 
 def export(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import make_folder, show, watching
-from torta_opt.cli.options import InstanceFile, Json, Seed
+from torta_opt.cli.options import FolderOutput, InstanceFile, Json, Seed
 from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ TopologyFile = Annotated[
 
 def futures(
     instance: InstanceFile,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
-    ],
+    output: FolderOutput,
     count: Annotated[
         int, typer.Option("--count", "-n", help="how many", min=1, max=MOST_FUTURES)
     ] = 1,

@@ -10,7 +10,15 @@ import typer
 
 from torta_opt.cli.console import check_writable, make_folder, say, show, warn_about, watching
 from torta_opt.cli.log import LOG, import_log
-from torta_opt.cli.options import InstanceFile, Json, Seed, Settings, parameters_of
+from torta_opt.cli.options import (
+    FolderOutput,
+    InstanceFile,
+    InstanceOutput,
+    Json,
+    Seed,
+    Settings,
+    parameters_of,
+)
 from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,9 +29,7 @@ def generate(
     preset: Annotated[
         str | None, typer.Argument(metavar="PRESET", help="a name that `methods` lists")
     ] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
-    ] = None,
+    output: InstanceOutput = None,
     topology: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="your own topology, GML or GraphML, instead of a preset"),
@@ -120,9 +126,7 @@ def import_(
 
 def tables(
     instance: InstanceFile,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
-    ],
+    output: FolderOutput,
     json_: Json = False,
 ) -> None:
     """Write an instance as a folder of CSV tables; `import tables` reads it back.

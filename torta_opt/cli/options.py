@@ -30,6 +30,16 @@ MAX_THREADS = 1024  # as in solvers.problem; more end a process, not an option e
 InstanceFile = Annotated[str, typer.Argument(metavar="INSTANCE", help="instance file")]
 
 
+InstanceOutput = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="instance file to write")
+]
+
+
+FolderOutput = Annotated[
+    str, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
+]
+
+
 Slots = Annotated[
     str | None, typer.Option(metavar="A:B", help="only slots A to B−1 of the instance")
 ]

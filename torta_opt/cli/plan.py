@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import say, show
-from torta_opt.cli.options import InstanceFile, Json, Slots, cut_to, slot_range
+from torta_opt.cli.options import FolderOutput, InstanceFile, Json, Slots, cut_to, slot_range
 
 if TYPE_CHECKING:
     from torta_opt.allocation.plan.data import Plan, SiteFacts
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def plan(
     instance: InstanceFile,
     schedule: Annotated[str, typer.Argument(metavar="SCHEDULE", help="schedule file")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FOLDER", help="folder to write into")
-    ],
+    output: FolderOutput,
     site: Annotated[
         str | None,
         typer.Option(metavar="SITE", help="the site file that the instance was built from"),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from torta_opt.cli.console import check_writable, show
 from torta_opt.cli.options import InstanceFile, Json, Seed
 from torta_opt.io import InvalidInput
-
-if TYPE_CHECKING:
-    pass
 
 
 def simulate(

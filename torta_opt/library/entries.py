@@ -7,7 +7,6 @@ from torta_opt.library.recipe import GENERATE, IMPORT, Recipe
 TOPOLOGIES = ("abilene", "polska", "gabriel", "cost2")
 SEEDS = (11, 12, 13)  # networks were trained on 1000 to 1015; open values chosen on seed 0
 SLOTS = (12, 24, 48)
-DRAIN_SLOTS = 4
 EVENTS = {  # what the preset is called, and events that fit a short horizon
     "plain": ("", {}),
     "surge": ("+surge", {"surge_slots": 8}),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torta_opt import api, generate, save_instance
+from torta_opt.allocation.policies.weight_files import fitted
 from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.verify import verify
 from torta_opt.allocation.search import learned_start
@@ -91,7 +92,13 @@ def test_weights_for_another_fleet_are_refused():
         load_start_network(generate("small/loading").system)
 
 
-@pytest.mark.parametrize("broken", ["missing", "shape"])
+BROKEN = {
+    "last": lambda weights: weights[:, :3].copy(),
+    "straight": lambda weights: weights.ravel().copy(),
+}
+
+
+@pytest.mark.parametrize("broken", ["missing", *BROKEN])
 def test_weights_that_are_not_what_the_card_says_are_refused(broken, tmp_path):
     from safetensors.numpy import save
 
@@ -100,9 +107,8 @@ def test_weights_that_are_not_what_the_card_says_are_refused(broken, tmp_path):
     if broken == "missing":
         tensors.pop(PARTS[0])
     else:
-        tensors["last"] = tensors["last"][:, :3].copy()
-    fields = {name: list(getattr(system, name)) for name in ("types", "models", "classes")}
-    card = {"format": "torta-opt/start-network", "version": 1, **fields}
+        tensors[broken] = BROKEN[broken](tensors[broken])
+    card = {"format": "torta-opt/start-network", "version": 1, **fitted(system)}
     (tmp_path / "mine.json").write_text(json.dumps(card))
     (tmp_path / "mine.safetensors").write_bytes(save(tensors))
     with pytest.raises(InvalidInput, match="does not hold the weights its card describes"):

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sparse
+from support.all_pairs import over_all_pairs
 from support.tiny import random_tiny_instance
 
-from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate
 from torta_opt.allocation.search import slot_routing
 from torta_opt.allocation.search.merged_plan import plan_merged
 from torta_opt.allocation.search.routing import route
 from torta_opt.allocation.search.slot_routing import Router
-from torta_opt.solvers import LinearSolver, Problem, Result, Status, solve_lp
+from torta_opt.solvers import LinearSolver, Result, Status, solve_lp
 
 
 def test_routing_delivers_what_was_planned() -> None:
@@ -58,33 +57,9 @@ def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) 
             program, x = Router(instance)._cheapest(instance.arrivals[t], inflow, before)
             monkeypatch.setattr(LinearSolver, "solve", solved)
             costs.append(float(program.problem.cost @ x))
-        assert costs == pytest.approx([_over_all_pairs(instance, t, inflow, before)] * 3, rel=1e-9)
+        whole = over_all_pairs(Router(instance), instance.arrivals[t], inflow, before)
+        assert costs == pytest.approx([solve_lp(whole, "simplex").objective] * 3, rel=1e-9)
     assert len(added) > 2 * 3 * 2  # pairs were priced in
-
-
-def _over_all_pairs(instance: Instance, t: int, inflow: np.ndarray, before: np.ndarray) -> float:
-    """The least cost of a slot's routing, with every pair and a moved[i,j] of each."""
-    router, arrivals = Router(instance), instance.arrivals[t]
-    share, known = router.rerouting(arrivals.sum(axis=1), before)
-    rest = router.rows.shape[1] - share.shape[1]
-    blocks = [
-        [router.rows, None],
-        [
-            sparse.hstack([share, sparse.csr_array((len(known), rest))]),
-            -sparse.eye_array(len(known)),
-        ],
-    ]
-    need = np.concatenate([arrivals.ravel(), inflow.ravel()])
-    columns = len(router.cost)
-    problem = Problem(
-        sparse.csr_array(sparse.block_array(blocks)),
-        np.append(need, np.full(len(known), -np.inf)),
-        np.append(need, known),
-        np.zeros(columns),
-        np.full(columns, np.inf),
-        router.cost,
-    )
-    return solve_lp(problem, "simplex").objective
 
 
 def test_branching_reroutes_less() -> None:

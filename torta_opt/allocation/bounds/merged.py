@@ -65,17 +65,7 @@ def merged_bound(
         method = merged_method(instance.slots)
     result = solve_lp(merged.program.problem(), method, limits, crossover=False)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
-    return MergedBound(
-        found.value,
-        "whole" if whole else "merged",
-        merged,
-        found.dual,
-        found.x,
-        found.claim,
-        found.seconds,
-        found.interrupted,
-        found.limited,
-    )
+    return found.stated_of(merged, "whole" if whole else "merged")
 
 
 def merged_method(slots: int) -> str:
@@ -105,30 +95,9 @@ def branched(
     The merged program is small however many regions there are, and with the rows that count whole
     servers its root often ends at the optimum.
     """
-    inner = ProgramBound(
-        found.value,
-        found.source,
-        found.program.program,
-        found.dual,
-        found.x,
-        found.claim,
-        found.seconds,
-        found.interrupted,
-        found.limited,
-    )
+    inner = found.stated_of(found.program.program, found.source)
     best = branch_from(inner, limits, began=began, watch=watch)
-    return MergedBound(
-        best.value,
-        "merged_milp",
-        found.program,
-        best.dual,
-        best.x,
-        best.claim,
-        best.seconds,
-        best.interrupted,
-        best.limited,
-        found if best.dual is None else None,
-    )
+    return best.stated_of(found.program, "merged_milp", found if best.dual is None else None)
 
 
 def compute_branched(instance: Instance, request: Request) -> BoundResult:

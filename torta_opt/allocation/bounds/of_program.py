@@ -19,6 +19,7 @@ from torta_opt.results import BoundResult
 from torta_opt.solvers import SolverFailed
 
 P = TypeVar("P")  # what was solved: an allocation program, a merged one, a problem
+Q = TypeVar("Q")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,23 @@ class ProgramBound(Generic[P]):
     interrupted: bool = False
     limited: bool = False
     relaxed: ProgramBound[P] | None = None
+
+    def stated_of(
+        self, program: Q, source: str, relaxed: ProgramBound[Q] | None = None
+    ) -> ProgramBound[Q]:
+        """The same, of what holds the program that was solved, or of that program alone."""
+        return ProgramBound(
+            self.value,
+            source,
+            program,
+            self.dual,
+            self.x,
+            self.claim,
+            self.seconds,
+            self.interrupted,
+            self.limited,
+            relaxed,
+        )
 
 
 def result_of(instance: Instance, found: ProgramBound[AllocationProgram]) -> BoundResult:

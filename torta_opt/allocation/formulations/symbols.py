@@ -215,7 +215,6 @@ NOTES = (
     "cuts have no later term.",
 )
 _CHANGES = ("moved", "rise", "fall")
-_OF_REGIONS = ("network", "transfer", "rerouting", "frobenius")
 EXCESS = Columns("excess", "t,p,k", "servers on in the k-th cheapest pool of the group", "servers")
 SPREAD = Rows(
     "spread",

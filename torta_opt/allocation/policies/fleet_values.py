@@ -9,17 +9,18 @@ dollars, features as ``value_features`` makes them.
 
 from __future__ import annotations
 
+import functools
 import os
 
 import numpy as np
 
 from torta_opt.allocation.formulations.server_value import Cuts, Layer, Network, ServerValue
 from torta_opt.allocation.instance.data import System
-from torta_opt.allocation.policies.torta import find_weights, models_folder
-from torta_opt.io import InvalidInput, read_document
+from torta_opt.allocation.policies.weight_files import find_weights, load_fitted, models_folder
 
 FORMAT, VERSION = "torta-opt/server-value", 1
 REQUESTS, SLOTS = 1000.0, 100.0  # units of features
+REMEDY = "train one for it with studies/train_fleet_value.py, or use torta_plus:value=none"
 PARTS = ("hidden", "servers", "features", "constant")
 
 
@@ -44,30 +45,13 @@ def load_value(
     kind: str, system: System, path: str | os.PathLike[str] | None = None
 ) -> ServerValue:
     """The value of a file, or of ``models/``. Raises InvalidInput unless it fits the system."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     stem = models_folder() / f"fleet-{kind}" if path is None else find_weights(os.fspath(path))
-    file = stem.with_name(stem.name + ".safetensors")
-    card = read_document(stem.with_name(stem.name + ".json"), {FORMAT: VERSION})
-    for field in ("types", "models", "classes"):
-        if card.get(field) != list(getattr(system, field)):
-            raise InvalidInput(
-                f"is for other {field} than this system: train one for it with "
-                "studies/train_fleet_value.py, or use torta_plus:value=none",
-                file=str(file),
-            )
-    try:
-        tensors = load(file.read_bytes())
-        return from_tensors(kind, {name: np.asarray(t, float) for name, t in tensors.items()})
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
-    except (SafetensorError, KeyError, ValueError):
-        raise InvalidInput("does not hold the weights its card describes", str(file)) from None
+    build = functools.partial(from_tensors, kind)
+    return load_fitted(stem, (FORMAT, VERSION), system, REMEDY, build)[0]
 
 
 def from_tensors(kind: str, tensors: dict[str, np.ndarray]) -> ServerValue:
-    """Raises KeyError where a tensor is missing."""
+    """Raises KeyError where a tensor is missing, ValueError where they are no such value."""
     if kind == "cuts":
         return Cuts(tensors["servers"], tensors["features"], tensors["constant"])
     layers: list[Layer] = []

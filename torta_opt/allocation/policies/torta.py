@@ -18,7 +18,6 @@ instance beforehand (``show``): they are for studies.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +45,7 @@ from torta_opt.allocation.policies.macro_state import (
 )
 from torta_opt.allocation.policies.settings import check_number
 from torta_opt.allocation.policies.torta_ot import TortaOt
+from torta_opt.allocation.policies.weight_files import find_weights, models_folder
 from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
@@ -239,19 +239,6 @@ class Torta(TortaOt):
         assert self._networks is not None
         with torch.no_grad():
             return self._networks.forecast(seen)[0].numpy().astype(float) * self._scale
-
-
-def models_folder() -> Path:
-    """Where weights that come with the project lie."""
-    return Path(os.environ.get("TORTA_MODELS", Path(__file__).parents[3] / "models"))
-
-
-def find_weights(name: str) -> Path:
-    """A file, or a name in the folder of models."""
-    path = Path(name.removesuffix(".safetensors"))
-    if path.with_name(path.name + ".json").is_file():
-        return path
-    return models_folder() / name if "/" not in name else path
 
 
 def _fitting(regions: tuple[str, ...]) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import Profile
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -22,17 +21,14 @@ from torta_opt.allocation.profiles.reading import (
     read_object,
 )
 
-KIND = "aibrix"
 
-
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
-    gpus = settings.need("gpus", KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
+    gpus = settings.need("gpus", collector.kind)
     for file in json_files(files):
         report = read_object(file)
         name = report.text("gpu")
         basis = settings.basis or ("modelled" if "simulator" in name.lower() else "measured")
-        model, gpu = settings.need("model", KIND), settings.gpu or name
+        model, gpu = settings.need("model", collector.kind), settings.gpu or name
         if not report.has("e2e"):
             raise report.fault(
                 "is missing: an older profile without latencies; make it anew with a later AIBrix",
@@ -51,7 +47,6 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
                 latency_s=seconds,
             )
             collector.add(model, gpu, gpus, basis, settings.engine or "", found)
-    return collector.profiles(str(files[0]))
 
 
 def _note_target(report: Entry, collector: Collector) -> None:

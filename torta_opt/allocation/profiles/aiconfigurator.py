@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torta_opt.allocation.instance.imports.small_csv import Row, Table, read_table
-from torta_opt.allocation.profiles.data import Profile
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -24,11 +23,9 @@ from torta_opt.allocation.profiles.reading import (
 from torta_opt.io import InvalidInput
 
 NEEDED = ("model", "isl", "osl", "concurrency", "ttft", "tpot", "request_latency", "seq/s")
-KIND = "aiconfigurator"
 
 
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
     for file in json_files(files, "*.csv"):
         table = read_table(file)
         table.require(*NEEDED, "num_total_gpus")
@@ -37,7 +34,6 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
     collector.note("times hold no queueing, as the model that made them says")
     if any("pareto" in path.name for path in json_files(files, "*.csv")):
         collector.note("pareto.csv has rows that miss the targets it was made for")
-    return collector.profiles(str(files[0]))
 
 
 def _add(collector: Collector, table: Table, row: Row, settings: Settings) -> None:

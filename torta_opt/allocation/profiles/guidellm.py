@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import LoadPoint, Profile
+from torta_opt.allocation.profiles.data import LoadPoint
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -22,12 +22,9 @@ from torta_opt.allocation.profiles.reading import (
 )
 from torta_opt.io import InvalidInput
 
-KIND = "guidellm"
 
-
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
-    gpu, gpus = settings.need("gpu", KIND), settings.need("gpus", KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
+    gpu, gpus = settings.need("gpu", collector.kind), settings.need("gpus", collector.kind)
     for file in json_files(files):
         report = read_object(file)
         version = report.child("metadata").values.get("version")
@@ -41,7 +38,6 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
                 collector.add(settings.model or model, gpu, gpus, basis, engine, found)
             else:
                 collector.note(f"{benchmark.path}: no request succeeded; left out")
-    return collector.profiles(str(files[0]))
 
 
 def _model(report: Entry, benchmark: Entry) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import LoadPoint, Profile
+from torta_opt.allocation.profiles.data import LoadPoint
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -23,22 +23,19 @@ from torta_opt.allocation.profiles.reading import (
 )
 from torta_opt.io import InvalidInput
 
-KIND = "inference_perf"
 PATTERN = "stage_*_lifecycle_metrics.json"
 SATURATED = 0.9  # served ÷ asked for, below which a stage is called saturated
 
 
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
-    gpu, gpus = settings.need("gpu", KIND), settings.need("gpus", KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
+    gpu, gpus = settings.need("gpu", collector.kind), settings.need("gpus", collector.kind)
     for file in _stages(files):
         stage = read_object(file)
-        model = settings.need("model", KIND, _model_beside(file))
+        model = settings.need("model", collector.kind, _model_beside(file))
         found = _point(stage, settings, collector)
         if found is not None:
             basis, engine = settings.basis or "measured", settings.engine or ""
             collector.add(model, gpu, gpus, basis, engine, found)
-    return collector.profiles(str(files[0]))
 
 
 def _stages(files: Sequence[Path]) -> Iterator[Path]:

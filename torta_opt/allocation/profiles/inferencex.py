@@ -18,7 +18,6 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import Profile
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -31,11 +30,8 @@ from torta_opt.allocation.profiles.reading import (
 )
 from torta_opt.io import InvalidInput
 
-KIND = "inferencex"
 
-
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
     for file in json_files(files):
         rows = read_json(file)
         if not isinstance(rows, list):
@@ -43,7 +39,6 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
         for entry in entries(str(file), "", rows):
             collector.attempt(functools.partial(_add, collector, entry, settings))
     collector.note("real lengths average about 0.9 of isl and osl; rates are those of full lengths")
-    return collector.profiles(str(files[0]))
 
 
 def _add(collector: Collector, entry: Entry, settings: Settings) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import Profile
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -31,14 +30,12 @@ from torta_opt.allocation.profiles.reading import (
     read_object,
 )
 
-KIND = "inferno"
 Times = Callable[[float], tuple[float, float]]  # batch → (prefill ms, ms per token)
 
 
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
-    tokens_in = settings.need("input_tokens", KIND)
-    tokens_out = settings.need("output_tokens", KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
+    tokens_in = settings.need("input_tokens", collector.kind)
+    tokens_out = settings.need("output_tokens", collector.kind)
     paths = list(json_files(files, "model-data*.json"))
     multiplicity = _multiplicities(paths)
     for path in paths:
@@ -48,7 +45,6 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
             report = owner.child("modelData")
         for entry in report.children("models"):
             _add(collector, entry, settings, multiplicity, tokens_in, tokens_out)
-    return collector.profiles(str(files[0]))
 
 
 def _multiplicities(paths: Sequence[Path]) -> dict[str, tuple[str, int]]:

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import Profile
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -22,11 +21,8 @@ from torta_opt.allocation.profiles.reading import (
     read_object,
 )
 
-KIND = "llmd_planner"
 
-
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
     for file in json_files(files):
         report = read_object(file)
         _note_origin(report, collector)
@@ -34,7 +30,6 @@ def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
             collector.attempt(functools.partial(_add, collector, entry, settings))
     if (settings.model or settings.gpu) and not collector.found:
         collector.note("no entry has the model, GPU and count asked for")
-    return collector.profiles(str(files[0]))
 
 
 def _note_origin(report: Entry, collector: Collector) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from torta_opt.allocation.profiles.data import Profile
-from torta_opt.allocation.profiles.reading import Reader, Settings
+from torta_opt.allocation.profiles.reading import Collector, Reader, Settings
 from torta_opt.io import InvalidInput
 
 READERS = (  # modules here, each with a READER
@@ -43,4 +43,6 @@ def read_profiles(kind: str, files: Sequence[Path], settings: Settings) -> list[
     for file in files:
         if not file.exists():
             raise InvalidInput("cannot be read: No such file or directory", file=str(file))
-    return chosen.read(files, settings)
+    collector = Collector(kind)
+    chosen.read(files, settings, collector)
+    return collector.profiles(str(files[0]))

@@ -87,12 +87,12 @@ class Reader:
 
     summary    one line for people
     fields     (field of the file, its unit, what it becomes), for the report
-    read       (files, settings) → one profile per model, replica and basis
+    read       (files, settings, collector): gathers their load points
     """
 
     summary: str
     fields: tuple[tuple[str, str, str], ...]
-    read: Callable[[Sequence[Path], Settings], list[Profile]]
+    read: Callable[[Sequence[Path], Settings, Collector], None]
 
 
 @dataclass(frozen=True)

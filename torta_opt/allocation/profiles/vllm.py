@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torta_opt.allocation.profiles.data import LoadPoint, Profile
+from torta_opt.allocation.profiles.data import LoadPoint
 from torta_opt.allocation.profiles.reading import (
     Collector,
     Entry,
@@ -25,27 +25,24 @@ from torta_opt.allocation.profiles.reading import (
     read_json_lines,
 )
 
-KIND = "vllm"
 MOST_FAILED = 0.1  # of the requests; what is left is not the load that was asked for
 
 
-def _read(files: Sequence[Path], settings: Settings) -> list[Profile]:
-    collector = Collector(KIND)
-    gpu, gpus = settings.need("gpu", KIND), settings.need("gpus", KIND)
+def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
+    gpu, gpus = settings.need("gpu", collector.kind), settings.need("gpus", collector.kind)
     for entry in _results(files):
         if entry.number("completed") == 0:
             collector.note(f"{os.path.basename(entry.file)}: no request was completed; left out")
             continue
         _check_failures(entry)
         collector.add(
-            settings.need("model", KIND, entry.values.get("model_id")),
+            settings.need("model", collector.kind, entry.values.get("model_id")),
             gpu,
             gpus,
             settings.basis or "measured",
             settings.engine or str(entry.values.get("backend") or ""),
             _point(entry, settings, collector),
         )
-    return collector.profiles(str(files[0]))
 
 
 def _results(files: Sequence[Path]) -> Iterator[Entry]:

@@ -26,12 +26,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.instance.data import OFF, Instance, System
-from torta_opt.allocation.policies.torta import find_weights, models_folder
+from torta_opt.allocation.policies.weight_files import find_weights, load_fitted, models_folder
 from torta_opt.allocation.search.server_plan import ServerPlan
-from torta_opt.io import InvalidInput, read_document
+from torta_opt.io import InvalidInput
 
 FORMAT, VERSION = "torta-opt/start-network", 1
 NAME = "fleet-start"
+REMEDY = "train one for it with studies/train_start_network.py"
 PARTS = ("first", "first_constant", "second", "second_constant", "last", "straight", "constant")
 AHEAD = ((0, 1), (1, 2), (2, 3), (3, 7), (7, 15), (15, None))  # slots that arrivals are meant over
 NEAR = 8  # slots over which demand counts as that of soon
@@ -148,34 +149,24 @@ def _waiting(instance: Instance) -> np.ndarray:
 
 def load_start_network(system: System, path: str | os.PathLike[str] | None = None) -> StartNetwork:
     """The network of a file, or of ``models/``. Raises InvalidInput unless it fits the system."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     stem = models_folder() / NAME if path is None else find_weights(os.fspath(path))
-    file = stem.with_name(stem.name + ".safetensors")
-    card = read_document(stem.with_name(stem.name + ".json"), {FORMAT: VERSION})
-    for field in ("types", "models", "classes"):
-        if card.get(field) != list(getattr(system, field)):
-            raise InvalidInput(
-                f"is for other {field} than this system: train one for it with "
-                "studies/train_start_network.py",
-                file=str(file),
-            )
-    try:
-        tensors = load(file.read_bytes())
-        network = StartNetwork(*(np.asarray(tensors[name], float) for name in PARTS))
-        said = network(np.zeros((1, network.straight.shape[1]))).shape[1]
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
-    except (SafetensorError, KeyError, ValueError):
-        raise InvalidInput("does not hold the weights its card describes", str(file)) from None
-    if (said, network.straight.shape[1]) != _widths(system):
+    (network, widths), file = load_fitted(stem, (FORMAT, VERSION), system, REMEDY, _from_tensors)
+    if widths != _widths(system):
         raise InvalidInput(
-            "is for other pairs of type and model than this system can hold: train one for it with "
-            "studies/train_start_network.py",
+            f"is for other pairs of type and model than this system can hold: {REMEDY}",
             file=str(file),
         )
     return network
+
+
+def _from_tensors(tensors: dict[str, np.ndarray]) -> tuple[StartNetwork, tuple[int, int]]:
+    """The network, and how many numbers it says and sees of a slot.
+
+    Raises KeyError where a tensor is missing, IndexError or ValueError where shapes do not fit.
+    """
+    network = StartNetwork(*(tensors[name] for name in PARTS))
+    seen = network.straight.shape[1]
+    return network, (network(np.zeros((1, seen))).shape[1], seen)
 
 
 def _widths(system: System) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torta_opt.allocation.policies.weight_files import reading
 from torta_opt.io import InvalidInput, read_document
 from torta_opt.io.files import document_bytes
 from torta_opt.io.writing import write_all
@@ -78,7 +79,6 @@ def save_networks(networks: Networks, path: str | os.PathLike[str]) -> None:
 
 def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = None) -> Networks:
     """The networks in a file; refused unless they fit ``regions``. Raises InvalidInput."""
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
     stem = _stem(path)
@@ -93,15 +93,11 @@ def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = 
             file=str(weights),
         )
     networks = _build(card)
-    try:
+    with reading(weights):
         tensors = load(weights.read_bytes())
         for part in STORED:
             own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(part)}
             getattr(networks, part).load_state_dict(own)
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(weights)) from None
-    except (SafetensorError, RuntimeError):
-        raise InvalidInput("does not hold the weights its card describes", str(weights)) from None
     return networks
 
 

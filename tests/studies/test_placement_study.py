@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
+import placement_study as study
 import pytest
 
 from torta_opt.allocation.policies.experiment import interval
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "placement.md"
-
-
-@pytest.fixture
-def study(monkeypatch):
-    path = ROOT / "benchmarks" / "placement_study.py"
-    spec = importlib.util.spec_from_file_location("placement_study", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "placement_study", module)  # its data classes look there
-    spec.loader.exec_module(module)
-    return module
 
 
 def _rows(text, first_cell):
@@ -38,7 +27,7 @@ def _percents(cell):
     return [int(found) for found in re.findall(r"(-?\d+)%", cell)]
 
 
-def test_the_page_holds_the_published_figures(study):
+def test_the_page_holds_the_published_figures():
     text = PAGE.read_text()
     for (network, rate, tokens), (petals, own) in study.PUBLISHED.items():
         rows = [
@@ -97,7 +86,7 @@ def test_reductions_stand_within_their_intervals_over_draws():
         assert low <= less <= high
 
 
-def test_shares_have_intervals_over_draws(study):
+def test_shares_have_intervals_over_draws():
     """Student's t of what a draw adds to the ratio of means; settings of one draw are one."""
     rng = np.random.default_rng(3)
     below = rng.uniform(1, 2, 12)
@@ -113,14 +102,22 @@ def test_shares_have_intervals_over_draws(study):
     assert [flat.low, flat.high] == pytest.approx([expected.low, expected.high])
 
 
-def test_a_share_of_one_draw_has_no_interval(study):
+def test_a_share_of_one_draw_has_no_interval():
     assert study.shown(study.share([(np.array([1.0]), np.array([4.0]))])) == "25%"
     two = study.share([(np.array([1.0, 1.2]), np.array([4.0, 4.0]))])
     assert study.shown(two, "**").startswith("**28%** [")
 
 
+def test_schedules_are_found_and_priced() -> None:
+    assert "| AboveNet | " in study.relaying(1)
+    instance = study.offline_instances(1)["clustered, client apart"][0]
+    least = study.floor_s(instance)
+    assert study._gap_cell([instance], [least], "cg_bprr") == "0.0% (1 proven)"
+    assert study._gap_cell([instance], [least / 2], "cg_bprr") == "50.0%"
+
+
 @pytest.mark.slow
-def test_the_command_writes_the_page(study):
+def test_the_command_writes_the_page():
     """The same page at few seeds: same headings, and the parts that no seed decides."""
     text, kept = study.page(2), PAGE.read_text()
     headings = [line for line in kept.splitlines() if line.startswith("#")]

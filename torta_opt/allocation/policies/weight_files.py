@@ -1,0 +1,81 @@
+"""Weight files of learned parts: safetensors, with a card in JSON beside them.
+
+    models/NAME.safetensors, models/NAME.json
+
+Nothing in them can run code. A part that counts all regions as one fits a system by ``fitted``: the
+names of its types, models and classes, which the card repeats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from torta_opt.allocation.instance.data import System
+from torta_opt.io import InvalidInput, read_document
+
+Learned = TypeVar("Learned")
+
+
+def models_folder() -> Path:
+    """Where weights that come with the project lie."""
+    return Path(os.environ.get("TORTA_MODELS", Path(__file__).parents[3] / "models"))
+
+
+def find_weights(name: str) -> Path:
+    """A file, or a name in the folder of models; without its ending."""
+    path = Path(name.removesuffix(".safetensors"))
+    if path.with_name(path.name + ".json").is_file():
+        return path
+    return models_folder() / name if "/" not in name else path
+
+
+def fitted(system: System) -> dict[str, list[str]]:
+    """What of a system the card of a part names that counts all regions as one."""
+    return {
+        "types": list(system.types),
+        "models": list(system.models),
+        "classes": list(system.classes),
+    }
+
+
+def load_fitted(
+    stem: Path,
+    format_: tuple[str, int],
+    system: System,
+    remedy: str,
+    build: Callable[[dict[str, np.ndarray]], Learned],
+) -> tuple[Learned, Path]:
+    """What ``build`` makes of the tensors of a file, and the file.
+
+    Raises InvalidInput unless the card has this format and version and fits the system, and where
+    ``build`` raises LookupError or ValueError.
+    """
+    from safetensors.numpy import load
+
+    file = stem.with_name(stem.name + ".safetensors")
+    card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
+    for field, names in fitted(system).items():
+        if card.get(field) != names:
+            raise InvalidInput(f"is for other {field} than this system: {remedy}", file=str(file))
+    with reading(file):
+        tensors = load(file.read_bytes())
+        return build({name: np.asarray(t, float) for name, t in tensors.items()}), file
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Says in one line what is wrong with a file of tensors. Raises InvalidInput."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
+    except (SafetensorError, LookupError, ValueError, RuntimeError):
+        raise InvalidInput("does not hold the weights its card describes", str(file)) from None
