@@ -53,7 +53,7 @@ def load_value(
     for field in ("types", "models", "classes"):
         if card.get(field) != list(getattr(system, field)):
             raise InvalidInput(
-                f"is for other {field} than this system: train one for it with "
+                f"is for other {field} than those of this system: train one for it with "
                 "studies/train_fleet_value.py, or use torta_plus:value=none",
                 file=str(file),
             )

@@ -157,7 +157,7 @@ def load_start_network(system: System, path: str | os.PathLike[str] | None = Non
     for field in ("types", "models", "classes"):
         if card.get(field) != list(getattr(system, field)):
             raise InvalidInput(
-                f"is for other {field} than this system: train one for it with "
+                f"is for other {field} than those of this system: train one for it with "
                 "studies/train_start_network.py",
                 file=str(file),
             )
@@ -168,10 +168,10 @@ def load_start_network(system: System, path: str | os.PathLike[str] | None = Non
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
     except (SafetensorError, KeyError, ValueError):
-        raise InvalidInput("does not hold the weights its card describes", str(file)) from None
+        raise InvalidInput("does not hold the weights that its card describes", str(file)) from None
     if (said, network.straight.shape[1]) != _widths(system):
         raise InvalidInput(
-            "is for other pairs of type and model than this system can hold: train one for it with "
+            "is for other pairs of type and model than those of this system: train one for it with "
             "studies/train_start_network.py",
             file=str(file),
         )
