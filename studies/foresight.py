@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ def page(results: dict[str, dict[str, Any]], given: argparse.Namespace) -> str:
         parts.append(f"Not computed yet at this size: {'; '.join(missing)}.\n")
     if TRACE not in results:
         parts.append(
-            "An imported trace: not computed, for want of a file (`--trace FILE`; its law is fitted"
-            " to it).\n"
+            "An imported trace: not computed, because no file was given (`--trace FILE`; its law is"
+            " fitted to it).\n"
         )
     return "\n".join(parts)
 
@@ -148,20 +149,21 @@ def bounds_of(found: dict[str, Any]) -> str:
     parts = [
         f"`{found['name']}`: {found['regions']} regions, {found['servers']} servers, "
         f"{found['slots']} slots, law "
-        f"`{found['law']}`. Who knows the future pays at least {shown(none['clairvoyant'])} $. The "
-        f"cheapest policy, `{cheapest}`, pays {shown(beyond)} $ more, "
+        f"`{found['law']}`. With the whole future known, a schedule costs at least "
+        f"{shown(none['clairvoyant'])} $ (the clairvoyant bound). The cheapest policy, "
+        f"`{cheapest}`, costs {shown(beyond)} $ more, "
         f"{100 * beyond['mean'] / cost:.1f} % of its cost."
     ]
     if "tree" in found:
         gain = found["tree"]["foresight"]
         parts.append(
-            f"Trees show that whoever cannot see ahead pays at least {shown(gain)} $ more than the "
-            f"clairvoyant bound. So of what `{cheapest}` pays above it, foresight is between "
-            f"{max(0.0, gain['low']):.2f} and {beyond['high']:.2f} $."
+            f"Trees show that no policy without foresight costs less than {shown(gain)} $ above "
+            f"the clairvoyant bound on average. So of the distance of `{cheapest}` from that "
+            f"bound, between {max(0.0, gain['low']):.2f} and {beyond['high']:.2f} $ is foresight."
         )
     else:
         parts.append(f"No trees: {found['no_tree']}.")
-    return " ".join(parts) + "\n"
+    return textwrap.fill(" ".join(parts), 100, break_on_hyphens=False) + "\n"
 
 
 def table(found: dict[str, Any]) -> str:
@@ -197,19 +199,22 @@ def shown(found: dict[str, Any] | Interval) -> str:
 HEAD = """# What foresight is worth
 
 Written by `make foresight` (`studies/foresight.py`). A bound that knows the future says how far a
-policy is from the best schedule in hindsight. No policy can have all of that. Scenario trees
-([proof](bounds/nonanticipative.md)) say what no policy without foresight avoids on average.
+policy is from the best schedule in hindsight. In general, no policy
+can close all of this distance. Scenario trees ([proof](bounds/nonanticipative.md)) show how much of
+it no policy without foresight avoids on average.
 
 Sizes: {slots} slots of 45 s from the initial state of the presets, {futures} futures of the law of
 each instance, trees over the first {trees} of them, the last table over the first {foreseen}. All
 figures are means over futures, ± half the width of a 95 % interval; differences are paired by
-future. They are estimates, not certified. Bounds are those of the merged program with one tier.
-A tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4. The last table of
-each case is about one policy: it plans servers by the merged program in a window of at least 8
-slots, of which the given number after the present one is known as it will come, the rest forecast;
-"all" plans up to 48 slots at once, and so sees the end too. "Foresight is between" joins the ends
-of two such intervals. The upper end is that of the policy that is cheapest on these futures, so it
-is too low more often than for one chosen before.
+future. They are estimates, not certified. Bounds are those of the merged program with one tier. A
+tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4.
+
+The last table of each case is about a single policy. It plans servers by the merged program in a
+window of at least 8 slots. It knows the given number of slots after the present one as they will
+come, and forecasts the others. "All" plans up to 48 slots at once, so it also sees the end of the
+horizon. "Between" in the text joins the ends of two intervals. The upper end is that of the policy
+that is cheapest on these futures, so it is too low more often than that of a policy chosen
+beforehand.
 """
 
 

@@ -42,13 +42,13 @@ PURE = (("torta_ot",) * 3, ("skylb",) * 3)
 
 
 READING = """Of the slowest 5 % of the requests of a run, {share} are of the class {names}, and
-{waited} waited. So routing, late starts and queues do not make the tail. The class takes the
-longest, and its inference time depends on the type of the server alone: p95 has few values and
-jumps from one to the next (31.8 s, 47.0 s: a ratio of 1.48) as soon as the requests above it are
-more than 5 % of all. The share of requests that take more than 40 s is a smoother measure. It
-follows dispatch, which chooses the type: with that of TORTA fewer requests are long, whoever
-decides servers and routing."""
-UNDER = "p95 and the last column: values of single instances, in the order of the seeds."
+{waited} waited. So routing, late starts and queues are not its main cause. This class takes the
+longest, and its inference time depends only on the type of the server. Therefore p95 has few
+values. It jumps from one to the next (31.8 s, 47.0 s: a ratio of 1.48) as soon as more than 5 % of
+all requests lie above it. The share of requests that take more than 40 s changes more smoothly. It
+depends on dispatch, which chooses the type: with TORTA's dispatch, fewer requests are long than
+with SkyLB's, whichever of the two decides servers and routing."""
+UNDER = "The columns p95 and 'over 40 s' have one value for each seed, in the order of the seeds."
 
 
 class Composed(LayeredPolicy):

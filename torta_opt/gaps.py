@@ -318,7 +318,7 @@ class GapEvaluator:
 
 
 def _statistical(source: str) -> InvalidInput:
-    rule = "is statistical: it holds on average over futures, not for a schedule of this instance"
+    rule = "is statistical: it holds on average over futures, not for one schedule of this instance"
     return InvalidInput(f"{source} {rule}; gap --foresight compares with it", field="bound")
 
 

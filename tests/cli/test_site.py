@@ -86,7 +86,7 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("good", "bad", "rule"),
         [
-            ("hours = 24", "hours = " + "9" * 5000, "holds a number of too many digits"),
+            ("hours = 24", "hours = " + "9" * 5000, "holds a number with too many digits"),
             ('"demand.csv"', '"a\\u0000b"', "file: must not hold a zero byte"),
         ],
     )

@@ -136,7 +136,7 @@ class TestScore:
 
     def test_another_instance_is_refused(self, found: tuple[Row, Any, Any]) -> None:
         row, _, schedule = found
-        with pytest.raises(InvalidInput, match="has another hash"):
+        with pytest.raises(InvalidInput, match="its hash differs"):
             score(row, Recipe.of("generate small/switch").make(), schedule)
 
 

@@ -27,8 +27,8 @@ def test_a_recipe_is_what_its_text_says(recipe: Recipe) -> None:
         ("generate", "is incomplete"),
         ("import azure", "is incomplete"),
         ("generate small/hot --seed", "is incomplete"),
-        ("generate small/hot --seed x", "--seed 'x' is no option of it"),
-        ("generate small/hot --output f", "--output 'f' is no option of it"),
+        ("generate small/hot --seed x", "--seed 'x' is not an option here"),
+        ("generate small/hot --output f", "--output 'f' is not an option here"),
         ("generate 'small/hot", "No closing quotation"),
     ],
 )
@@ -46,8 +46,8 @@ def test_an_imported_instance_needs_its_data() -> None:
     ("content", "rule"),
     [
         ("name,cost\na,1\n", "must have the columns name,family,"),
-        (f"{HEAD}\n{ROW},\n", "line 2: has not one value for each column"),
-        (f"{HEAD}\n{ROW}\n{ROW}\n", "a stands there twice"),
+        (f"{HEAD}\n{ROW},\n", "line 2: must have one value for each column"),
+        (f"{HEAD}\n{ROW}\n{ROW}\n", "has two rows named a"),
         (f"{HEAD}\n{ROW.replace('$,,', '$,cheap,')}\n", "line 2: cost: 'cheap' must be a finite"),
         (f"{HEAD}\n{ROW.replace('$,,', '$,nan,')}\n", "line 2: cost: 'nan' must be a finite"),
         (f"{HEAD}\n{ROW.replace('not run', 'soon', 1)}\n", "cost_status: must be one of not run"),

@@ -208,7 +208,7 @@ def test_a_missing_extra_is_named(name: str, monkeypatch: pytest.MonkeyPatch) ->
     ("options", "line"),
     [
         (["--backend", "spark"], "--backend: 'spark' is not known; known: loky, dask, ray"),
-        (["--address", "tcp://127.0.0.1:8786"], "--address: loky runs on this machine alone"),
+        (["--address", "tcp://127.0.0.1:8786"], "--address: loky runs on this machine only"),
         (["--backend", "dask", "--address", "x", "--jobs", "2"], "--jobs: the cluster at"),
     ],
 )

@@ -71,7 +71,7 @@ def test_what_a_task_raises_is_raised_here(workers: int, recwarn: pytest.Warning
 def test_a_worker_of_another_version_refuses() -> None:
     number, answer = tasks.run_task("0.0.0", 4, square, (2,))
     assert number == 4
-    with pytest.raises(InvalidInput, match=r"a worker has torta-opt .*, and this is 0\.0\.0"):
+    with pytest.raises(InvalidInput, match=r"a worker has torta-opt .*, this process has 0\.0\.0"):
         answer.value()
 
 

@@ -66,7 +66,7 @@ def solve(
     start: Annotated[
         str | None,
         typer.Option(
-            metavar="SCHEDULE", help="optimal: a schedule to start from, or covering, learned"
+            metavar="SCHEDULE", help="optimal: a schedule to start from, or covering, or learned"
         ),
     ] = None,
     slots: Slots = None,
@@ -163,7 +163,7 @@ def bound(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Prove a number that no schedule can beat; nonanticipative estimates one.
+    """Prove a bound: no schedule costs less. (nonanticipative estimates a mean.)
 
     Example: torta-opt bound abilene.json.gz --slots 0:24 --method lp -o bound.json.gz
     """

@@ -54,7 +54,7 @@ def compare(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Run policies on instances and seeds, compare them; rerun, it adds only missing runs.
+    """Run policies on instances and seeds and compare them; a rerun adds only missing runs.
 
     Example: torta-opt compare abilene.json.gz --policies skylb,torta_ot --seeds 5 -o runs.jsonl
     """

@@ -57,7 +57,7 @@ def foresight_tables(report: GapReport, unit: str) -> Iterator[RenderableType]:
     for sentence in on_average(cheapest.to_document(), futures):
         yield Text(sentence, "bold")
     least, most = money(list(found.of_which))
-    yield Text(f"of the last column, foresight is from {least} to {most} {unit}")
+    yield Text(f"foresight accounts for {least} to {most} {unit} of the last column")
 
 
 def _span(ends: tuple[float, float, float]) -> str:

@@ -120,7 +120,7 @@ def gap(
     if page is not None:
         check_writable(page, *instances, *(schedule or ()), certificate)
         if json_ and descriptor_of(page) == STDOUT:
-            raise InvalidInput("is where --json writes: give the page a file", field="--report")
+            raise InvalidInput("is where --json writes: name a file for the page", field="--report")
     options = foresight_options(foresight, way, children, block, window, folder, jobs)
     if foresight is None and options:
         raise InvalidInput("is missing", field="--foresight")

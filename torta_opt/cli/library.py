@@ -23,7 +23,7 @@ def library(
         str | None, typer.Argument(metavar="NAME", help="make, score: an instance of the library")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Argument(metavar="SCHEDULE", help="score: your schedule of it")
+        str | None, typer.Argument(metavar="SCHEDULE", help="score: your schedule of this instance")
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="make: file to write")
@@ -36,14 +36,14 @@ def library(
     ] = None,
     table: Annotated[
         str | None,
-        typer.Option("--library", metavar="FILE", help="another table than the bundled one"),
+        typer.Option("--library", metavar="FILE", help="table to use instead of the bundled one"),
     ] = None,
     unsolved: Annotated[
-        bool, typer.Option("--unsolved", help="list: only where cost and bound differ, or are open")
+        bool, typer.Option("--unsolved", help="list: only instances whose gap is open or unknown")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Named instances with their best known cost and proven bound: list, make, score a schedule.
+    """List named instances with best known cost and bound, make one, or score a schedule.
 
     Example: torta-opt library make small-hot -o hot.json.gz
     """
@@ -71,7 +71,7 @@ def _check_arguments(
         words = " and ".join(("NAME", "SCHEDULE")[: needed[action]]) or "nothing else"
         raise InvalidInput(f"takes {words}", field=f"library {action}")
     if (output is not None) != (action == MAKE):
-        rule = "is required: the file to write" if action == MAKE else "is for library make alone"
+        rule = "is required: the file to write" if action == MAKE else "is only for library make"
         raise InvalidInput(rule, field="--output")
 
 
@@ -146,7 +146,7 @@ def _verdict(found: Score, row: Row) -> str:
     cost = f"{found.name}: {found.cost:.10g} {row.unit}"
     gap = "" if found.gap is None else f"; gap {100 * found.gap:.3f} %"
     if found.best is None:
-        return f"{cost}: the first schedule, none is known{gap}"
+        return f"{cost}: no other schedule is known{gap}"
     beside = f"best known {found.best:.10g} by {row.found_by}"
     if found.verdict == "better":
         return f"{cost} BEATS the {beside}{gap}"

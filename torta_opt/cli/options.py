@@ -112,7 +112,7 @@ Block = Annotated[
 Window = Annotated[
     int | None,
     typer.Option(
-        metavar="SLOTS", help="way tree: a tree in each window of so many slots, joined by prices"
+        metavar="SLOTS", help="way tree: a tree for each window of so many slots, linked by prices"
     ),
 ]
 
@@ -152,7 +152,7 @@ def use_engine(
     from torta_opt.parallel import engine
 
     if address is not None and jobs != 1:
-        raise InvalidInput("the cluster at --address has workers of its own", field="--jobs")
+        raise InvalidInput("the cluster at --address sets the number of workers", field="--jobs")
     workers = 0 if 0 in (jobs, threads) or jobs == threads == 1 else max(jobs, threads)
     try:
         context.with_resource(engine(backend, address, workers))

@@ -32,14 +32,14 @@ def plot(
     slot: Annotated[
         int | None,
         typer.Option(
-            metavar="T", help="routing, flows: one slot; demand: a forecast from it on", min=0
+            metavar="T", help="routing, flows: this slot; demand: start of a forecast", min=0
         ),
     ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar="NAME", help="attribution: the policy to show")
     ] = None,
     forecaster: Annotated[
-        str | None, typer.Option(metavar="NAME", help="demand: who forecasts from --slot on")
+        str | None, typer.Option(metavar="NAME", help="demand: forecaster from --slot on")
     ] = None,
     theme: Annotated[str, typer.Option(metavar="light|dark", help="colours")] = "light",
     slots: Slots = None,

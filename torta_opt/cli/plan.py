@@ -36,7 +36,7 @@ def plan(
     slots: Slots = None,
     json_: Json = False,
 ) -> None:
-    """Write a schedule as people read it: servers, timetable, routing, response, the bill.
+    """Write a schedule as tables to read: servers, timetable, routing, response, the bill.
 
     Example: torta-opt plan fleet.json.gz schedule.json.gz -o plan --export keda
     """

@@ -21,7 +21,7 @@ def replay(
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Play a schedule request by request, and compare response with what the model counts.
+    """Simulate a schedule request by request; compare its response with the modelled one.
 
     Example: torta-opt replay abilene.json.gz schedule.json.gz
     """

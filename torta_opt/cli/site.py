@@ -40,7 +40,7 @@ def build(
     ],
     json_: Json = False,
 ) -> None:
-    """Make an instance from a site file; everything that is missing is told at once.
+    """Make an instance from a site file; report everything that is missing at once.
 
     Example: torta-opt build fleet/site.toml -o fleet.json.gz
     """
@@ -70,7 +70,7 @@ def profile(
     settings: Settings = None,
     json_: Json = False,
 ) -> None:
-    """Read benchmark or model figures of a replica, show how they are understood, keep them.
+    """Read benchmark or model figures of a replica, show how they are read, write a profile.
 
     Example: torta-opt profile vllm bench/ -o profiles.json --set target_s=20
     """

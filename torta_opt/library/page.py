@@ -8,11 +8,11 @@ from torta_opt.library.table import DONE, NOT_RUN, Library, Row, fields
 
 INTRO = """# A library of instances
 
-`torta_opt/library/data/library.csv` names {count} instances, each with the recipe that makes it. So
-far {run} of them have been run: these have the hash of their file, the best known cost and a proven
-bound. The others say `{not_run}`. The best known cost is that of a schedule that passed the
-verifier. The bound was derived from its certificate by the checker, which uses no solver. The gap
-is (cost − bound)/|cost|: the cost of an optimal schedule lies between the two.
+`torta_opt/library/data/library.csv` lists {count} instances, each with the recipe that makes it. So
+far {run} of them have both a best known cost and a certified bound. What has not been computed says
+`{not_run}`. The best known cost is that of a schedule that passed the verifier. The bound was
+derived from its certificate by the checker, which uses no solver. The cost of an optimal schedule
+lies between bound and cost; the gap is (cost − bound)/|cost|.
 
 ```sh
 torta-opt library list --unsolved
@@ -23,28 +23,28 @@ torta-opt library score abilene-plain-s11-t12 mine.json.gz
 
 `score` verifies the schedule, prices it, and says whether it beats the best known one. Instances
 whose name begins with `import` are made from public traces that do not come with torta-opt:
-`--data FOLDER` (or the variable `TORTA_DATA`) names a folder with the files in the recipe;
+`--data FOLDER` (or the variable `TORTA_DATA`) names a folder that holds the files of the recipe;
 [imports.md](imports.md) says where they come from. The best schedules of {bundled} instances are
-in the folder `library` beside it, and all of it comes with an installed package. `--library FILE`
-(or the variable `TORTA_LIBRARY`) names another table than the bundled one.
+in the folder `library` beside the table. Table and schedules come with an installed package.
+`--library FILE` (or the variable `TORTA_LIBRARY`) selects another table.
 
-A hash that does not agree means other data or another version. `make` and `score` then refuse to go
-on.
+If the hash of an instance differs from that of the table, the data or the version is another one.
+`make` and `score` then end with an error.
 
 ## How it is made
 
 `make library` fills the table. It makes an instance, proves a bound, finds a schedule, and writes
-the table after each of these steps. After Ctrl-C or a kill it goes on with the first step that is
-missing. Each step has a time limit (`python studies/library.py --step-limit S`), so another machine
-may find better schedules in it. A value that nobody has computed is empty, and its status is
+the table after each of these steps. After Ctrl-C or a kill it continues with the first missing
+step. Each step has a time limit (`python studies/library.py --step-limit S`), so a faster machine
+may find better schedules within it. A value that has not been computed is empty, and its status is
 `{not_run}`.
 
-A tiny instance has few servers, and the certified bound counts fractions of them: its gap may be
-large though `optimal` has proved, without a certificate, that its schedule is optimal.
+A tiny instance has few servers, and the certified bound allows fractions of them. So its gap may be
+large even if `optimal` has proved, without a certificate, that the schedule is optimal.
 
-Tiny instances, Fig. 5 and block placement are searched with `optimal`; their bounds are `lp` and
-`tree`. The paper's settings and the imports have the bound `merged` and the schedule of
-`clairvoyant`. Minutes of `optimal` find better ones: these costs are there to be beaten.
+Schedules of tiny instances, Fig. 5 and block placement are those of `optimal`; their bounds are
+`lp` and `tree`. The paper's settings and the imports have the bound `merged` and the schedule of
+`clairvoyant`. `optimal` with more time is expected to find cheaper schedules for them.
 
 ## Columns
 

@@ -50,7 +50,7 @@ class Recipe:
             elif option == "--set" and "=" in value:
                 parameters.append(_parameter(value))
             else:
-                raise InvalidInput(f"{option} {value!r:.60} is no option of it", field="recipe")
+                raise InvalidInput(f"{option} {value!r:.60} is not an option here", field="recipe")
         trace = names[1] if command == IMPORT else None
         return cls(command, names[0], trace, seed, tuple(parameters))
 

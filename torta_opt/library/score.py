@@ -65,7 +65,7 @@ def score(row: Row, instance: Any, schedule: Any) -> Score:
 def check_same(row: Row, instance: Any) -> None:
     """Raise InvalidInput if ``instance`` is not that of the row."""
     if row.sha256 and sha256_of_instance(instance) != row.sha256:
-        rule = f"has another hash than the library's {row.name}: other data, or another version"
+        rule = f"is not the library's {row.name}: its hash differs (other data or another version)"
         raise InvalidInput(rule, field="instance")
 
 

@@ -94,7 +94,7 @@ class Library:
         for number, entry in enumerate(reader, 2):
             row = _row(entry, f"{path}: line {number}")
             if row.name in rows:
-                raise InvalidInput(f"{row.name} stands there twice", file=str(path))
+                raise InvalidInput(f"has two rows named {row.name}", file=str(path))
             rows[row.name] = row
         return cls(path, rows)
 
@@ -106,7 +106,7 @@ class Library:
             return self.rows[name]
         alike = ", ".join(difflib.get_close_matches(name, self.rows, 3))
         rule = f"{name!r:.60} is not in the library"
-        raise InvalidInput(f"{rule}; alike: {alike}" if alike else rule, field="name")
+        raise InvalidInput(f"{rule}; similar names: {alike}" if alike else rule, field="name")
 
     def with_row(self, row: Row) -> Library:
         return Library(self.path, {**self.rows, row.name: row})
@@ -127,7 +127,7 @@ class Library:
 
 def _row(entry: dict[str, Any], file: str) -> Row:
     if None in entry or None in entry.values():
-        raise InvalidInput("has not one value for each column", file=file)
+        raise InvalidInput("must have one value for each column", file=file)
     values: dict[str, Any] = {
         name: _number(value, name, file) if name in NUMBERS else value
         for name, value in entry.items()

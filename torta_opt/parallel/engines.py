@@ -63,7 +63,7 @@ def engine(backend: str = "loky", address: str | None = None, jobs: int = 0) -> 
 @contextlib.contextmanager
 def _loky(address: str | None, jobs: int) -> Iterator[None]:
     if address is not None:
-        rule = "loky runs on this machine alone; for others: --backend dask or ray"
+        rule = "loky runs on this machine only; use --backend dask or ray for others"
         raise InvalidInput(rule, field="address")
     yield None
 
@@ -103,7 +103,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[Engine]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning of its own
     ray = _package("ray", "ray")
     if ray.is_initialized():
-        raise InvalidInput("Ray is in use by this process already", field="backend")
+        raise InvalidInput("this process uses Ray already", field="backend")
     from torta_opt.parallel.ray_backend import backend, off_standard_output
 
     here = {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False} if not address else {}
@@ -113,7 +113,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[Engine]:
             ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
         try:
             if ray.cluster_resources().get("CPU", 0) < 2:  # joblib would work in this process
-                raise InvalidInput("a Ray cluster of one processor gains nothing", field="backend")
+                raise InvalidInput("a Ray cluster needs two processors or more", field="backend")
             yield Engine("ray", backend(), -1)
         finally:
             ray.shutdown()

@@ -175,7 +175,7 @@ def run_task(
 ) -> tuple[int, _Answer]:
     """In the worker: the number of a task that torta-opt ``version`` sent, and its answer."""
     if version != __version__:
-        rule = f"a worker has torta-opt {__version__}, and this is {version}"
+        rule = f"a worker has torta-opt {__version__}, this process has {version}"
         return number, _Answer(error=InvalidInput(rule, field="backend"))
     try:
         return number, _Answer(work(*task))

@@ -67,8 +67,8 @@ def on_average(result: dict[str, Any], document: dict[str, Any]) -> list[str]:
     most = min(1.0, max(0.0, found["difference"]["interval"][1] / found["cost"]["mean"]))
     return [
         f"Averaged over {bound['scenarios']} futures, at most {_up(most)} of the cost of "
-        f"{result['policy']} could be saved by anyone who cannot see ahead (an estimate, the upper "
-        "end of a 95 % interval)."
+        f"{result['policy']} could be saved without seeing ahead (an estimate, the upper end of a "
+        "95 % interval)."
     ]
 
 

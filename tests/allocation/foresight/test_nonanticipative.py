@@ -349,7 +349,7 @@ def test_the_command_line_prints_an_estimate(tmp_path: Path) -> None:
     distance = row["cost"] - report["bound"]["value"]
     assert sum(parts.values()) == pytest.approx(distance, abs=1e-9)
     words = " ".join(run(app, [*asked[:6], "--bound", "merged"]).stdout.split())
-    assert "% of the cost of lcp could be saved by anyone who cannot see ahead" in words
+    assert "% of the cost of lcp could be saved without seeing ahead" in words
     asked = ["gap", str(path), "--policies", "lcp", "--attribute", "--bound", "merged"]
     row = json.loads(run(app, [*asked, "--json"]).stdout)["results"][0]
     assert row["of_which_foresight"] is None

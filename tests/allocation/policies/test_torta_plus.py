@@ -145,7 +145,7 @@ def test_weights_in_models_fit_the_paper_fleet(kind):
 
 
 def test_weights_for_another_fleet_are_refused():
-    with pytest.raises(InvalidInput, match="is for other types than this system"):
+    with pytest.raises(InvalidInput, match="is for other types than those of this system"):
         load_value("network", torta_opt.generate("small/loading").system)
 
 

@@ -88,7 +88,7 @@ def test_plans_hold_only_models_that_a_type_can_hold():
 
 
 def test_weights_for_another_fleet_are_refused():
-    with pytest.raises(InvalidInput, match="is for other types than this system"):
+    with pytest.raises(InvalidInput, match="is for other types than those of this system"):
         load_start_network(generate("small/loading").system)
 
 

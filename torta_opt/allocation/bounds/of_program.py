@@ -90,5 +90,5 @@ def found_infeasible(program: AllocationProgram) -> TortaOptError:
     """
     name = program.instance.name
     if program.further_rows:
-        return Infeasible(f"{name}: the constraints leave no schedule")
-    return SolverFailed(f"{name}: HiGHS finds nothing feasible in a program that schedules satisfy")
+        return Infeasible(f"{name}: no schedule satisfies the constraints")
+    return SolverFailed(f"{name}: HiGHS finds no point of a program that all schedules satisfy")

@@ -229,7 +229,7 @@ def _auto(instance: Instance, request: Request) -> BoundResult:
         what = "Ctrl-C" if found.interrupted else "a limit"
         return dataclasses.replace(found, why=f"lp: {what} ended it before its optimum")
     loose = loose_servers(found.solved)
-    share = f"fractions of servers are worth {100 * loose:.1f} % of the bound"
+    share = f"rounding servers up would cost {100 * loose:.1f} % of the bound"
     if cells > TINY_CELLS and loose < LOOSE:
         return dataclasses.replace(found, why=f"lp: {share}")
     if cells > WHOLE_CELLS:
@@ -248,7 +248,7 @@ def _with_whole_rows(instance: Instance, found: BoundResult, request: Request) -
     if whole.source != WHOLE or whole.value <= found.value + WORTH * abs(found.value):
         return dataclasses.replace(found, interrupted=found.interrupted or whole.interrupted)
     more = _gain(found, whole)
-    why = f"{found.why}; rows that count whole servers are worth {100 * more:.1f} % of the bound"
+    why = f"{found.why}; rows that count whole servers add {100 * more:.1f} % of the bound"
     return dataclasses.replace(whole, why=f"{WHOLE}: {why.partition(': ')[2]}")
 
 
@@ -301,7 +301,7 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
     best = max(proved, key=lambda each: each.value)
     interrupted = found.interrupted or other.interrupted
     if best is found or best.value <= found.value + WORTH * abs(found.value):
-        why = f"lp: counting whole servers proves no more{failed}"
+        why = f"lp: counting whole servers does not raise the bound{failed}"
         return dataclasses.replace(found, why=why, interrupted=interrupted)
     more = _gain(found, best)
     budget = f"{most} node" if most == 1 else f"{most} nodes"
@@ -309,7 +309,7 @@ def _merged_counted(instance: Instance, found: BoundResult, request: Request) ->
         best,
         interrupted=interrupted,
         beside=None if best.certified else certified,
-        why=f"{best.source} within {budget}: whole servers are worth {100 * more:.1f} % of the "
+        why=f"{best.source} within {budget}: whole servers add {100 * more:.1f} % of the "
         f"bound{failed}",
         stronger="" if best.certified else "milp",
     )
@@ -337,7 +337,7 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
     budget = f"{most} node" if most == 1 else f"{most} nodes"
     if whole.value <= found.value + WORTH * abs(found.value):
         return dataclasses.replace(
-            found, why=f"lp: milp proves no more within {budget}", interrupted=interrupted
+            found, why=f"lp: milp does not raise it within {budget}", interrupted=interrupted
         )
     more = _gain(found, whole)
     return dataclasses.replace(
@@ -345,7 +345,7 @@ def _counted(instance: Instance, found: BoundResult, request: Request, began: fl
         interrupted=interrupted,
         limited=found.limited or cut_short,
         beside=found if found.certified else None,
-        why=f"milp within {budget}: whole servers are worth {100 * more:.1f} % of the bound",
+        why=f"milp within {budget}: whole servers add {100 * more:.1f} % of the bound",
         stronger="milp" if whole.x is None or not _is_closed(whole) else "",
     )
 

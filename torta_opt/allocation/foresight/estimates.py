@@ -42,7 +42,7 @@ def summary(found: Scenarios, policies: Sequence[str], control: str | None) -> E
     rows = found.rows
     if len(rows) < 2:
         done = "1 scenario is" if len(rows) == 1 else f"{len(rows)} scenarios are"
-        raise LimitReached(f"nonanticipative: {done} finished, an interval needs 2")
+        raise LimitReached(f"nonanticipative: {done} finished, but an interval needs 2")
     value, clairvoyant = (_column(rows, name) for name in ("value", "clairvoyant"))
     surprise = _column(rows, "surprise")
 
@@ -99,8 +99,8 @@ def raise_if_unfair(name: str, z: np.ndarray) -> None:
     error = float(z.std(ddof=1)) / math.sqrt(len(z))
     if len(z) >= FEWEST and float(z.mean()) > UNFAIR * error and z.mean() > 0:
         raise VerificationFailed(
-            f"{name}: pays {z.mean():.6g} ± {error:.2g} of penalty on average, which a policy that "
-            "cannot see ahead must not: the forecasts of the law or the penalty are wrong"
+            f"{name}: pays {z.mean():.6g} ± {error:.2g} of penalty on average, but without "
+            "foresight the mean must be 0: the forecasts of the law or the penalty are wrong"
         )
 
 
@@ -113,8 +113,8 @@ def raise_if_beaten(name: str, above: np.ndarray) -> None:
     error = float(above.std(ddof=1)) / math.sqrt(len(above))
     if len(above) >= FEWEST and float(above.mean()) < -UNFAIR * error:
         raise VerificationFailed(
-            f"{name}: costs {-above.mean():.6g} ± {error:.2g} less than the bound on average: one "
-            "of the two is wrong"
+            f"{name}: costs {-above.mean():.6g} ± {error:.2g} less than the bound on average: cost "
+            "or bound is wrong"
         )
 
 

@@ -300,7 +300,8 @@ def beside(
     """
     for name in policies:
         if information_of(create(name)) == INFORMATION[-1]:
-            raise InvalidInput(f"{name} sees the future: the bound is for others", field="policy")
+            rule = f"{name} sees the future, so the bound does not hold for it"
+            raise InvalidInput(rule, field="policy")
     bound, found = _run(instance, policies, request)
     least = max(0.0, found.foresight.low)
     most = min((each.high for each in found.beyond.values()), default=math.inf)

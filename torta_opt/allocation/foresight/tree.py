@@ -33,8 +33,8 @@ from torta_opt.io.errors import InvalidInput, LimitReached
 from torta_opt.solvers import Limits, Problem, Status, solve_lp
 
 OTHER_OUTAGES = (
-    "tree needs futures with the same outages: a program counts servers together whose outages "
-    "fall in the same slots, so futures with other outages have no decisions to share; use none or "
+    "tree needs futures with the same outages: a program counts servers together if their outages "
+    "fall in the same slots, so futures with different outages share no decisions; use none or "
     "penalty"
 )
 

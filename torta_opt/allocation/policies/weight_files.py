@@ -62,7 +62,9 @@ def load_fitted(
     card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
     for field, names in fitted(system).items():
         if card.get(field) != names:
-            raise InvalidInput(f"is for other {field} than this system: {remedy}", file=str(file))
+            raise InvalidInput(
+                f"is for other {field} than those of this system: {remedy}", file=str(file)
+            )
     with reading(file):
         tensors = load(file.read_bytes())
         return build({name: np.asarray(t, float) for name, t in tensors.items()}), file
@@ -78,4 +80,4 @@ def reading(file: Path) -> Iterator[None]:
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(file)) from None
     except (SafetensorError, LookupError, ValueError, RuntimeError):
-        raise InvalidInput("does not hold the weights its card describes", str(file)) from None
+        raise InvalidInput("does not hold the weights that its card describes", str(file)) from None

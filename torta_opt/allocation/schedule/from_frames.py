@@ -99,7 +99,7 @@ class _Table:
         values = ["" if _is_missing(value) else value for value in self.column(title)]
         for row, value in enumerate(values):
             if not isinstance(value, str) or value not in position:
-                raise self.wrong(row, title, f"{value!r:.60} is not one of the instance's")
+                raise self.wrong(row, title, f"{value!r:.60} is not a name in the instance")
         return np.array([position[value] for value in values], np.int64)
 
     def refuse_twice(self, cells: tuple[np.ndarray, ...]) -> None:

@@ -69,7 +69,7 @@ class CappedBound:
         if self.usd_per_tonne == 0:
             how = "the bound without a cap" + ("" if cut else ": no carbon price proves more")
         if cut:
-            how += f"; {cut} cut the search of carbon prices short"
+            how += f"; {cut} ended the search for a carbon price early"
         if self.usd_per_tonne >= MOST_USD:
             how += ", the highest tried: perhaps no schedule keeps the cap"
         return (
@@ -136,7 +136,7 @@ def capped_bound(
 
 
 def _statistical(method: str) -> InvalidInput:
-    rule = f"{method} is statistical: it holds on average over futures, not for a schedule"
+    rule = f"{method} is statistical: it holds on average over futures, not for one schedule"
     return InvalidInput(rule, field="bound")
 
 

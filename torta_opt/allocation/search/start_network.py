@@ -153,7 +153,7 @@ def load_start_network(system: System, path: str | os.PathLike[str] | None = Non
     (network, widths), file = load_fitted(stem, (FORMAT, VERSION), system, REMEDY, _from_tensors)
     if widths != _widths(system):
         raise InvalidInput(
-            f"is for other pairs of type and model than this system can hold: {REMEDY}",
+            f"is for other pairs of type and model than those of this system: {REMEDY}",
             file=str(file),
         )
     return network

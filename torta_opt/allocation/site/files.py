@@ -97,7 +97,7 @@ def _toml(file: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"is not TOML: {error}", file=file) from None
     except ValueError:  # Python reads no integer of more than 4300 digits
-        raise InvalidInput("holds a number of too many digits", file=file) from None
+        raise InvalidInput("holds a number with too many digits", file=file) from None
     except RecursionError:
         raise InvalidInput("is nested too deeply", file=file) from None
 

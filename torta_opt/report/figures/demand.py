@@ -54,7 +54,7 @@ def plot_demand(
         If there is no such slot or forecaster.
     """
     if forecaster is not None and slot is None:
-        raise InvalidInput("needs the slot that its forecast begins with", field="forecaster")
+        raise InvalidInput("needs a slot, at which its forecast begins", field="forecaster")
     ax = style.axes_of(ax)
     hours, arrivals = hours_of(instance), instance.arrivals.sum(axis=1)
     ax.stackplot(

@@ -57,7 +57,7 @@ def _part(entry: Any, key: str, kind: type, file: str, n: int) -> Any:
     value = entry.get(key) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
         raise InvalidInput(
-            "is missing: is this not instances.json of ec2instances.info?", f"{n}.{key}", file
+            "is missing: is this file instances.json of ec2instances.info?", f"{n}.{key}", file
         )
     return value
 
