@@ -361,3 +361,46 @@ class TestPackage:
     def test_anything_else_is_not(self) -> None:
         with pytest.raises(AttributeError, match="has no attribute 'magic'"):
             torta_opt.magic  # noqa: B018
+
+
+class TestSideBySide:
+    """Methods in processes of their own give what they give one after the other."""
+
+    NAMES = ("round_robin", "clairvoyant", "greedy_forecast")
+
+    def rows(self, jobs: int, **more: Any) -> list[dict[str, Any]]:
+        instance = torta_opt.generate("small/loading")
+        seen: list[str] = []
+        report = gaps.gap(
+            instance, self.NAMES, watch=lambda step, *_: seen.append(step), jobs=jobs, **more
+        )
+        assert seen, "nothing was shown"
+        rows = report.to_document()["results"]
+        return [{key: row[key] for key in row if "seconds" not in key} for row in rows]
+
+    def test_rows_are_the_same_in_the_order_of_the_names(self) -> None:
+        alone, together = self.rows(1), self.rows(2)
+        assert [row["policy"] for row in together] == list(self.NAMES)
+        assert together == alone
+
+    def test_a_proved_bound_goes_along(self) -> None:
+        merged = torta_opt.bound(torta_opt.generate("small/loading"), "merged")
+        assert self.rows(2, proved=merged) == self.rows(1, proved=merged)
+
+    def test_what_was_judged_before_ctrl_c_stays_in_order(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(work: Any, tasks: Any, workers: int) -> Any:
+            for number in (2, 1):
+                yield number, work(*tasks[number])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(gaps, "as_finished", interrupted)
+        report = gaps.gap(torta_opt.generate("small/loading"), self.NAMES, jobs=2)
+        assert report.status == "interrupted"
+        assert [row.policy for row in report.results] == ["round_robin", "greedy_forecast"]
+
+    @pytest.mark.parametrize("jobs", [-1, 1.5, True, "2"])
+    def test_a_number_of_jobs(self, jobs: Any) -> None:
+        with pytest.raises(InvalidInput, match="jobs: must be a whole number"):
+            gaps.gap(torta_opt.generate("small/loading"), "skylb", jobs=jobs)

@@ -91,6 +91,11 @@ def check_seed(seed: Any) -> None:
         raise _wrong("seed", "must be a whole number, at least 0", seed)
 
 
+def check_jobs(jobs: Any) -> None:
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
+        raise _wrong("jobs", "must be a whole number, at least 0", jobs)
+
+
 def check_limits(limits: Any) -> None:
     if limits is None:
         return

@@ -13,7 +13,8 @@ the gaps; the cheapest schedule gives the gap at least; the report is printed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,13 @@ from torta_opt import arguments
 from torta_opt.families import family_of, guarded
 from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
 from torta_opt.io import Infeasible, InvalidInput, LimitReached, VerificationFailed
-from torta_opt.io.errors import MethodFailed
+from torta_opt.io.errors import MethodFailed, TortaOptError
 from torta_opt.io.status import DONE, INTERRUPTED
+from torta_opt.parallel import as_finished, is_elsewhere, worker_count
 from torta_opt.results import (
     ROUNDING,
     BoundResult,
+    Found,
     GapReport,
     GapResult,
     Verification,
@@ -58,6 +61,7 @@ def gap(
     sensitivity: Sequence[str] | str = (),
     solver_watch: SolverWatch | None = None,
     proved: BoundResult | None = None,
+    jobs: int = 1,
 ) -> GapReport:
     """Compare schedules with a bound: how far from the optimum they are, at most and at least.
 
@@ -88,12 +92,16 @@ def gap(
     proved
         A bound that is already proved, as ``load_bound`` returns it. Its method is then used for
         ``sensitivity`` too.
+    jobs
+        Methods that run side by side, each in a process of its own; 0: one per core. Schedules are
+        the same for any number. Times are wall-clock times, so they depend on it.
 
     Returns
     -------
     GapReport
         One result for each schedule. After Ctrl-C it has the results that are complete, and
-        ``status`` is ``"interrupted"``.
+        ``status`` is ``"interrupted"``. A method that runs beside others is then either complete or
+        missing; one that runs alone may still give its best schedule so far.
 
     Raises
     ------
@@ -120,6 +128,7 @@ def gap(
     arguments.check_callable(watch, "watch")
     if proved is not None:
         arguments.check_bound(proved)
+    arguments.check_jobs(jobs)
     family = family_of(instance)
     names, picked = _names(family, policies, schedules), policies is not None
     for name in names:
@@ -133,7 +142,7 @@ def gap(
         known=proved,
     )
     evaluator = GapEvaluator.of(family, instance, bound_method, request)
-    run = _Run(evaluator, [], {}, {})
+    run = _Run(evaluator, jobs, [], {}, {})
     status = DONE
     try:
         if evaluator.proved.interrupted:
@@ -141,8 +150,7 @@ def gap(
         for name, schedule in (schedules or {}).items():
             request.watch(name, 0, 1)
             run.results.append(evaluator.judge(name, schedule))
-        for name in names:
-            run.attempt(name, picked)
+        run.attempt(names, picked)
         for weights in arguments.names_of(sensitivity, "sensitivity"):
             run.reweight(weights, names, schedules, proved.source if proved else bound_method)
     except KeyboardInterrupt:
@@ -348,35 +356,55 @@ class _Run:
     """The parts of a report that are complete so far."""
 
     evaluator: GapEvaluator
+    jobs: int
     results: list[GapResult]
     others: dict[str, GapReport]
     left_out: dict[str, str]
 
-    def attempt(self, name: str, picked: bool) -> None:
-        """Run a method. If its code fails, its row says so and the other methods still run."""
-        evaluator = self.evaluator
-        request = evaluator.request
-        method = evaluator.family.method(name)
-        if method.knows_future:
-            request.watch(name, 0, 1)
-        if "constraints" not in method.takes:
-            request = dataclasses.replace(request, constraints=())
+    def attempt(self, names: Sequence[str], picked: bool) -> None:
+        """Run methods, and judge what each found; results are in the order of the names."""
+        rows: dict[int, GapResult] = {}
         try:
-            with guarded(evaluator.family, name):
-                found = method.solve(evaluator.instance, request)
-        except Infeasible as error:
-            if picked:
-                raise
-            self.left_out[name] = str(error)
+            with closing(self._answers(names)) as found:
+                for place, answer in found:
+                    row = self._judged(names[place], answer, picked)
+                    if row is not None:
+                        rows[place] = row
+                    if isinstance(answer, Found) and answer.interrupted:
+                        raise KeyboardInterrupt
+        finally:
+            self.results.extend(rows[place] for place in sorted(rows))
+
+    def _answers(
+        self, names: Sequence[str]
+    ) -> Generator[tuple[int, Found | TortaOptError], None, None]:
+        """Place of a name, and what its method finds; side by side, long ones begin first."""
+        instance, request = self.evaluator.instance, self.evaluator.request
+        workers = worker_count(self.jobs, len(names))
+        if workers == 1 and not is_elsewhere():
+            for place, name in enumerate(names):
+                yield place, _answer(instance, name, request)
             return
-        except MethodFailed as error:
-            violation = Violation("policy-failed", error.reason)
-            failed = Verification((violation,), {violation.rule: 1})
-            self.results.append(GapResult(name, None, failed))
-            return
-        self.results.append(evaluator.judge(name, found.schedule, found.seconds))
-        if found.interrupted:
-            raise KeyboardInterrupt
+        methods = [self.evaluator.family.method(name) for name in names]
+        order = sorted(range(len(names)), key=lambda place: not methods[place].knows_future)
+        apart = dataclasses.replace(request, watch=unwatched, solver_watch=None)
+        tasks = [(instance, names[place], apart) for place in order]
+        with closing(as_finished(_answer, tasks, workers)) as found:
+            for count, (number, answer) in enumerate(found, 1):
+                request.watch(f"{names[order[number]]}: finished", count, len(names))
+                yield order[number], answer
+
+    def _judged(self, name: str, answer: Found | TortaOptError, picked: bool) -> GapResult | None:
+        """The row of a method. If its code failed, the row says so, and others follow."""
+        if isinstance(answer, Found):
+            return self.evaluator.judge(name, answer.schedule, answer.seconds)
+        if isinstance(answer, MethodFailed):
+            violation = Violation("policy-failed", answer.reason)
+            return GapResult(name, None, Verification((violation,), {violation.rule: 1}))
+        if isinstance(answer, Infeasible) and not picked:
+            self.left_out[name] = str(answer)
+            return None
+        raise answer
 
     def reweight(
         self,
@@ -397,6 +425,7 @@ class _Run:
             limits=request.limits,
             constraints=request.constraints,
             solver_watch=request.solver_watch,
+            jobs=self.jobs,
         )
         self.others[weights] = report
         if report.status == INTERRUPTED:
@@ -414,6 +443,21 @@ class _Run:
             self.left_out,
             _cheaper(evaluator.family, self.results),
         )
+
+
+def _answer(instance: Instance, name: str, request: Request) -> Found | TortaOptError:
+    """What a method finds, or the error of ours that it ends with."""
+    family = family_of(instance)
+    method = family.method(name)
+    if method.knows_future:
+        request.watch(name, 0, 1)
+    if "constraints" not in method.takes:
+        request = dataclasses.replace(request, constraints=())
+    try:
+        with guarded(family, name):
+            return method.solve(instance, request)
+    except TortaOptError as error:
+        return error
 
 
 def _cheaper(family: Family, results: Sequence[GapResult]) -> str:

@@ -21,7 +21,6 @@ from torta_opt.cli.options import (
     Block,
     Children,
     Folder,
-    Jobs,
     Json,
     Seed,
     Slots,
@@ -96,7 +95,10 @@ def gap(
     block: Block = None,
     window: Window = None,
     folder: Folder = None,
-    jobs: Jobs = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(help="policies and futures side by side; 0: one per core", min=0, max=1024),
+    ] = 1,
     backend: Backend = "loky",
     address: Address = None,
     seed: Seed = 0,
@@ -122,7 +124,7 @@ def gap(
         if json_ and descriptor_of(page) == STDOUT:
             raise InvalidInput("is where --json writes: name a file for the page", field="--report")
     options = foresight_options(foresight, way, children, block, window, folder, jobs)
-    if foresight is None and options:
+    if foresight is None and set(options) - {"jobs"}:
         raise InvalidInput("is missing", field="--foresight")
     if folder is not None and len(instances) > 1:
         raise InvalidInput("can only be used with one instance", field="--folder")
@@ -148,6 +150,7 @@ def gap(
                 sensitivity=gaps.SENSITIVITY if sensitivity else (),
                 solver_watch=solver_watch,
                 proved=proved,
+                jobs=jobs,
             )
             if report.status == DONE and (foresight is not None or attribute):
                 report = gaps.with_parts(

@@ -8,6 +8,6 @@ does not matter who computes it, or how often: a task whose worker ends in the m
 """
 
 from torta_opt.parallel.engines import BACKENDS, engine
-from torta_opt.parallel.tasks import as_finished, in_order, worker_count
+from torta_opt.parallel.tasks import as_finished, in_order, is_elsewhere, worker_count
 
-__all__ = ["BACKENDS", "as_finished", "engine", "in_order", "worker_count"]
+__all__ = ["BACKENDS", "as_finished", "engine", "in_order", "is_elsewhere", "worker_count"]

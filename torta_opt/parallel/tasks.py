@@ -47,6 +47,11 @@ def worker_count(asked: int, tasks: int) -> int:
     return max(min(asked or os.cpu_count() or 1, tasks), 1)
 
 
+def is_elsewhere() -> bool:
+    """Whether tasks go to workers of a cluster, however many the caller asks for."""
+    return ACTIVE.get() is not None
+
+
 def in_order(
     work: Callable[..., Result],
     tasks: Sequence[Task],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from support.plain import make_instance
 from support.work import policy_failed
 
@@ -186,8 +188,17 @@ class TestCommandLine:
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
-    def test_gap(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        arguments = ["--policies", "failing:how=decide,skylb", "--bound", "floor"]
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_gap(
+        self,
+        files: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        jobs: str,
+    ) -> None:
+        monkeypatch.setenv("PYTHONPATH", str(PLUGIN), prepend=os.pathsep)
+        get_reusable_executor().shutdown()  # workers that started without it
+        arguments = ["--policies", "failing:how=decide,skylb", "--bound", "floor", "--jobs", jobs]
         code, out, err = self.call(capsys, "gap", files, *arguments)
         assert code == 5
         assert re.search(r"failing:how=decide .* NO ", out)
