@@ -63,6 +63,7 @@ models: $(VENV)/run.stamp ## train the networks in models/ anew (five to ten min
 	  --set drift_limit=0.2 --set discount=0.9 --set rollout_slots=40 --set concentration=6000 || exit 1; done
 	$(BIN)/python studies/train_fleet_value.py --number 500 --steps 2000
 	$(BIN)/python studies/train_start_network.py
+	$(BIN)/python studies/train_server_scores.py
 
 notebooks: $(VENV)/test.stamp ## run the notebooks anew and keep what they print
 	$(BIN)/python notebooks/refresh.py

@@ -116,7 +116,7 @@ def test_no_time_leaves_the_greedy_answer(micro: str) -> None:
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ({"micro": "magic"}, "must be one of greedy, program, routed"),
+        ({"micro": "magic"}, "must be one of greedy, learned, program, routed"),
         ({"micro_slots": -1}, "must be a number"),
         ({"micro_slots": 1.5}, "must be a whole number"),
         ({"micro_seconds": -1}, "must be a number"),

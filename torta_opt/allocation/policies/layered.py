@@ -21,10 +21,17 @@ import numpy as np
 from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.allocation.policies.base import Decision, Observation
-from torta_opt.allocation.policies.dispatch import Capacity, SlotCapacity, Tables, fill_in_order
+from torta_opt.allocation.policies.dispatch import (
+    Assign,
+    Capacity,
+    SlotCapacity,
+    Tables,
+    fill_in_order,
+)
 from torta_opt.allocation.policies.forecasters import Forecaster, Smoothing
 from torta_opt.allocation.policies.program_dispatch import Slot, program_processing
 from torta_opt.allocation.policies.program_routing import routed
+from torta_opt.allocation.policies.server_scores import load_server_scores, scored_processing
 from torta_opt.allocation.policies.settings import Settings
 from torta_opt.allocation.schedule.step import apply_commands
 
@@ -45,6 +52,8 @@ class LayeredPolicy(ABC):
         self.tables = Tables(system)
         self.rng = np.random.default_rng(seed)
         self.activation = Activation(self.tables, self.settings)
+        if self.settings.micro == "learned":
+            self._scores = load_server_scores(self.settings.micro_weights)
         self._forecaster: Forecaster = Smoothing(self.settings.smoothing)
         self.expected = np.zeros((self.tables.sizes[0], self.tables.sizes[2]))
 
@@ -68,24 +77,37 @@ class LayeredPolicy(ABC):
         fleet = apply_commands(system, state, observation.up, command, command_model)
         desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
         self.next_desk = self._next_slot(fleet.model, fleet.loading_ms_after, state.processing)
-        self._serve_waiting(state.waiting, desk)
+        self._serve_waiting(state.waiting, desk, self.assign)
         routing = self._route_all(observation.arrivals, desk)
-        processing = desk.processing
-        if self.settings.micro == "program":
-            slot = Slot(observation, fleet, routing, self.expected, processing)
-            processing = program_processing(self.tables, slot, *self.settings.limits)
-        if self.settings.micro == "routed":
-            slot = Slot(observation, fleet, routing, self.expected, processing)
+        slot = Slot(observation, fleet, routing, self.expected, desk.processing)
+        routing, processing = self._handed_out(slot)
+        return Decision(routing, command, command_model, processing)
+
+    def _handed_out(self, slot: Slot) -> tuple[np.ndarray, np.ndarray]:
+        """Routing and processing as ``micro`` would have them; ``slot`` has those by rule."""
+        micro, limits = self.settings.micro, self.settings.limits
+        if micro == "program":
+            return slot.routing, program_processing(self.tables, slot, *limits)
+        if micro == "routed":
 
             def by_rule(routing: np.ndarray) -> np.ndarray:
-                desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
-                self._serve_waiting(state.waiting, desk)
-                for c in self.tables.class_order:
-                    desk.serve(c, routing[:, :, c].sum(axis=0), self.assign)
-                return desk.processing
+                return self._hand_out(slot, routing, self.assign)
 
-            routing, processing = routed(self.tables, slot, by_rule, *self.settings.limits)
-        return Decision(routing, command, command_model, processing)
+            return routed(self.tables, slot, by_rule, *limits)
+        if micro == "learned":
+
+            def by(assign: Assign) -> np.ndarray:
+                return self._hand_out(slot, slot.routing, assign)
+
+            return slot.routing, scored_processing(self.tables, slot, self._scores, by)
+        return slot.routing, slot.greedy
+
+    def _hand_out(self, slot: Slot, routing: np.ndarray, assign: Assign) -> np.ndarray:
+        """(S, C) requests given to servers by a rule, once they are routed."""
+        state, fleet = slot.observation.state, slot.fleet
+        desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
+        self._serve_all(routing.sum(axis=0), state.waiting, desk, assign)
+        return desk.processing
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """(S,) commands and their models."""
@@ -137,7 +159,15 @@ class LayeredPolicy(ABC):
         usable = np.where(model >= 0, slot_ms - np.minimum(loading_ms, slot_ms), 0)
         return SlotCapacity(self.tables, usable, model, processing)
 
-    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity) -> None:
+    def _serve_all(
+        self, inflow: np.ndarray, waiting: np.ndarray, desk: Capacity, assign: Assign
+    ) -> None:
+        """What waits, then what came: (R, C) and (R, C, ages) requests given to servers."""
+        self._serve_waiting(waiting, desk, assign)
+        for c in self.tables.class_order:
+            desk.serve(c, inflow[:, c], assign)
+
+    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity, assign: Assign) -> None:
         """Requests about to expire first, then the others."""
         deadline = self.tables.system.deadline_slots
         ages = np.arange(1, waiting.shape[2] + 1)
@@ -145,7 +175,7 @@ class LayeredPolicy(ABC):
         for requests in (due, waiting.sum(axis=2) - due):
             for c in self.tables.class_order:
                 if requests[:, c].any():
-                    desk.serve(c, requests[:, c], self.assign)
+                    desk.serve(c, requests[:, c], assign)
 
     def _route_all(self, arrivals: np.ndarray, desk: Capacity) -> np.ndarray:
         regions, _, classes = self.tables.sizes

@@ -10,7 +10,7 @@ from typing import Any
 from torta_opt.io import InvalidInput
 
 RULES = ("demand", "all", "none")
-MICRO = ("greedy", "program", "routed")
+MICRO = ("greedy", "learned", "program", "routed")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,11 @@ class Settings:
     patience_slots  slots in a row in which a server must not be needed before it is stopped; null:
                     as many as it costs to start it again (the break-even rule of ski rental)
     micro           how the servers of a region get its requests: ``greedy`` by the policy's own
-                    rule; ``program`` by the assignment program (``program_dispatch``); ``routed``
-                    by the same, after a program that routes too (``program_routing``)
+                    rule; ``learned`` in the order that a small network gives them
+                    (``server_scores``); ``program`` by the assignment program
+                    (``program_dispatch``); ``routed`` by the same, after a program that routes too
+                    (``program_routing``)
+    micro_weights   file or name of the network's weights; those of ``models/`` if left out
     micro_slots     slots that these programs look ahead beyond the one decided
     micro_seconds   seconds that they may take in a slot; then the best so far is the decision, the
                     greedy one at the least. null: they are limited by work alone, so that the same
@@ -43,6 +46,7 @@ class Settings:
     horizon_slots: float = 40.0
     patience_slots: int | None = None
     micro: str = "greedy"
+    micro_weights: str | None = None
     micro_slots: int = 2
     micro_seconds: float | None = None
 

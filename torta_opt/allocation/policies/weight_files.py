@@ -18,6 +18,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import System
 from torta_opt.io import InvalidInput, read_document
+from torta_opt.io.files import Document
 
 Learned = TypeVar("Learned")
 
@@ -56,8 +57,6 @@ def load_fitted(
     Raises InvalidInput unless the card has this format and version and fits the system, and where
     ``build`` raises LookupError or ValueError.
     """
-    from safetensors.numpy import load
-
     file = stem.with_name(stem.name + ".safetensors")
     card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
     for field, names in fitted(system).items():
@@ -66,8 +65,26 @@ def load_fitted(
                 f"is for other {field} than those of this system: {remedy}", file=str(file)
             )
     with reading(file):
-        tensors = load(file.read_bytes())
-        return build({name: np.asarray(t, float) for name, t in tensors.items()}), file
+        return build(_tensors_of(file)), file
+
+
+def load_tensors(
+    stem: Path, format_: tuple[str, int]
+) -> tuple[dict[str, np.ndarray], Document, Path]:
+    """The tensors of a file whose card has this format and version, the card, and the file.
+
+    Raises InvalidInput.
+    """
+    file = stem.with_name(stem.name + ".safetensors")
+    card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
+    with reading(file):
+        return _tensors_of(file), card, file
+
+
+def _tensors_of(file: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load
+
+    return {name: np.asarray(t, float) for name, t in load(file.read_bytes()).items()}
 
 
 @contextlib.contextmanager

@@ -1,0 +1,188 @@
+"""``micro=learned``: a small network ranks the servers of a region for the requests of a class.
+
+It sees one pair of server and class at a time and gives it a score. Requests go to the servers of
+their region in descending order of it, as many to each as it has time for. It sees ratios only
+(``FEATURES``), so one network fits every system:
+
+    score = w·tanh(W₁·f + b₁) + s·f + b₂
+
+The network was fitted to the shares of servers' room that assignment programs fill
+(``learning.score_training``). It sees one slot, so it cannot hold requests back for later, which
+these programs can.
+
+Its answer is used in a slot only where the slot then costs no more than by the policy's own rule:
+service and energy, less what hot requests save, and one slot of waiting for each that is left. So
+weights that are bad cost little.
+
+    models/server-scores.safetensors   tensors of ``PARTS``, in single precision, with a card
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from torta_opt.allocation.policies.dispatch import Assign, Capacity, Tables, fill_in_order, sum_by
+from torta_opt.allocation.policies.program_dispatch import Slot
+from torta_opt.allocation.policies.weight_files import find_weights, load_tensors, models_folder
+from torta_opt.io import InvalidInput
+
+FORMAT, VERSION = "torta-opt/server-scores", 1
+NAME = "server-scores"
+PARTS = ("first", "first_constant", "last", "straight", "constant")
+FEATURES = (
+    "service and energy above the cheapest server of the region, in slots of waiting",
+    "what a hot request saves, in slots of waiting",
+    "share of the room that would be hot",
+    "share of the region's room",
+    "requests in the region over its room",
+    "the same, added over the classes of the model",
+    "requests expected in the next slot over the region's room",
+    "share of the server that other classes would be hot on",
+    "server time of a request, in hundredths of a slot",
+    "share of the slot that the server is usable",
+)
+MOST = 4.0  # a ratio above it says no more
+
+
+@dataclass(frozen=True, eq=False)
+class ServerScores:
+    """Weights, as the module says: (N, F), (N,), (N,), (F,), (1,)."""
+
+    first: np.ndarray
+    first_constant: np.ndarray
+    last: np.ndarray
+    straight: np.ndarray
+    constant: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(S, C) from (S, C, F)."""
+        with np.errstate(all="ignore"):  # a broken network may say anything
+            hidden = np.tanh(features @ self.first.T + self.first_constant)
+            found: np.ndarray = hidden @ self.last + features @ self.straight + self.constant
+        return found
+
+
+def scored_processing(
+    tables: Tables, slot: Slot, scores: ServerScores, hand_out: Callable[[Assign], np.ndarray]
+) -> np.ndarray:
+    """(S, C) requests that each server serves in this slot.
+
+    hand_out   gives the requests of the slot to servers, those about to expire first, by a rule
+    """
+    score = scores(score_features(tables, slot))
+    region = tables.system.server_region
+
+    def by_score(c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
+        return fill_in_order(wanted, region, desk.room(c), -score[:, c])
+
+    if not np.isfinite(score).all():
+        return slot.greedy
+    found = hand_out(by_score)
+    return (
+        found
+        if slot_usd(tables, slot, found) <= slot_usd(tables, slot, slot.greedy)
+        else slot.greedy
+    )
+
+
+def slot_usd(tables: Tables, slot: Slot, processing: np.ndarray) -> float:
+    """$ of a slot in which servers process (S, C), as far as it depends on which servers do."""
+    system, state = tables.system, slot.observation.state
+    used = processing > 0
+    usd = np.where(used, tables.serve_usd(slot.observation.price), 0.0)
+    hot = np.minimum(processing, system.hot_permille * state.processing // 1000)
+    left = _come(slot).sum() - processing.sum()
+    wait = system.weights.time_usd_per_s * system.slot_s
+    return float((processing * usd).sum() - (hot * _saved_usd(tables)).sum() + left * wait)
+
+
+def score_features(tables: Tables, slot: Slot) -> np.ndarray:
+    """(S, C, F), see ``FEATURES``; 0 where a server cannot take a class."""
+    system, state = tables.system, slot.observation.state
+    region, classes = system.server_region, system.class_model
+    fits = tables.can_serve & (slot.fleet.model[:, None] == classes)
+    work = np.where(fits, tables.work_ms, 1)
+    room = np.where(fits, slot.fleet.usable_ms[:, None] // work, 0)
+    able = room > 0
+    regions = tables.sizes[0]
+    rooms = np.stack([sum_by(region, each, regions) for each in room.T], axis=1)
+    come, later = _come(slot), _later(slot)
+    fill = _ratio(come, rooms)
+    same_model = classes[:, None] == classes
+    quota = system.hot_permille * state.processing // 1000
+    hot = np.where(able, _ratio(quota, room), 0.0)
+    serve = tables.serve_usd(slot.observation.price)
+    cheapest = np.full(rooms.shape, np.inf)
+    np.minimum.at(cheapest, region, np.where(able, serve, np.inf))
+    above = np.where(able, serve, 0.0) - np.where(able, cheapest[region], 0.0)
+    unit = max(system.weights.time_usd_per_s * system.slot_s, 1e-12)
+    usable = slot.fleet.usable_ms[:, None] / system.slot_ms
+    columns = (
+        above / unit,
+        _saved_usd(tables) / unit,
+        hot,
+        _ratio(room, rooms[region]),
+        fill[region],
+        (fill @ same_model)[region],
+        _ratio(later, rooms)[region],
+        hot.sum(axis=1, keepdims=True) - hot,
+        100 * work / system.slot_ms,
+        np.broadcast_to(usable, room.shape),
+    )
+    found = np.stack([np.clip(each, 0.0, MOST) for each in columns], axis=2)
+    return np.where(able[:, :, None], found, 0.0)
+
+
+def _come(slot: Slot) -> np.ndarray:
+    """(R, C) requests in each region: routed there in this slot, and waiting."""
+    found: np.ndarray = slot.routing.sum(axis=0) + slot.observation.state.waiting.sum(axis=2)
+    return found
+
+
+def _later(slot: Slot) -> np.ndarray:
+    """(R, C) requests expected in the next slot, routed as those of this one."""
+    sent = np.maximum(slot.routing.sum(axis=1), 1)
+    return np.einsum("ijc,ic->jc", slot.routing / sent[:, None, :], slot.expected)
+
+
+def _saved_usd(tables: Tables) -> np.ndarray:
+    """(S, C) $ that a hot request saves."""
+    system = tables.system
+    saved_s = np.nan_to_num(system.service_s - system.hot_service_s)
+    usd: np.ndarray = system.weights.time_usd_per_s * saved_s[system.server_type]
+    return usd
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part/whole, 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+
+
+def load_server_scores(path: str | os.PathLike[str] | None = None) -> ServerScores:
+    """The network of a file, or of ``models/``. Raises InvalidInput."""
+    stem = models_folder() / NAME if path is None else find_weights(os.fspath(path))
+    tensors, card, file = load_tensors(stem, (FORMAT, VERSION))
+    if card.get("features") != list(FEATURES):
+        raise InvalidInput("is for other features than those of this version", file=str(file))
+    if set(tensors) != set(PARTS):
+        raise InvalidInput("does not hold the weights that its card describes", file=str(file))
+    scores = ServerScores(*(tensors[name] for name in PARTS))
+    width, seen = len(scores.last), len(FEATURES)
+    shapes = {
+        "first": (width, seen),
+        "first_constant": (width,),
+        "straight": (seen,),
+        "constant": (1,),
+    }
+    if any(getattr(scores, name).shape != shape for name, shape in shapes.items()):
+        raise InvalidInput("does not hold the weights that its card describes", file=str(file))
+    return scores
+
+
+def to_tensors(scores: ServerScores) -> dict[str, np.ndarray]:
+    """What a weight file of the network holds."""
+    return {name: np.ascontiguousarray(getattr(scores, name), np.float32) for name in PARTS}
