@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from support.plain import make_instance
 from support.tiny import random_tiny_instance
 
+from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.learning.score_training import (
     Examples,
@@ -26,6 +27,7 @@ from torta_opt.allocation.policies.server_scores import (
     FEATURES,
     FORMAT,
     ServerScores,
+    fill_by_score,
     load_server_scores,
     score_features,
     slot_usd,
@@ -90,21 +92,76 @@ def test_features_by_hand() -> None:
     assert above[1] >= 9 / 45
 
 
-def test_requests_go_by_descending_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    instance = make_instance([[[6]]], server_region=[0, 0], initial={"model": [0, 0]})
-    by_position = ServerScores(*(np.zeros(s) for s in ((1, SEEN), (1,), (1,), (SEEN,), (1,))))
-    policy = GreedyForecast(micro="learned", rule="none")
-    monkeypatch.setattr(layered, "load_server_scores", lambda path: by_position)
-    first = run(policy, instance).schedule.processing[0, :, 0]
+def filled(instance: Instance, score: list[list[float]]) -> list[list[int]]:
+    """What servers get in slot 0 if the network gives them these scores, costs aside."""
+    found: list[np.ndarray] = []
 
-    class Reversed(ServerScores):
-        def __call__(self, features: np.ndarray) -> np.ndarray:
-            return np.arange(2.0)[:, None]
+    class Watched(GreedyForecast):
+        def _handed_out(self, slot):
+            found.append(fill_by_score(self.tables, slot, np.array(score)))
+            return super()._handed_out(slot)
 
-    reverse = Reversed(**vars(by_position))
-    monkeypatch.setattr(layered, "load_server_scores", lambda path: reverse)
-    second = run(policy, instance).schedule.processing[0, :, 0]
-    assert first.tolist() == second[::-1].tolist() != second.tolist()
+    run(Watched(rule="none"), instance)
+    return found[0].tolist()
+
+
+def test_pairs_are_filled_by_descending_score() -> None:
+    """Two servers, 9 short requests or 1 long one each; 9 short and 2 long ones come."""
+    arrivals = np.array([[[9, 2]]])
+    instance = make_instance(
+        arrivals,
+        server_region=[0, 0],
+        server_ms=[[5_000, 45_000]],
+        deadline_slots=[1, 1],
+        initial={"model": [0, 0]},
+    )
+    assert filled(instance, [[4, 3], [2, 1]]) == [[9, 0], [0, 1]]
+    assert filled(instance, [[1, 2], [3, 4]]) == [[0, 1], [0, 1]]
+    assert filled(instance, [[2, 1], [3, 4]]) == [[9, 0], [0, 1]]
+    assert filled(instance, [[4, 1], [3, 2]]) == [[9, 0], [0, 1]]
+
+
+def test_what_expires_goes_first() -> None:
+    instance = make_instance(
+        np.array([[[9, 0]]]),
+        server_region=[0],
+        server_ms=[[5_000, 45_000]],
+        deadline_slots=[1, 1],
+        initial={"model": [0], "backlog": [[[0], [1]]]},
+    )
+    assert filled(instance, [[2, 1]]) == [[0, 1]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_region_is_filled_as_one_by_one(seed: int) -> None:
+    """Against a loop over pairs, region by region."""
+    rng = np.random.default_rng(seed)
+    instance = random_tiny_instance(rng)
+
+    class Watched(GreedyForecast):
+        def _handed_out(self, slot):
+            score = rng.normal(size=slot.greedy.shape)
+            assert np.array_equal(
+                fill_by_score(self.tables, slot, score), self.one_by_one(slot, score)
+            )
+            return super()._handed_out(slot)
+
+        def one_by_one(self, slot, score):
+            tables, system = self.tables, self.tables.system
+            waiting = slot.observation.state.waiting
+            due = tables.due(waiting)
+            free, taken = slot.fleet.usable_ms.copy(), np.zeros(score.shape, np.int64)
+            for left in (due, slot.routing.sum(axis=0) + waiting.sum(axis=2) - due):
+                for s, c in np.argwhere(np.isfinite(score))[np.argsort(-score, axis=None)]:
+                    if slot.fleet.model[s] == system.class_model[c] and tables.can_serve[s, c]:
+                        r = system.server_region[s]
+                        units = min(left[r, c], free[s] // tables.work_ms[s, c])
+                        left[r, c] -= units
+                        free[s] -= units * tables.work_ms[s, c]
+                        taken[s, c] += units
+            return taken
+
+    run(Watched(), instance)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -90,7 +90,7 @@ class StackedMicro(TortaOt):
             if desk.planning:
                 desk.serve(int(c), routing[c].sum(axis=1).reshape(-1), self.assign)
         if not desk.planning:
-            self._match(routing.sum(axis=2).reshape(len(routing), -1).T, desk, self.assign)
+            self._match(routing.sum(axis=2).reshape(len(routing), -1).T, desk)
         return np.moveaxis(routing, 0, -1)
 
     def _share_of(self, c: int, requests: np.ndarray, desk: Capacity) -> np.ndarray:

@@ -85,6 +85,13 @@ class Tables:
         energy = system.weights.energy_factor * price[system.server_region, None] * self.busy_kwh
         return np.where(self.can_serve, self.service_usd + energy, np.inf)
 
+    def due(self, waiting: np.ndarray) -> np.ndarray:
+        """(R, C) requests of ``waiting`` (R, C, ages) that expire if this slot leaves them."""
+        ages = np.arange(1, waiting.shape[2] + 1)
+        late = ages >= self.system.deadline_slots[:, None]
+        found: np.ndarray = np.where(late, waiting, 0).sum(axis=2)
+        return found
+
     def busy_ms(self, processing: np.ndarray) -> np.ndarray:
         """(S,) server time that ``processing`` (S, C) takes."""
         return (processing * np.where(self.can_serve, self.work_ms, 0)).sum(axis=1)

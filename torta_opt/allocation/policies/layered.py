@@ -22,7 +22,6 @@ from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.activation import ROUNDS, Activation, FleetPlan
 from torta_opt.allocation.policies.base import Decision, Observation
 from torta_opt.allocation.policies.dispatch import (
-    Assign,
     Capacity,
     SlotCapacity,
     Tables,
@@ -77,7 +76,7 @@ class LayeredPolicy(ABC):
         fleet = apply_commands(system, state, observation.up, command, command_model)
         desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
         self.next_desk = self._next_slot(fleet.model, fleet.loading_ms_after, state.processing)
-        self._serve_waiting(state.waiting, desk, self.assign)
+        self._serve_waiting(state.waiting, desk)
         routing = self._route_all(observation.arrivals, desk)
         slot = Slot(observation, fleet, routing, self.expected, desk.processing)
         routing, processing = self._handed_out(slot)
@@ -91,22 +90,18 @@ class LayeredPolicy(ABC):
         if micro == "routed":
 
             def by_rule(routing: np.ndarray) -> np.ndarray:
-                return self._hand_out(slot, routing, self.assign)
+                return self._by_rule(slot, routing)
 
             return routed(self.tables, slot, by_rule, *limits)
         if micro == "learned":
-
-            def by(assign: Assign) -> np.ndarray:
-                return self._hand_out(slot, slot.routing, assign)
-
-            return slot.routing, scored_processing(self.tables, slot, self._scores, by)
+            return slot.routing, scored_processing(self.tables, slot, self._scores)
         return slot.routing, slot.greedy
 
-    def _hand_out(self, slot: Slot, routing: np.ndarray, assign: Assign) -> np.ndarray:
-        """(S, C) requests given to servers by a rule, once they are routed."""
+    def _by_rule(self, slot: Slot, routing: np.ndarray) -> np.ndarray:
+        """(S, C) requests given to servers by the policy's own rule, once they are routed."""
         state, fleet = slot.observation.state, slot.fleet
         desk = SlotCapacity(self.tables, fleet.usable_ms, fleet.model, state.processing)
-        self._serve_all(routing.sum(axis=0), state.waiting, desk, assign)
+        self._serve_all(routing.sum(axis=0), state.waiting, desk)
         return desk.processing
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
@@ -159,23 +154,19 @@ class LayeredPolicy(ABC):
         usable = np.where(model >= 0, slot_ms - np.minimum(loading_ms, slot_ms), 0)
         return SlotCapacity(self.tables, usable, model, processing)
 
-    def _serve_all(
-        self, inflow: np.ndarray, waiting: np.ndarray, desk: Capacity, assign: Assign
-    ) -> None:
-        """What waits, then what came: (R, C) and (R, C, ages) requests given to servers."""
-        self._serve_waiting(waiting, desk, assign)
+    def _serve_all(self, inflow: np.ndarray, waiting: np.ndarray, desk: Capacity) -> None:
+        """What waits, then what came: (R, C, ages) and (R, C) requests given to servers."""
+        self._serve_waiting(waiting, desk)
         for c in self.tables.class_order:
-            desk.serve(c, inflow[:, c], assign)
+            desk.serve(c, inflow[:, c], self.assign)
 
-    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity, assign: Assign) -> None:
+    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity) -> None:
         """Requests about to expire first, then the others."""
-        deadline = self.tables.system.deadline_slots
-        ages = np.arange(1, waiting.shape[2] + 1)
-        due = np.where(ages >= deadline[:, None], waiting, 0).sum(axis=2)
+        due = self.tables.due(waiting)
         for requests in (due, waiting.sum(axis=2) - due):
             for c in self.tables.class_order:
                 if requests[:, c].any():
-                    desk.serve(c, requests[:, c], assign)
+                    desk.serve(c, requests[:, c], self.assign)
 
     def _route_all(self, arrivals: np.ndarray, desk: Capacity) -> np.ndarray:
         regions, _, classes = self.tables.sizes

@@ -1,14 +1,15 @@
-"""``micro=learned``: a small network ranks the servers of a region for the requests of a class.
+"""``micro=learned``: a small network ranks pairs of a server and a class of requests.
 
-It sees one pair of server and class at a time and gives it a score. Requests go to the servers of
-their region in descending order of it, as many to each as it has time for. It sees ratios only
-(``FEATURES``), so one network fits every system:
+It sees one pair at a time and gives it a score. In each region, pairs are taken in descending order
+of it: the server gets as many requests of the class as it still has time for. So the network
+decides which servers are filled first, and which requests wait if time is short. Requests that
+expire otherwise go first. It sees ratios only (``FEATURES``), so one network fits every system:
 
     score = w·tanh(W₁·f + b₁) + s·f + b₂
 
 The network was fitted to the shares of servers' room that assignment programs fill
-(``learning.score_training``). It sees one slot, so it cannot hold requests back for later, which
-these programs can.
+(``learning.score_training``). It cannot leave a server idle for requests to come, which these
+programs can.
 
 Its answer is used in a slot only where the slot then costs no more than by the policy's own rule:
 service and energy, less what hot requests save, and one slot of waiting for each that is left. So
@@ -20,12 +21,11 @@ weights that are bad cost little.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from torta_opt.allocation.policies.dispatch import Assign, Capacity, Tables, fill_in_order, sum_by
+from torta_opt.allocation.policies.dispatch import Tables, sum_by
 from torta_opt.allocation.policies.program_dispatch import Slot
 from torta_opt.allocation.policies.weight_files import find_weights, load_tensors, models_folder
 from torta_opt.io import InvalidInput
@@ -66,27 +66,39 @@ class ServerScores:
         return found
 
 
-def scored_processing(
-    tables: Tables, slot: Slot, scores: ServerScores, hand_out: Callable[[Assign], np.ndarray]
-) -> np.ndarray:
-    """(S, C) requests that each server serves in this slot.
-
-    hand_out   gives the requests of the slot to servers, those about to expire first, by a rule
-    """
+def scored_processing(tables: Tables, slot: Slot, scores: ServerScores) -> np.ndarray:
+    """(S, C) requests that each server serves in this slot."""
     score = scores(score_features(tables, slot))
-    region = tables.system.server_region
-
-    def by_score(c: int, wanted: np.ndarray, desk: Capacity) -> np.ndarray:
-        return fill_in_order(wanted, region, desk.room(c), -score[:, c])
-
     if not np.isfinite(score).all():
         return slot.greedy
-    found = hand_out(by_score)
-    return (
-        found
-        if slot_usd(tables, slot, found) <= slot_usd(tables, slot, slot.greedy)
-        else slot.greedy
-    )
+    found = fill_by_score(tables, slot, score)
+    is_dearer = slot_usd(tables, slot, found) > slot_usd(tables, slot, slot.greedy)
+    return slot.greedy if is_dearer else found
+
+
+def fill_by_score(tables: Tables, slot: Slot, score: np.ndarray) -> np.ndarray:
+    """(S, C) requests given to pairs of server and class in descending order of ``score`` (S, C).
+
+    One pair of each region at a time, so a slot takes as many steps as a region has pairs, twice.
+    """
+    system = tables.system
+    fits = tables.can_serve & (slot.fleet.model[:, None] == system.class_model)
+    server, kind = np.nonzero(fits & (slot.fleet.usable_ms[:, None] >= tables.work_ms))
+    region = system.server_region[server]
+    order = np.lexsort((-score[server, kind], region))
+    server, kind, region = server[order], kind[order], region[order]
+    rank = np.arange(len(region)) - np.searchsorted(region, region)
+    steps = np.split(np.argsort(rank, kind="stable"), np.cumsum(np.bincount(rank))[:-1])
+    free, taken = slot.fleet.usable_ms.copy(), np.zeros(score.shape, np.int64)
+    due = tables.due(slot.observation.state.waiting)
+    for left in (due, _come(slot) - due):
+        for pairs in steps:
+            s, c, r = server[pairs], kind[pairs], region[pairs]
+            units = np.minimum(left[r, c], free[s] // tables.work_ms[s, c])
+            left[r, c] -= units
+            free[s] -= units * tables.work_ms[s, c]
+            taken[s, c] += units
+    return taken
 
 
 def slot_usd(tables: Tables, slot: Slot, processing: np.ndarray) -> float:

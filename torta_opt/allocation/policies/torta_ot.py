@@ -45,7 +45,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import OFF, System
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.dispatch import Assign, Capacity, Tables
+from torta_opt.allocation.policies.dispatch import Capacity, Tables
 from torta_opt.allocation.policies.layered import LayeredPolicy
 from torta_opt.allocation.policies.routing import apportion, sample, send_cheapest
 from torta_opt.allocation.policies.scores import (
@@ -190,13 +190,11 @@ class TortaOt(LayeredPolicy):
             return flow
         return spilled(flow, desk.region_room(c), self.open_to(c), self._transport.usd)
 
-    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity, assign: Assign) -> None:
+    def _serve_waiting(self, waiting: np.ndarray, desk: Capacity) -> None:
         """Later, with the arrivals: by urgency."""
 
-    def _serve_all(
-        self, inflow: np.ndarray, waiting: np.ndarray, desk: Capacity, assign: Assign
-    ) -> None:
-        self._match(inflow, desk, assign)
+    def _serve_all(self, inflow: np.ndarray, waiting: np.ndarray, desk: Capacity) -> None:
+        self._match(inflow, desk)
 
     def _route_all(self, arrivals: np.ndarray, desk: Capacity) -> np.ndarray:
         if desk.planning:
@@ -205,10 +203,10 @@ class TortaOt(LayeredPolicy):
         routing = np.zeros((regions, regions, classes), np.int64)
         for c in np.flatnonzero(arrivals.any(axis=0)).tolist():
             routing[:, :, c] = self.route(c, arrivals[:, c], desk)
-        self._match(routing.sum(axis=0), desk, self.assign)
+        self._match(routing.sum(axis=0), desk)
         return routing
 
-    def _match(self, inflow: np.ndarray, desk: Capacity, assign: Assign) -> None:
+    def _match(self, inflow: np.ndarray, desk: Capacity) -> None:
         """Alg. 1: what came and what waits, group by group, the most urgent first.
 
         A group holds the requests of one class that expire in the same slot.
@@ -219,7 +217,7 @@ class TortaOt(LayeredPolicy):
         left = np.maximum(self.tables.system.deadline_slots[kind] - age, 0)
         for n in urgency_order(self.tables, left, kind):
             c = int(kind[n])
-            desk.take(c, assign(c, groups[:, c, age[n]], desk))
+            desk.take(c, self.assign(c, groups[:, c, age[n]], desk))
 
 
 def restricted(share: np.ndarray, usd: np.ndarray, open_to: np.ndarray) -> np.ndarray:
