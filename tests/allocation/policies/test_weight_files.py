@@ -46,10 +46,8 @@ def test_a_file_or_a_name_in_the_folder_of_models(
 def test_a_part_for_another_system_is_refused(stem: Path, field: str) -> None:
     card = stem.with_suffix(".json")
     card.write_text(json.dumps({**json.loads(card.read_text()), field: ["another"]}))
-    with pytest.raises(
-        InvalidInput,
-        match=rf"mine\.safetensors: is for other {field} than those of this system: train one",
-    ):
+    rule = rf"mine\.safetensors: is for other {field} than those of this system: train one"
+    with pytest.raises(InvalidInput, match=rule):
         load(stem)
 
 
