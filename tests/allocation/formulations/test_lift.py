@@ -75,7 +75,7 @@ def broken(instance: Instance, schedule: Schedule) -> bool:
 def test_schedules_that_break_a_rule_do_not_lift() -> None:
     """Requests that are not routed, work beyond capacity, commands to servers in another state."""
     caught = dict.fromkeys(("routing", "processing", "command"), 0)
-    for instance, schedule in cases(seed=6, count=60):
+    for instance, schedule in cases(seed=6, count=examples(60)):
         for name, hits in caught.items():
             table = getattr(schedule, name).copy()
             cells = np.argwhere(table > 0)
@@ -102,7 +102,7 @@ def test_a_program_that_charges_too_much_is_noticed() -> None:
 def test_a_millionth_too_much_is_noticed_at_any_prices(factor: float) -> None:
     """What is noticed does not depend on the unit of money."""
     noticed = 0
-    for instance, schedule in cases(seed=12, count=30):
+    for instance, schedule in cases(seed=12, count=examples(30)):
         weights = instance.system.weights
         names = ("energy_factor", "rent_factor", "transfer_factor", "loading_factor")
         factors = {name: getattr(weights, name) * factor for name in names}
