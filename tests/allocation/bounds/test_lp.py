@@ -170,7 +170,7 @@ def test_constraints_that_leave_no_answer_are_infeasible() -> None:
 def test_a_constraint_raises_the_bound() -> None:
     raised = 0
     rng = np.random.default_rng(16)
-    for _ in range(examples(30)):
+    for _ in range(30):
         instance = random_tiny_instance(rng)
         free = lp_bound(instance)
         lost = free.program.values(free.x)["expired"].sum()

@@ -51,7 +51,7 @@ def test_milp_lies_between_lp_and_the_best_schedule() -> None:
     for instance, best in tiniest(count):
         relaxed, counted, *_ = assert_between(instance, best)
         raised += counted > relaxed + near(best)
-    assert raised >= 0.1 * count
+    assert raised >= count // 10
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_prices_far_apart_leave_no_bound_above_the_best_schedule(
     """The solver's own claim is up to twice the optimum: its tolerances exceed what is at stake."""
     overclaimed = 0
     rng, limits = np.random.default_rng(21), dataclasses.replace(TINIEST, frobenius=0.0)
-    for _ in range(examples(40)):
+    for _ in range(40):
         instance = worlds_apart(random_tiny_instance(rng, limits), money, expiry)
         try:
             found = brute_force_optimum(instance, max_states=6000)

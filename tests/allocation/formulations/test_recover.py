@@ -92,7 +92,7 @@ def test_thousands_come_back(seed: int) -> None:
 def test_integral_answers_lose_nothing_with_named_servers() -> None:
     """The schedule costs what the program says, if nothing expires and no square is bounded."""
     rng, exact = np.random.default_rng(11), 0
-    for _ in range(examples(40)):
+    for _ in range(40):
         instance = random_tiny_instance(rng, TINIEST)
         program = build_allocation_program(instance, integer=True, named=True)
         values = program.values(vector := solve(of_program(program)))

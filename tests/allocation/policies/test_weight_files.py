@@ -46,9 +46,8 @@ def test_a_file_or_a_name_in_the_folder_of_models(
 def test_a_part_for_another_system_is_refused(stem: Path, field: str) -> None:
     card = stem.with_suffix(".json")
     card.write_text(json.dumps({**json.loads(card.read_text()), field: ["another"]}))
-    with pytest.raises(
-        InvalidInput, match=rf"mine\.safetensors: is for other {field} than this system: train one"
-    ):
+    rule = rf"mine\.safetensors: is for other {field} than those of this system: train one"
+    with pytest.raises(InvalidInput, match=rule):
         load(stem)
 
 
@@ -59,7 +58,7 @@ def test_a_part_for_another_system_is_refused(stem: Path, field: str) -> None:
 )
 def test_a_file_that_is_not_what_its_card_says_is_refused(stem: Path, content: bytes) -> None:
     stem.with_suffix(".safetensors").write_bytes(content)
-    with pytest.raises(InvalidInput, match="does not hold the weights its card describes"):
+    with pytest.raises(InvalidInput, match="does not hold the weights that its card describes"):
         load(stem)
     stem.with_suffix(".safetensors").unlink()
     with pytest.raises(InvalidInput, match=r"mine\.safetensors: cannot be read: No such file"):

@@ -11,6 +11,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.bounds.floor import floor
@@ -47,8 +48,8 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
 
 
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
-    cases = tiniest(count=25)
-    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 14
+    cases = tiniest(count=examples(25))
+    assert sum(itertools.starmap(assert_optimal_where_claimed, cases)) > 0.56 * len(cases)
 
 
 def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
@@ -56,7 +57,7 @@ def test_programs_too_large_to_be_solved_whole_are_bounded_by_windows(
 ) -> None:
     monkeypatch.setattr(optimal, "WHOLE_COLUMNS", 0)
     better = 0
-    for instance, best in tiniest(count=15):
+    for instance, best in tiniest(count=examples(15)):
         found = solve_optimal(instance, Limits(gap=1e-6, threads=1))
         assert_sound(instance, found, best)
         better += found.bound > merged_bound(instance).value + 1e-6 * (1 + abs(best))
@@ -71,7 +72,7 @@ def test_optimal_is_the_cheapest_of_all_schedules_on_thousands(seed: int) -> Non
 
 
 def test_tiny_instances_are_solved_to_their_end() -> None:
-    assert_solved_to_their_end(20)
+    assert_solved_to_their_end(examples(20))
 
 
 def assert_solved_to_their_end(count: int) -> None:
@@ -94,7 +95,7 @@ def test_a_rule_that_keeps_the_gap_open_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(optimal, "NAMED_COLUMNS", 0)
     stopped = {
         found.stopped
-        for found in (solve_optimal(instance) for instance, _ in tiniest(count=15))
+        for found in (solve_optimal(instance) for instance, _ in tiniest(count=examples(15)))
         if not found.reached
     }
     assert stopped

@@ -17,7 +17,7 @@ from torta_opt.report.figures import FIGURES, draw, style
 from torta_opt.report.figures.demand import fan
 from torta_opt.report.figures.flows import positions_of
 from torta_opt.report.figures.frontier import undominated
-from torta_opt.report.figures.gap import percent_up
+from torta_opt.report.figures.gap import dollars_down, percent_up
 from torta_opt.report.figures.growth import exponent
 
 ROOT = Path(__file__).parents[3]
@@ -155,6 +155,14 @@ def test_fans_that_cannot_be_drawn(more: dict[str, Any], message: str) -> None:
 def test_gaps_are_rounded_up() -> None:
     assert percent_up(0.5) == "50.0"
     assert percent_up(0.20001) == "20.1"
+
+
+@pytest.mark.parametrize(
+    ("bound", "shown"),
+    [(1857.99, "1,857"), (18.929, "18.92"), (0.13549, "0.1354"), (-2.0001, "-2.001"), (0, "0")],
+)
+def test_bounds_are_rounded_down(bound: float, shown: str) -> None:
+    assert dollars_down(bound) == shown
 
 
 def test_schedules_that_break_a_rule_are_not_drawn() -> None:

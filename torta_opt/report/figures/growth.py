@@ -34,7 +34,7 @@ def plot_growth(growth: dict[str, Any], ax: Axes | None = None) -> Axes:
     InvalidInput
         If it is no such document.
     """
-    from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     growth = checked_growth(growth)
     ax = style.axes_of(ax)
@@ -52,8 +52,9 @@ def plot_growth(growth: dict[str, Any], ax: Axes | None = None) -> Axes:
     ax.set_xticks(sorted({size for curve in growth["curves"] for size in curve["sizes"]}))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
     style.tidy(ax, growth["title"], growth["size"], "processor seconds")
     style.legend_beside(ax)
     return ax
