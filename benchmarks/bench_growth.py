@@ -131,11 +131,11 @@ def main() -> None:
     print(f"slots     rows    IPX s   HiPO s       proved{more}")
     for slots in chosen.slots:
         print(in_time(slots, chosen.plan, in_slots), flush=True)
+        in_slots.save(chosen.curves)
     print("\nregions  columns   whole s/slot  priced s/slot      cost      MB")
     for regions in chosen.regions:
         print(in_regions(regions, of_regions), flush=True)
-    for curves in (in_slots, of_regions):
-        curves.save(chosen.curves)
+        of_regions.save(chosen.curves)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.sizes import examples
 from support.small_placement import build, hosting
 
 from torta_opt.io import Infeasible
@@ -54,7 +55,7 @@ def _by_all_routes(instance, placement):
 def test_routes_are_the_best_ones():
     """Over random placements of tiny instances; most have a way, some have none."""
     served = 0
-    for seed in range(60):
+    for seed in range(examples(60)):
         instance = _roomy_tiny(seed)
         placement = _random_placement(instance, np.random.default_rng(seed))
         best = _by_all_routes(instance, placement)
