@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sizes import examples
 
 from torta_opt.allocation.instance.imports import text
 from torta_opt.allocation.instance.imports.text import open_lines
@@ -47,7 +46,7 @@ def test_blocks_are_whole_lines_and_nothing_is_lost(
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "t.gz"
     with gzip.open(path, "wb", compresslevel=1) as stream:
-        for _ in range(examples(20)):
+        for _ in range(20):
             stream.write(b"2023-11-16 18:17:03.9799600,4808,10\n" * 100_000)
     tracemalloc.start()
     with open_lines(path) as lines:
