@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ def assert_optimal_where_claimed(instance: Instance, best: float) -> bool:
     if proved:
         assert abs(found.cost - best) <= 2e-6 * (1 + abs(best))
     return proved
+
+
+@cache
+def switch() -> tuple[Instance, Found]:
+    """small/switch and its optimum, which several tests begin with."""
+    instance = generate("small/switch")
+    return instance, solve_optimal(instance)
 
 
 def test_optimal_is_the_cheapest_of_all_schedules_where_it_claims_so() -> None:
@@ -257,8 +265,7 @@ def at_most_starts(most: float) -> UserConstraint:
 
 
 def test_a_schedule_keeps_the_constraints() -> None:
-    instance = generate("small/switch")
-    free = solve_optimal(instance)
+    instance, free = switch()
     starts = int((free.schedule.command == 1).sum())
     assert starts > 0
     found = solve_optimal(instance, constraints=[at_most_starts(starts - 1)])
@@ -268,8 +275,7 @@ def test_a_schedule_keeps_the_constraints() -> None:
 
 
 def test_a_start_that_breaks_a_constraint_is_no_start() -> None:
-    instance = generate("small/switch")
-    free = solve_optimal(instance)
+    instance, free = switch()
     with pytest.raises(LimitReached):
         solve_optimal(
             instance,
@@ -293,8 +299,8 @@ def test_a_check_that_no_schedule_passes_is_no_proof_of_infeasibility() -> None:
 
 def test_a_bound_that_the_schedule_refutes_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not cut down to the cost: one of the two is wrong, and nobody knows which."""
-    instance = generate("small/switch")
-    cost = solve_optimal(instance).cost
+    instance, free = switch()
+    cost = free.cost
     sound = optimal.branch_bound
 
     def overclaims(*arguments: Any, **options: Any) -> Any:
@@ -308,8 +314,8 @@ def test_a_bound_that_the_schedule_refutes_is_no_answer(monkeypatch: pytest.Monk
 
 def test_rows_that_cut_off_a_schedule_that_keeps_the_constraint_are_noticed() -> None:
     """Rows ask for no start at all, the check for no more than a thousand."""
-    instance = generate("small/switch")
-    start = solve_optimal(instance).schedule
+    instance, free = switch()
+    start = free.schedule
     assert (start.command == 1).any()
     wrong = dataclasses.replace(at_most_starts(0.0), check=at_most_starts(1000.0).check)
     with pytest.raises(VerificationFailed):
