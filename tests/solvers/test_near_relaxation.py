@@ -45,8 +45,8 @@ def test_it_finds_the_optimum(scale: int) -> None:
 
 def test_reduced_costs_fix_no_point_that_is_as_good() -> None:
     """Every whole point that costs no more lies within the bounds: all of them are looked at."""
-    narrowed = 0
-    for seed in range(examples(40)):
+    narrowed, count = 0, examples(40)
+    for seed in range(count):
         problem = _whole(solvable(seed, rows=3, columns=4), 1)
         relaxed, best = solve_lp(problem, "simplex"), solve_milp(problem, EXACT)
         for cost in (best.objective, best.objective + 0.3 * abs(best.objective) + 0.1):
@@ -58,7 +58,7 @@ def test_reduced_costs_fix_no_point_that_is_as_good() -> None:
                 if checks.is_feasible(problem, x) and checks.objective(problem, x) <= cost:
                     assert (x >= lower).all()
                     assert (x <= upper).all()
-    assert narrowed > 50
+    assert narrowed > count
 
 
 def test_columns_that_are_free_of_charge_are_not_fixed() -> None:

@@ -102,3 +102,9 @@ def test_nothing_prints_a_page_of_arrays(tmp_path: Path) -> None:
         assert text in repr(result)
     assert repr(proved).startswith(f"<BoundResult of lp: value {proved.value:.5f}, certified yes")
     assert "expiry 1.5000" in repr(torta_opt.solve(instance, "greedy_forecast").evaluation)
+
+
+def test_numbers_that_are_none_are_shown_too() -> None:
+    """The message about a bound of a third party may hold its repr."""
+    for value, text in ((float("nan"), "value nan"), (float("-inf"), "value -inf")):
+        assert text in repr(torta_opt.BoundResult(value, "someone's"))
