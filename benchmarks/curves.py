@@ -38,9 +38,30 @@ class Curves:
         return {**head, "machine": environment(), "curves": curves}
 
     def save(self, folder: Path | None) -> None:
-        """Write ``NAME.json`` into ``folder``, unless that is None."""
+        """Write ``NAME.json`` into ``folder``, unless that is None.
+
+        Sizes that the file has from a run with the same versions on the same machine stay in it, so
+        a measurement can be made size by size.
+        """
         if folder is None or not self._ways:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.document(), indent=1) + "\n"
-        (folder / f"{self.name}.json").write_text(text, encoding="utf-8")
+        file = folder / f"{self.name}.json"
+        document = self.document()
+        if file.exists():
+            document["curves"] = joined(json.loads(file.read_text(encoding="utf-8")), document)
+        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def joined(earlier: dict[str, Any], document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Curves of both, by size; those of ``document`` alone if the machine is another one."""
+    if any(earlier[name] != document[name] for name in ("title", "machine")):
+        return document["curves"]
+    points: dict[str, dict[int, float]] = {}
+    for curve in (*earlier["curves"], *document["curves"]):
+        known = points.setdefault(curve["name"], {})
+        known |= dict(zip(curve["sizes"], curve["seconds"], strict=True))
+    return [
+        {"name": way, "sizes": sorted(known), "seconds": [known[size] for size in sorted(known)]}
+        for way, known in points.items()
+    ]
