@@ -1,16 +1,18 @@
 """How time and memory grow with slots and with regions, beside plain HiGHS on the same matrix.
 
-    python benchmarks/bench_growth.py [--slots 60 120 240] [--regions 25 50 100] [--plan]
+    python benchmarks/bench_growth.py [--slots 60 120 240 480] [--regions 25 50 100] [--no-plan]
+        [--curves FOLDER]
 
 The first table grows the horizon of paper/abilene (seed 5): rows of the merged program with
 knapsack rows (regions and server costs merged); processor seconds of HiGHS's interior point method
-IPX and of HiPO, without crossover, on that matrix; what both prove, which must agree; with --plan
-the seconds of the merged bound and its clairvoyant plan, and the gap between them. The second table
+IPX and of HiPO, without crossover, on that matrix; what both prove, which must agree; the seconds
+of the merged bound and its clairvoyant plan, and the gap between them. The second table
 grows the regions (TopoHub's Gabriel graphs, ten servers a region): columns of the transport program
 of one slot over all pairs of regions; processor seconds a slot of the whole program and of columns
 priced in; cost of both, which must agree; peak memory of the process so far in MB.
 
-`--slots 480 960 1920 --plan` takes half an hour.
+`--slots 480 960 1920` takes half an hour. `--curves` writes the seconds as files that
+`torta-opt plot growth` draws.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import topohub
+from curves import Curves
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -41,20 +44,22 @@ from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
 from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.solvers import available_methods, solve_lp
 
+METHODS = {"ipm": "HiGHS, IPX", "hipo": "HiGHS, HiPO"}
 GPUS = {"A100": 2, "H100": 1, "RTX4090": 2, "V100": 3, "T4": 2}  # of ten servers
 
 
-def in_time(slots: int, plan: bool) -> str:
+def in_time(slots: int, plan: bool, curves: Curves) -> str:
     instance = generate("paper/abilene", seed=5, slots=slots)
     program = with_knapsack_rows(build_merged_program(instance, tiers=1).program)
     seconds, proved = [], []
-    for method in ("ipm", "hipo"):
+    for method in METHODS:
         if method not in available_methods():
             seconds.append(math.nan)
             continue
         began = time.process_time()
         found = solve_lp(program.problem(), method, crossover=False)
         seconds.append(time.process_time() - began)
+        curves.add(METHODS[method], slots, seconds[-1])
         proved.append(prove(program, found.row_dual))
     assert np.allclose(proved, proved[0], rtol=1e-6)
     line = f"{slots:5d} {len(program.row_lower):8d} {seconds[0]:8.1f} {seconds[1]:8.1f}"
@@ -64,7 +69,10 @@ def in_time(slots: int, plan: bool) -> str:
         bound = merged_bound(instance)
         middle = time.process_time()
         cost = solve_clairvoyant(instance, solved=bound).cost
-        line += f" {middle - began:8.1f} {time.process_time() - middle:8.1f}"
+        ended = time.process_time()
+        curves.add("merged bound", slots, middle - began)
+        curves.add("clairvoyant plan", slots, ended - middle)
+        line += f" {middle - began:8.1f} {ended - middle:8.1f}"
         line += f" {100 * (1 - bound.value / cost):7.3f}"
     return line
 
@@ -82,7 +90,7 @@ def gabriel(regions: int, slots: int) -> Instance:
         return generate_from_topology(file, 1, slots=slots, gpu_counts=counts)
 
 
-def in_regions(regions: int, slots: int = 6) -> str:
+def in_regions(regions: int, curves: Curves, slots: int = 6) -> str:
     """Every slot sends a third of its requests where the slot before sent none."""
     instance = gabriel(regions, slots)
     rng = np.random.default_rng(0)
@@ -102,23 +110,32 @@ def in_regions(regions: int, slots: int = 6) -> str:
         before = router.slot(arrivals, inflow, before, False).sum(axis=2)
     assert np.isclose(*costs, rtol=1e-6)
     each = seconds / (slots - 4)
+    curves.add("HiGHS, all pairs of regions", regions, each[0])
+    curves.add("columns priced in", regions, each[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return f"{regions:7d} {columns:8d} {each[0]:10.3f} {each[1]:10.3f} {costs[0]:12.5f} {peak:7d}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--slots", type=int, nargs="*", default=[60, 120, 240])
+    parser.add_argument("--slots", type=int, nargs="*", default=[60, 120, 240, 480])
     parser.add_argument("--regions", type=int, nargs="*", default=[25, 50, 100])
-    parser.add_argument("--plan", action="store_true", help="bound and plan too")
+    parser.add_argument(
+        "--plan", action=argparse.BooleanOptionalAction, default=True, help="bound and plan too"
+    )
+    parser.add_argument("--curves", type=Path, metavar="FOLDER", help="write the seconds here")
     chosen = parser.parse_args()
+    in_slots = Curves("growth_slots", "merged program of paper/abilene, more slots", "slots")
+    of_regions = Curves("growth_regions", "routing of one slot, more regions", "regions")
     more = "  bound s   plan s   gap %" if chosen.plan else ""
     print(f"slots     rows    IPX s   HiPO s       proved{more}")
     for slots in chosen.slots:
-        print(in_time(slots, chosen.plan), flush=True)
+        print(in_time(slots, chosen.plan, in_slots), flush=True)
+        in_slots.save(chosen.curves)
     print("\nregions  columns   whole s/slot  priced s/slot      cost      MB")
     for regions in chosen.regions:
-        print(in_regions(regions), flush=True)
+        print(in_regions(regions, of_regions), flush=True)
+        of_regions.save(chosen.curves)
 
 
 if __name__ == "__main__":

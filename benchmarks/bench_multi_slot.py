@@ -1,13 +1,15 @@
 """Multi-slot entropic transport with switching costs: time against T, gaps, and CVXPY.
 
     python benchmarks/bench_multi_slot.py [--regions 32] [--slots 60 120 240 480]
-        [--switching frobenius kl l1] [--epsilon 0.05] [--weight 0.02]
+        [--switching frobenius kl l1] [--epsilon 0.05] [--weight 0.02] [--curves FOLDER]
 
 Costs are distances in a square, at most 1; demand drifts from slot to slot; the mass of every slot
 is 1. Columns: switching cost; slots T; regions R; wall and processor seconds; microseconds per
 slot and pair; steps of Newton and of conjugate gradients; the duality gap; how far the bound at ε
 = 0 is below the cost of the plan. l1 must reach marginals within 1e-5 before rounding, the others
 within 1e-9. The second table compares with CVXPY and Clarabel on the first slots of similar data.
+
+`--curves` writes the processor seconds as a file that `torta-opt plot growth` draws.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
+from curves import Curves
 
 from torta_opt.transport.many_slots import SWITCHING, solve_multi_slot
 from torta_opt.transport.many_slots_cvxpy import solve_multi_slot_program
@@ -45,7 +49,10 @@ def main() -> None:
     parser.add_argument("--switching", nargs="+", default=["frobenius", "kl"], choices=SWITCHING)
     parser.add_argument("--epsilon", type=float, default=0.05)
     parser.add_argument("--weight", type=float, default=0.02)
+    parser.add_argument("--curves", type=Path, metavar="FOLDER", help="write the seconds here")
     chosen = parser.parse_args()
+    title = f"entropic transport with switching costs, {chosen.regions} regions"
+    curves = Curves("multi_slot", title, "slots")
     data = drifting(max(*chosen.slots, PEER_SLOTS), chosen.regions)
     solve_multi_slot(data[0], *(table[:2] for table in data[1:]), 0.1, 0.1)  # imports
     print(HEAD)
@@ -57,6 +64,7 @@ def main() -> None:
             options = chosen.epsilon, chosen.weight, switching, tolerance
             found = solve_multi_slot(*problem, *options)
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+            curves.add(switching, slots, cpu)
             each = 1e6 * seconds / (slots * chosen.regions**2)
             linear_gap = (found.linear - found.linear_bound) / found.linear
             print(
@@ -65,6 +73,7 @@ def main() -> None:
                 f"{100 * linear_gap:9.1f} %",
                 flush=True,
             )
+    curves.save(chosen.curves)
     print(f"\nCVXPY + Clarabel, {PEER_SLOTS} slots, {PEER_REGIONS} regions")
     warnings.simplefilter("ignore")  # "may be inaccurate": the difference below says how much
     data = drifting(PEER_SLOTS, PEER_REGIONS)

@@ -3,12 +3,14 @@
     python benchmarks/run_all.py [-o docs/performance.md] [NAME ...]
 
 NAMEs are benchmarks to run again (``fig5`` for bench_fig5.py); the sections of the others stay.
-Every benchmark runs alone, in a separate process.
+Every benchmark runs alone, in a separate process. Those with ``--curves`` leave their seconds in
+benchmarks/results/ and their pictures in docs/images/.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -19,6 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
+RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
+HAVE_CURVES = ("growth", "multi_slot")
 PACKAGES = ("highspy", "pyomo", "cvxpy", "pot", "numpy", "scipy", "torch")
 HEAD = """# Performance
 
@@ -45,9 +49,26 @@ def section(name: str) -> str:
     """The output of one benchmark, as a section of the page."""
     script = HERE / f"bench_{name}.py"
     print(f"== {script.name}", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, script]
+    if name in HAVE_CURVES:
+        for earlier in RESULTS.glob(f"{name}*.json"):
+            earlier.unlink()  # the picture is to show the run of the table
+        command += ["--curves", RESULTS]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     lines = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
-    return f"## {name}\n\n{about(name)}\n\n```\n{lines}\n```\n"
+    pictures = "".join(f"\n{picture(file)}\n" for file in sorted(RESULTS.glob(f"{name}*.json")))
+    return f"## {name}\n\n{about(name)}\n\n```\n{lines}\n```\n{pictures}"
+
+
+def picture(file: Path) -> str:
+    """Draw the curves of ``file`` into docs/images/; a link to the picture, for the page."""
+    from torta_opt.report.figures import draw, style
+
+    growth = json.loads(file.read_text(encoding="utf-8"))
+    with style.themed():
+        content = style.encode(draw("growth", growth=growth), ".svg")
+    (IMAGES / f"{file.stem}.svg").write_bytes(content)
+    return f"![Processor seconds: {growth['title']}](images/{file.stem}.svg)"
 
 
 def machine() -> str:

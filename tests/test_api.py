@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.plain import make_instance, make_schedule
 from support.second_opinion import by_scip_from_file
+from support.sizes import examples
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 import torta_opt
@@ -193,7 +194,7 @@ class TestGap:
 
     def test_the_document_is_json_whatever_the_instance(self) -> None:
         rng = np.random.default_rng(3)
-        for _ in range(50):
+        for _ in range(examples(50)):
             instance = random_tiny_instance(rng)
             schedule = random_feasible_schedule(instance, rng)
             report = gaps.gap(instance, schedules={"random": schedule})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.sizes import examples
 
 from torta_opt import api, gaps
 from torta_opt.allocation.bounds.document import bound_from_document, certificate_from_document
@@ -206,7 +207,7 @@ def test_flipping_bytes_of_a_file_never_raises_the_bound(
     text = json.dumps(api.bound_to_document(api.bound(instance, "lp"), instance)).encode()
     least = api.solve(instance, "optimal").cost
     rng, path, accepted = np.random.default_rng(1), tmp_path / "b.json", []
-    for _ in range(300):
+    for _ in range(examples(300)):
         broken = bytearray(text)
         broken[rng.integers(len(broken))] = rng.integers(32, 127)
         path.write_bytes(broken)

@@ -144,8 +144,10 @@ def test_the_table_shows_how_far_and_how_well(instances, tmp_path, capsys):
     options = ("--policies", POLICIES, "--against", "torta_ot", "--bound", "floor")
     code, out, _ = call(capsys, *instances, *options, "-o", str(tmp_path / "t.jsonl"))
     assert code == 0
-    for title in ("gap ≤", "in target", "expired", "response s", "against torta_ot", "ratio"):
+    for title in ("gap ≤", "within", "target", "expired", "response", "against torta_ot", "ratio"):
         assert title in out
+    tables = out[: out.index("2 instances, each")].splitlines()
+    assert max(map(len, tables)) <= 80
     assert "2 instances, each the mean over its seeds" in out
     assert "gaps are to the bound of each instance (floor, not all certified)" in out
 

@@ -22,6 +22,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     torta_opt.save_schedule(result.schedule, instance, paths["schedule"])
     report = torta_opt.gap(instance, "greedy_forecast", bound_method="floor")
     Path(paths["report"]).write_text(json.dumps(report.to_document()))
+    curve = {"name": "a way", "sizes": [10, 20], "seconds": [1.0, 3.0]}
+    growth = {"growth": "bench", "title": "t", "size": "slots", "machine": {}, "curves": [curve]}
+    paths["growth"] = str(folder / "growth.json")
+    Path(paths["growth"]).write_text(json.dumps(growth))
     paths["result"] = str(folder / "result.json")
     Path(paths["result"]).write_text(json.dumps(torta_opt.solve(instance, "optimal").to_document()))
     return paths
@@ -29,7 +33,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("kind", "needs"),
-    [("servers", ("instance", "schedule")), ("costs", ("report",)), ("run", ("result",))],
+    [
+        ("servers", ("instance", "schedule")),
+        ("costs", ("report",)),
+        ("run", ("result",)),
+        ("growth", ("growth",)),
+    ],
 )
 def test_plot_writes_the_picture(
     kind: str, needs: tuple[str, ...], files: dict[str, str], tmp_path: Path

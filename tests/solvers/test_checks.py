@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sparse
 from support.random_problems import anything, solvable
 from support.second_opinion import by_scipy
+from support.sizes import examples
 
 from torta_opt.solvers import Problem, checks
 
@@ -39,7 +40,7 @@ def plain_bound(problem: Problem, dual: np.ndarray) -> float:
     return float(value)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(examples(30)))
 def test_dual_bound_is_the_formula(seed: int):
     problem = solvable(seed)
     dual = checks.usable_dual(problem, np.random.default_rng(seed).normal(size=problem.rows))
@@ -47,7 +48,7 @@ def test_dual_bound_is_the_formula(seed: int):
     assert found == pytest.approx(plain_bound(problem, dual), rel=1e-12, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(examples(30)))
 def test_no_dual_proves_more_than_the_optimum(seed: int):
     problem = solvable(seed)
     least = by_scipy(problem).objective
@@ -115,7 +116,7 @@ def test_a_ray_proves_infeasibility_only_if_the_sum_contradicts():
     assert not checks.proves_infeasible(problem, np.array([math.nan, 1.0]))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(examples(40)))
 def test_no_random_ray_proves_a_feasible_problem_infeasible(seed: int):
     problem = solvable(seed)
     for ray in np.random.default_rng(seed).normal(size=(20, problem.rows)):
@@ -132,12 +133,12 @@ def test_a_ray_proves_unboundedness_only_if_it_stays_and_pays():
     assert not checks.proves_unbounded(problem, np.zeros(2))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_rays_of_random_directions_never_contradict_a_second_solver(seed: int):
     problem = anything(seed)
     status = by_scipy(problem).status
     rng = np.random.default_rng(seed)
-    for _ in range(20):
+    for _ in range(examples(20)):
         if checks.proves_infeasible(problem, rng.integers(-2, 3, problem.rows).astype(float)):
             assert status == "infeasible"
         if checks.proves_unbounded(problem, rng.integers(-2, 3, problem.columns).astype(float)):

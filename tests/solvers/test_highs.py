@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sparse
 from support.random_problems import anything, hard_knapsack, solvable
 from support.second_opinion import by_scip, by_scipy
+from support.sizes import examples
 
 from torta_opt.io.errors import InvalidInput
 from torta_opt.solvers import (
@@ -37,7 +38,7 @@ def close(a: float, b: float) -> bool:
 # --- linear programs ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(examples(25)))
 def test_every_method_agrees_with_scip(seed: int):
     problem = solvable(seed)
     other = by_scip(problem)
@@ -53,7 +54,7 @@ def test_every_method_agrees_with_scip(seed: int):
         assert checks.is_feasible(problem, found.x)
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(examples(120)))
 def test_statuses_of_linear_programs_agree_with_scipy(seed: int):
     problem = anything(seed)
     found, other = solve_lp(problem), by_scipy(problem)
@@ -218,7 +219,7 @@ def test_rows_get_names_if_the_others_have_some():
 # --- integer programs ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(examples(25)))
 def test_integer_programs_agree_with_scip(seed: int):
     problem = solvable(seed, integers=0.7)
     found, other = solve_milp(problem), by_scip(problem)
@@ -229,7 +230,7 @@ def test_integer_programs_agree_with_scip(seed: int):
     assert checks.is_feasible(problem, found.x)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_statuses_of_integer_programs_agree_with_scip(seed: int):
     problem = anything(seed, integers=0.6)
     found, other = solve_milp(problem), by_scip(problem, seconds=5.0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sparse
 from support.random_problems import solvable
+from support.sizes import examples
 
 from torta_opt.solvers import Limits, Problem, Result, Status, checks, solve_lp, solve_milp
 from torta_opt.solvers import near_relaxation as near
@@ -32,7 +33,7 @@ def _whole(problem: Problem, scale: int) -> Problem:
 
 @pytest.mark.parametrize("scale", [1, 7, 1000])
 def test_it_finds_the_optimum(scale: int) -> None:
-    for seed in range(25):
+    for seed in range(examples(25)):
         problem = _whole(solvable(seed), scale)
         found, plain = solve_near_relaxation(problem, EXACT), solve_milp(problem, EXACT)
         assert found.status is plain.status is Status.OPTIMAL
@@ -44,8 +45,8 @@ def test_it_finds_the_optimum(scale: int) -> None:
 
 def test_reduced_costs_fix_no_point_that_is_as_good() -> None:
     """Every whole point that costs no more lies within the bounds: all of them are looked at."""
-    narrowed = 0
-    for seed in range(40):
+    narrowed, count = 0, examples(40)
+    for seed in range(count):
         problem = _whole(solvable(seed, rows=3, columns=4), 1)
         relaxed, best = solve_lp(problem, "simplex"), solve_milp(problem, EXACT)
         for cost in (best.objective, best.objective + 0.3 * abs(best.objective) + 0.1):
@@ -57,7 +58,7 @@ def test_reduced_costs_fix_no_point_that_is_as_good() -> None:
                 if checks.is_feasible(problem, x) and checks.objective(problem, x) <= cost:
                     assert (x >= lower).all()
                     assert (x <= upper).all()
-    assert narrowed > 50
+    assert narrowed > count
 
 
 def test_columns_that_are_free_of_charge_are_not_fixed() -> None:

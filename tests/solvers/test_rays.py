@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from support.random_problems import anything, solvable
 from support.second_opinion import by_scipy
+from support.sizes import examples
 
 from torta_opt.solvers import Status, checks, solve_lp
 from torta_opt.solvers.rays import cheapest_direction, least_violation
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_rays_exist_exactly_where_there_is_no_optimum(seed: int):
     problem = anything(seed)
     status = by_scipy(problem).status

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.plain import make_instance, make_schedule
 from support.reference import broken_rules, simulate
+from support.sizes import examples
 from support.tiny import (
     TINIEST,
     TooLarge,
@@ -65,14 +66,14 @@ class TestBruteForce:
     def test_finds_what_plain_enumeration_finds(self, sizes):
         names = ("regions", "models", "servers", "classes", "slots")
         limits = replace(TINIEST, requests=1, backlog=0.3)
-        for seed in range(15):
+        for seed in range(examples(15)):
             rng = np.random.default_rng(seed)
             instance = random_tiny_instance(rng, limits, **dict(zip(names, sizes, strict=True)))
             assert brute_force_optimum(instance).cost == least_cost(instance), f"seed {seed}"
 
     def test_its_schedule_is_legal_and_costs_what_it_says(self):
         beaten = 0
-        for seed in range(60):
+        for seed in range(examples(60)):
             rng = np.random.default_rng(seed)
             instance = random_tiny_instance(rng, TINIEST)
             best = brute_force_optimum(instance)
@@ -133,13 +134,13 @@ class TestGenerators:
         assert np.array_equal(first.command, second.command)
 
     def test_instances_survive_a_file(self):
-        for seed in range(200):
+        for seed in range(examples(200)):
             instance = random_tiny_instance(np.random.default_rng(seed))
             made = instance_to_document(instance)
             assert instance_to_document(instance_from_document(made)) == made
 
     def test_schedules_are_legal(self):
-        for seed in range(300):
+        for seed in range(examples(300)):
             rng = np.random.default_rng(seed)
             instance = random_tiny_instance(rng)
             assert broken_rules(instance, random_feasible_schedule(instance, rng)) == set()

@@ -36,6 +36,7 @@ from torta_opt.cli.plan import plan
 from torta_opt.cli.replay import replay
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.site import build, new, profile
+from torta_opt.cli.tour import tour
 from torta_opt.cli.train import train
 from torta_opt.io import LimitReached, TortaOptError
 from torta_opt.io.streams import ReaderGone, flush_output, guard_streams
@@ -50,6 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {  # in the order of the help
+    "tour": tour,
     "new": new,
     "profile": profile,
     "build": build,

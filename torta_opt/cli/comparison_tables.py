@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from torta_opt.allocation.policies.experiment import Comparison, Interval, Row
-from torta_opt.cli.tables import rows_table
+from torta_opt.cli.tables import narrow_table
 from torta_opt.io.text import money, number, percent
 
 _MISSING = "-"
@@ -35,9 +35,9 @@ def comparison_tables(
 def _means(found: Comparison, units: int) -> Table:
     columns: dict[str, tuple[str, Callable[[float | None], str]]] = {
         "gap": ("gap ≤", percent),
-        "slo_share": ("in target", percent),
+        "slo_share": ("within\ntarget", percent),
         "expired_share": ("expired", percent),
-        "response_mean_s": ("response s", number),
+        "response_mean_s": ("response\ns", number),
     }
     shown = [name for name in columns if name in found.figures]
     titles = ("policy", "runs", "cost $", "95 %", *(columns[n][0] for n in shown))
@@ -50,11 +50,11 @@ def _means(found: Comparison, units: int) -> Table:
             for name, mean in zip(shown, means, strict=True)
         ]
         rows.append((policy, str(found.runs[policy]), cost, _between(each, units), *cells))
-    return rows_table(titles, rows)
+    return narrow_table(titles, rows)
 
 
 def _paired(found: Comparison, units: int) -> Table:
-    titles = (f"against {found.against}", "cost $ more", "95 %", "ratio", "95 %")
+    titles = (f"against {found.against}", "cost $\nmore", "95 %", "ratio", "95 %")
     rows = []
     for policy, difference in found.difference.items():
         if policy == found.against:
@@ -67,7 +67,7 @@ def _paired(found: Comparison, units: int) -> Table:
             _between(ratio, units),
         )
         rows.append((policy, *cells))
-    return rows_table(titles, rows)
+    return narrow_table(titles, rows)
 
 
 def _mean(found: Interval) -> str:

@@ -18,6 +18,7 @@ class Inputs:
     bound        the bound of a bound file, derived again from its certificate
     reports      documents that ``gap --json`` printed
     results      documents that ``solve --json`` printed
+    growths      documents that benchmarks wrote with ``--curves``
     """
 
     instance: Any = None
@@ -25,6 +26,7 @@ class Inputs:
     bound: Any = None
     reports: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
+    growths: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_inputs(files: Sequence[str], slots: str | None = None) -> Inputs:
@@ -79,14 +81,18 @@ def _format_of(file: str, read: dict[str, dict[str, Any]]) -> str:
 
 def _sort_in(file: str, document: dict[str, Any], inputs: Inputs) -> None:
     """Put what a command printed where it belongs. Raises InvalidInput that names the file."""
-    from torta_opt.report.documents import checked_report, checked_result
+    from torta_opt.report.documents import checked_growth, checked_report, checked_result
 
     try:
         if "results" in document:
             inputs.reports.append(checked_report(document))
         elif "method" in document:
             inputs.results.append(checked_result(document))
+        elif "growth" in document:
+            inputs.growths.append(checked_growth(document))
         else:
-            raise InvalidInput("is neither a file of this package nor what gap or solve print")
+            raise InvalidInput(
+                "is neither a file of this package nor what gap, solve or a benchmark print"
+            )
     except InvalidInput as error:
         raise error.within(file) from None

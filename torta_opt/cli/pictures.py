@@ -100,7 +100,8 @@ def _data(accepts: tuple[str, ...], inputs: Inputs, options: dict[str, Any]) -> 
         if len(inputs.schedules) > 1:
             raise InvalidInput("takes one schedule", field="plot")
         (found["schedule"],) = inputs.schedules.values()
-    for name, documents in (("report", inputs.reports), ("result", inputs.results)):
+    printed = {"report": inputs.reports, "result": inputs.results, "growth": inputs.growths}
+    for name, documents in printed.items():
         if name in accepts:
             if len(documents) > 1:
                 raise InvalidInput(f"takes one {name}", field="plot")

@@ -132,9 +132,19 @@ def rows_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _results(report: GapReport, unit: str) -> Table:
+def narrow_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Columns of numbers with nothing but a space between them, for terminals of 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0), collapse_padding=True)
-    table.add_column("policy", overflow="fold", min_width=10, vertical="bottom")
+    first, *others = titles
+    table.add_column(first, overflow="fold", min_width=10, vertical="bottom")
+    for title in others:
+        table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _results(report: GapReport, unit: str) -> Table:
     titles = (
         "gap at\nleast",
         "gap at\nmost",
@@ -144,13 +154,12 @@ def _results(report: GapReport, unit: str) -> Table:
         "expired",
         "run s",
     )
-    for title in (f"cost {unit}", *titles):
-        table.add_column(title, justify="right", no_wrap=True)
     costs = money([result.cost for result in report.results])
+    rows = []
     for result, cost in zip(report.results, costs, strict=True):
         metrics = result.evaluation.metrics if result.evaluation else {}
         response = metrics.get("response_mean_s")
-        table.add_row(
+        row = (
             result.policy,
             cost,
             percent(result.gap_at_least),
@@ -161,7 +170,8 @@ def _results(report: GapReport, unit: str) -> Table:
             percent(metrics.get("expired_share")),
             _MISSING if result.seconds is None else f"{result.seconds:.2f}",
         )
-    return table
+        rows.append(row)
+    return narrow_table(("policy", f"cost {unit}", *titles), rows)
 
 
 def _bound_lines(report: GapReport, unit: str) -> Iterator[Text]:

@@ -12,7 +12,8 @@ _MISSING = "-"
 
 def money(values: Sequence[float | None]) -> list[str]:
     """Amounts with as many decimals as the largest needs for five digits, two at the least."""
-    largest = max((abs(value) for value in values if value), default=0.0)
+    finite = (abs(value) for value in values if value and math.isfinite(value))
+    largest = max(finite, default=0.0)
     whole_digits = math.floor(math.log10(largest)) + 1 if largest else 1
     decimals = min(max(5 - whole_digits, 2), 9)
     return [_MISSING if value is None else f"{value:,.{decimals}f}" for value in values]

@@ -1,14 +1,17 @@
-"""What ``gap --json`` and ``solve --json`` print, read from files that anyone may have written."""
+"""What commands and benchmarks print, read from files that anyone may have written.
+
+That is what ``gap --json`` and ``solve --json`` print, and what benchmarks write with ``--curves``.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from torta_opt.io.schema import Real, parse
+from torta_opt.io.schema import Name, Real, parse
 
-MAX_RESULTS = 1000
+MAX_RESULTS, MAX_CURVES, MAX_SIZES = 1000, 20, 1000
 
 
 class _Open(BaseModel):
@@ -60,6 +63,28 @@ class Solved(_Open):
     trace: list[Sample] = []
 
 
+class Curve(_Open):
+    """Processor seconds of one way of solving, by the size of the problem."""
+
+    name: Name
+    sizes: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=MAX_SIZES)
+    seconds: list[Annotated[Real, Field(gt=0)]] = Field(min_length=1, max_length=MAX_SIZES)
+
+    @model_validator(mode="after")
+    def _of_equal_length(self) -> Self:
+        if len(self.sizes) != len(self.seconds):
+            raise ValueError("must have as many seconds as sizes")
+        return self
+
+
+class Growth(_Open):
+    growth: Name  # the benchmark
+    title: Name
+    size: Name  # what is counted: slots, regions
+    machine: dict[str, Any]
+    curves: list[Curve] = Field(min_length=1, max_length=MAX_CURVES)
+
+
 def checked_report(document: dict[str, Any]) -> dict[str, Any]:
     """The document of a report. Raises InvalidInput that names the field."""
     checked: dict[str, Any] = parse(Report, document).model_dump()
@@ -69,4 +94,10 @@ def checked_report(document: dict[str, Any]) -> dict[str, Any]:
 def checked_result(document: dict[str, Any]) -> dict[str, Any]:
     """The document of a result of ``solve``. Raises InvalidInput that names the field."""
     checked: dict[str, Any] = parse(Solved, document).model_dump()
+    return checked
+
+
+def checked_growth(document: dict[str, Any]) -> dict[str, Any]:
+    """The document of a growth measurement. Raises InvalidInput that names the field."""
+    checked: dict[str, Any] = parse(Growth, document).model_dump()
     return checked

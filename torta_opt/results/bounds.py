@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torta_opt.io.errors import InvalidInput, VerificationFailed
 from torta_opt.io.status import status_of
+from torta_opt.io.text import money
 from torta_opt.results.numbers import ROUNDING, Schedule
+from torta_opt.results.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +51,8 @@ class LiftCheck:
         return self.violation <= ROUNDING and self.lost == 0 and dearer <= ROUNDING * self.paid
 
 
-@dataclass(frozen=True)
-class BoundResult:
+@dataclass(frozen=True, repr=False)
+class BoundResult(Shown):
     """A number that no schedule of an instance can beat.
 
     Attributes
@@ -111,14 +113,12 @@ class BoundResult:
     certified: bool = False
     seconds: float = 0.0
     costs: dict[str, float] = field(default_factory=dict)
-    holds: Callable[[Schedule, float], LiftCheck] | None = field(
-        default=None, repr=False, compare=False
-    )
-    solved: Any = field(default=None, repr=False, compare=False)
+    holds: Callable[[Schedule, float], LiftCheck] | None = field(default=None, compare=False)
+    solved: Any = field(default=None, compare=False)
     interrupted: bool = False
     limited: bool = False
-    certificate: Any = field(default=None, repr=False, compare=False)
-    beside: BoundResult | None = field(default=None, repr=False)
+    certificate: Any = field(default=None, compare=False)
+    beside: BoundResult | None = None
     stopped: str = ""
     why: str = ""
     stronger: str = ""
@@ -126,7 +126,7 @@ class BoundResult:
     interval: tuple[float, float] | None = None
     scenarios: int = 0
     clairvoyant: float | None = None
-    duals: Callable[[], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
+    duals: Callable[[], pd.DataFrame] | None = field(default=None, compare=False)
 
     @property
     def certified_value(self) -> float | None:
@@ -199,6 +199,16 @@ class BoundResult:
             also = "; beside.to_frame has those of the bound beside it" if self.beside else ""
             raise InvalidInput(f"{self.source} proves its value without duals{also}", "table")
         return self.duals()
+
+    @property
+    def _title(self) -> str:
+        return f"BoundResult of {self.source}"
+
+    def _entries(self) -> dict[str, str]:
+        kind = {} if self.interval is None else {"95 % interval": " to ".join(money(self.interval))}
+        proof = "a mean over futures" if self.statistical else "yes" if self.certified else "no"
+        shown = {"value": money([self.value])[0], **kind, "certified": proof}
+        return {**shown, "status": self.status, "seconds": f"{self.seconds:.2f}"}
 
 
 def raise_if_refuted(

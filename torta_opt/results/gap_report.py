@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from torta_opt.io.errors import VerificationFailed
 from torta_opt.io.status import DONE
-from torta_opt.io.text import html_table, money, percent
+from torta_opt.io.text import money, percent
 from torta_opt.results.bounds import BoundResult
 from torta_opt.results.numbers import Schedule
 from torta_opt.results.parts import Attribution, Foresight
 from torta_opt.results.pictures import draw
 from torta_opt.results.referee import Evaluation, Verification
+from torta_opt.results.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,8 +124,8 @@ class GapResult:
         return {"failed": self.verification.violations[0].message}
 
 
-@dataclass(frozen=True, eq=False)
-class GapReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class GapReport(Shown):
     """How far schedules of one instance are from the optimum, at most and at least.
 
     Attributes
@@ -240,20 +241,17 @@ class GapReport:
         """
         return draw(kind, ax, {"report": self}, data)
 
-    def _lines(self) -> dict[str, str]:
+    @property
+    def _title(self) -> str:
+        return f"GapReport of {self.instance!r}"
+
+    def _entries(self) -> dict[str, str]:
         named = {f"bound ({self.bound.source})": money([self.bound.value])[0]}
         for each in self.results:
             cost = money([each.cost])[0] if each.feasible else "breaks a rule"
-            within = f", gap ≤ {percent(each.gap)}" if each.gap is not None else ""
+            within = f" (gap ≤ {percent(each.gap)})" if each.gap is not None else ""
             named[each.policy] = cost + within
         return named
-
-    def __repr__(self) -> str:
-        lines = "; ".join(f"{name}: {text}" for name, text in self._lines().items())
-        return f"<GapReport of {self.instance!r}: {lines}>"
-
-    def _repr_html_(self) -> str:
-        return html_table(self.instance, self._lines())
 
 
 def cheapest_of(results: Sequence[GapResult]) -> GapResult | None:

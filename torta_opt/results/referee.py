@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.io.errors import VerificationFailed
+from torta_opt.io.text import money
+from torta_opt.results.shown import Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +23,8 @@ class Violation:
     slot: int | None = None
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """All rules that a schedule breaks.
 
     Attributes
@@ -56,9 +58,16 @@ class Verification:
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
         raise VerificationFailed(f"{subject}: {self.problems[0]}{more}")
 
+    @property
+    def _title(self) -> str:
+        return "Verification"
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+    def _entries(self) -> dict[str, str]:
+        return {"valid": "yes" if self.ok else "no", **_numbers(self.counts)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
     """The cost of a schedule, and how it serves.
 
     Attributes
@@ -76,7 +85,7 @@ class Evaluation:
     cost: float
     costs: dict[str, float]
     metrics: dict[str, float | int | None]
-    costs_by_slot: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    costs_by_slot: dict[str, np.ndarray] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         return {"cost": self.cost, "costs": self.costs, "metrics": self.metrics}
@@ -102,9 +111,19 @@ class Evaluation:
         frame.index.name = "slot"
         return frame.assign(cost=frame.sum(axis=1))
 
+    @property
+    def _title(self) -> str:
+        return "Evaluation"
 
-@dataclass(frozen=True, eq=False)
-class Check:
+    def _entries(self) -> dict[str, str]:
+        """The cost and the parts that are not 0."""
+        parts = {name: value for name, value in self.costs.items() if value}
+        amounts = money([self.cost, *parts.values()])
+        return dict(zip(("cost", *parts), amounts, strict=True))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Check(Shown):
     """The outcome of checking a schedule file or a bound file.
 
     Attributes
@@ -148,3 +167,17 @@ class Check:
         if self.bound is not None:
             document["bound"] = self.bound
         return document
+
+    @property
+    def _title(self) -> str:
+        return f"Check of a {self.kind} of {self.instance!r}"
+
+    def _entries(self) -> dict[str, str]:
+        shown = {"valid": "yes" if self.ok else "no", **_numbers(self.counts)}
+        if self.evaluation is not None:
+            shown["cost"] = money([self.evaluation.cost])[0]
+        return shown if self.bound is None else {**shown, "bound": money([self.bound])[0]}
+
+
+def _numbers(counts: dict[str, int]) -> dict[str, str]:
+    return {rule: f"{count:,}" for rule, count in counts.items()}

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.io.status import DONE, status_of
+from torta_opt.io.text import money, percent
 from torta_opt.results.numbers import Schedule, relative_gap
 from torta_opt.results.pictures import draw
 from torta_opt.results.referee import Evaluation
+from torta_opt.results.shown import Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +74,8 @@ class Found:
         return None if self.schedule is None else relative_gap(self.cost, self.bound)
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(Shown):
     """A schedule that passed the verifier, and its cost.
 
     Attributes
@@ -111,14 +113,14 @@ class Result:
     (5, 2, 1)
     """
 
-    schedule: Schedule = field(repr=False)
-    evaluation: Evaluation = field(repr=False)
+    schedule: Schedule
+    evaluation: Evaluation
     seconds: float
-    slot_seconds: np.ndarray | None = field(default=None, repr=False)
+    slot_seconds: np.ndarray | None = None
     bound: float | None = None
     status: str = DONE
     stopped: str = ""
-    trace: tuple[Any, ...] = field(default=(), repr=False)
+    trace: tuple[Any, ...] = ()
     source: str = ""
     certified: bool = False
 
@@ -175,6 +177,15 @@ class Result:
         'servers, of 2'
         """
         return draw(kind, ax, {"result": self, "schedule": self.schedule}, data)
+
+    @property
+    def _title(self) -> str:
+        return f"Result of {self.schedule.method}"
+
+    def _entries(self) -> dict[str, str]:
+        cost, bound = money([self.cost, self.bound])
+        proved = {} if self.bound is None else {"bound": bound, "gap": percent(self.gap)}
+        return {"cost": cost, **proved, "status": self.status, "seconds": f"{self.seconds:.2f}"}
 
 
 def _sample(progress: Any) -> dict[str, float | None]:

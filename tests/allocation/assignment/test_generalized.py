@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.assignments import best_of_all, random_problem
+from support.sizes import examples
 
 from torta_opt.allocation.assignment.generalized import read_generalized, task_of
 from torta_opt.allocation.assignment.solve import solve_assignment
 from torta_opt.io import InvalidInput
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(examples(40)))
 def test_it_is_a_case_of_the_assignment_program(seed: int) -> None:
     problem = random_problem(seed, maximise=seed % 2 == 1)
     found, best = solve_assignment(task_of(problem)), best_of_all(problem)

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from support.assignments import brute_force, random_assignment
+from support.sizes import examples
 
 from torta_opt.allocation.assignment.solve import solve_assignment, value_of
 from torta_opt.allocation.formulations.assignment import Assignment, build_assignment_program
@@ -27,7 +28,7 @@ def check(seed: int, **sizes: int) -> None:
 
 
 def test_the_fast_path_finds_what_trying_everything_finds() -> None:
-    for seed in range(40):
+    for seed in range(examples(40)):
         check(seed)
         check(seed, options=1, slots=1, servers=3, requests=3)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.certificates import random_certificate
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.certificate import APART, AS_ONE, Certificate
@@ -39,7 +40,7 @@ def read(document: dict[str, Any], instance: Instance) -> Certificate:
 @pytest.mark.parametrize("regions", [APART, AS_ONE])
 def test_there_and_back_to_the_bit(regions: str) -> None:
     rng = np.random.default_rng(1)
-    for _ in range(40):
+    for _ in range(examples(40)):
         instance = random_tiny_instance(rng)
         before, _ = random_certificate(instance, rng, regions)
         after = read(document_of(instance, before), instance)

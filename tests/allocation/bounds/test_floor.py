@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.plain import make_instance
+from support.sizes import examples
 from support.tiny import (
     TINIEST,
     TINY,
@@ -22,7 +23,7 @@ EARNING = dataclasses.replace(TINY, negative_prices=1.0, rent=0.3)
 
 
 @pytest.mark.parametrize("limits", [TINY, EARNING], ids=["any", "negative-prices"])
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(examples(300)))
 def test_is_below_every_random_schedule(seed, limits):
     rng = np.random.default_rng([seed, 1])
     instance = random_tiny_instance(rng, limits)
@@ -33,7 +34,7 @@ def test_is_below_every_random_schedule(seed, limits):
         assert bound <= evaluation.cost + 1e-12 * scale
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_is_below_the_optimum_over_all_schedules(seed):
     instance = random_tiny_instance(np.random.default_rng([seed, 2]), CALM)
     optimum = brute_force_optimum(instance).cost

@@ -13,6 +13,7 @@ import pyomo.environ as pyo
 import pytest
 from support.optima import slack, tiniest
 from support.programs import of_program, optimum
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds import lp
@@ -27,7 +28,7 @@ from torta_opt.solvers import Limits, Result, Status
 
 
 def test_no_schedule_beats_the_bound_and_it_is_the_optimum_of_the_relaxation() -> None:
-    for instance, best in tiniest(count=70):
+    for instance, best in tiniest(count=examples(70)):
         found = lp_bound(instance)
         assert found.value <= best + slack(best)
         relaxed = optimum(of_program(found.program), relaxed=True)
@@ -42,7 +43,7 @@ def test_no_schedule_beats_the_bound_on_thousands(seed: int) -> None:
 
 
 def test_the_bound_is_at_least_the_floor() -> None:
-    for instance, _ in tiniest(count=50):
+    for instance, _ in tiniest(count=examples(50)):
         least = floor(instance).value
         assert lp_bound(instance).value >= least - 1e-6 * (1 + abs(least))
 
@@ -64,7 +65,7 @@ def test_the_bound_is_what_the_dual_vector_proves() -> None:
 @pytest.mark.parametrize("method", ["simplex", "ipm", "hipo"])
 def test_a_work_limit_weakens_the_bound_and_never_breaks_it(method: str) -> None:
     cut_short = 0
-    for instance, best in tiniest(count=15):
+    for instance, best in tiniest(count=examples(15)):
         whole = lp_bound(instance, method=method).value
         for work in (0, 1, 2, 3, 5, 8, 20):
             try:
@@ -86,7 +87,7 @@ def test_a_time_limit_weakens_the_bound_and_never_breaks_it(seconds: float) -> N
 
 def test_garbage_for_duals_proves_little_but_nothing_wrong() -> None:
     rng = np.random.default_rng(14)
-    for instance, best in tiniest(count=40):
+    for instance, best in tiniest(count=examples(40)):
         found = lp_bound(instance)
         rows = len(found.program.row_lower)
         size = np.abs(found.dual).max(initial=1.0)

@@ -33,7 +33,7 @@ def test_no_schedule_beats_the_bound_on_thousands(seed: int) -> None:
 
 def test_it_is_no_higher_than_the_relaxation_it_relaxes() -> None:
     rng = np.random.default_rng(22)
-    for _ in range(50):
+    for _ in range(examples(50)):
         instance = random_tiny_instance(rng)
         exact = lp_bound(instance).value
         assert merged_bound(instance).value <= exact + 1e-6 * (1 + abs(exact))
@@ -41,7 +41,7 @@ def test_it_is_no_higher_than_the_relaxation_it_relaxes() -> None:
 
 def test_with_one_region_it_is_that_relaxation() -> None:
     rng = np.random.default_rng(23)
-    for _ in range(30):
+    for _ in range(examples(30)):
         instance = random_tiny_instance(rng, regions=1)
         exact = lp_bound(instance).value
         assert merged_bound(instance).value == pytest.approx(exact, rel=1e-6, abs=1e-6)
@@ -76,7 +76,7 @@ def test_long_horizons_take_hipo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hipo_proves_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its point may be a hint only, but the bound is proved, certified and never above the cost."""
     monkeypatch.setattr(merged, "LONG", 0)
-    for instance, best in tiniest(count=25):
+    for instance, best in tiniest(count=examples(25)):
         assert merged_bound(instance).value <= best + slack(best)
     instance = generate("paper/polska", seed=5, slots=8)
     found, other = merged_bound(instance), merged_bound(instance, method="ipm")

@@ -233,11 +233,11 @@ def test_a_better_bound_of_zero_is_worth_all_of_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(registry, "_computed", lambda *_: better)
     result = registry._with_whole_rows(INSTANCE, found, Request())
     assert result.value == 0
-    assert "worth 100.0 % of the bound" in result.why
+    assert "add 100.0 % of the bound" in result.why
     stopped = BoundResult(0.0, registry.WHOLE, interrupted=True)
     monkeypatch.setattr(registry, "_computed", lambda *_: stopped)
     result = registry._merged_counted(INSTANCE, found, Request())
-    assert "worth 100.0 % of the bound" in result.why
+    assert "add 100.0 % of the bound" in result.why
 
 
 def failing(*_: Any, **__: Any) -> Any:

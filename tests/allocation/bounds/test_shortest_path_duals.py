@@ -46,7 +46,7 @@ def server_columns(program: AllocationProgram) -> np.ndarray:
 
 def test_no_server_column_is_left_a_negative_reduced_cost() -> None:
     rng = np.random.default_rng(81)
-    for _ in range(80):
+    for _ in range(examples(80)):
         program = build_allocation_program(random_tiny_instance(rng))
         dual = with_shortest_path_duals(program, noise(program, rng))
         reduced = program.cost - program.matrix.T @ dual
@@ -56,7 +56,7 @@ def test_no_server_column_is_left_a_negative_reduced_cost() -> None:
 def test_it_is_the_best_dual_of_the_flows() -> None:
     """The flows alone, servers at their reduced costs, are solved to the same optimum."""
     rng = np.random.default_rng(82)
-    for _ in range(40):
+    for _ in range(examples(40)):
         program = build_allocation_program(random_tiny_instance(rng))
         dual = noise(program, rng)
         flows = np.concatenate([np.arange(len(dual))[program.rows[name].numbers] for name in FLOWS])

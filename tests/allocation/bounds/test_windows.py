@@ -14,6 +14,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.bounds import windows
@@ -43,7 +44,7 @@ def near(value: float) -> float:
 
 @pytest.mark.parametrize("window", [1, 2])
 def test_no_schedule_beats_the_bound(window: int) -> None:
-    for instance, best in tiniest(count=20):
+    for instance, best in tiniest(count=examples(20)):
         values = [
             windows_bound(instance, ONE, window=window, passes=passes, merged=merged).value
             for passes, merged in ((1, False), (0, True), (3, True))
@@ -79,7 +80,7 @@ def test_it_lies_below_the_linear_relaxation_and_passes_climb_towards_it() -> No
 
 def test_one_window_is_the_linear_relaxation() -> None:
     rng = np.random.default_rng(73)
-    for _ in range(20):
+    for _ in range(examples(20)):
         instance = random_tiny_instance(rng)
         relaxed = lp_bound(instance).value
         found = windows_bound(instance, ONE, window=instance.slots, passes=1, merged=False)
@@ -99,7 +100,7 @@ def test_the_value_is_what_its_dual_vector_proves() -> None:
 def test_windows_prove_a_bound_whatever_the_prices() -> None:
     """Also where they are noise; then the sum over windows is a bound too."""
     rng = np.random.default_rng(74)
-    for instance, best in tiniest(count=25):
+    for instance, best in tiniest(count=examples(25)):
         program = build_allocation_program(instance)
         split = Split.of(program)
         dual = rng.normal(0, 0.05, len(program.row_lower))
@@ -132,7 +133,7 @@ def in_no_window(split: Split, parts: list[Any], dual: np.ndarray) -> float:
 
 def test_windows_prove_no_less_than_the_prices_they_got() -> None:
     rng = np.random.default_rng(75)
-    for _ in range(40):
+    for _ in range(examples(40)):
         instance = random_tiny_instance(rng, slots=4)
         program = build_allocation_program(instance)
         split, dual = Split.of(program), rng.normal(0, 0.05, len(program.row_lower))
@@ -145,7 +146,7 @@ def test_windows_prove_no_less_than_the_prices_they_got() -> None:
 def test_every_schedule_is_inside_every_window() -> None:
     """Implied rows included: legal schedules keep all of them, and costs add up."""
     rng = np.random.default_rng(76)
-    for _ in range(40):
+    for _ in range(examples(40)):
         instance = random_tiny_instance(rng)
         program = build_allocation_program(instance)
         dual = rng.normal(0, 0.05, len(program.row_lower))
@@ -190,7 +191,7 @@ def test_a_time_limit_leaves_a_valid_bound(seconds: float) -> None:
 
 def test_windows_that_are_not_solved_keep_their_prices() -> None:
     rng = np.random.default_rng(77)
-    for instance, best in tiniest(count=15):
+    for instance, best in tiniest(count=examples(15)):
         start = windows_bound(instance, ONE, window=1, passes=1)
         program, dual = start.program, start.dual
         parts = Split.of(program).windows(windows._cuts(instance.slots, 1, shifted=False), dual)

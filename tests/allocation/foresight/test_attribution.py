@@ -26,7 +26,7 @@ from torta_opt.io import InvalidInput
 @cache
 def attributor() -> Attributor:
     instance = torta_opt.generate(
-        "paper/abilene", seed=3, slots=10, gpu_counts={"A100": 3, "T4": 3}, load=0.5
+        "paper/abilene", seed=3, slots=6, gpu_counts={"A100": 3, "T4": 3}, load=0.5
     )
     solved = merged_bound(instance)
     found = solve_clairvoyant(instance, solved=solved)

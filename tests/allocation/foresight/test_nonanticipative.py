@@ -45,6 +45,7 @@ from torta_opt.family import Request
 from torta_opt.io import InvalidInput, LimitReached, VerificationFailed
 
 SMALL = {"slots": 10, "gpu_counts": {"A100": 3, "T4": 3}, "load": 0.5}
+SHORT = 6  # slots, two of them with arrivals: enough where only the form of an answer is tested
 HORIZONS = (1, 2)
 
 
@@ -52,6 +53,10 @@ HORIZONS = (1, 2)
 def small() -> tuple[Instance, DemandLaw]:
     instance = torta_opt.generate("paper/abilene", seed=3, **SMALL)
     return instance, law_of(instance)
+
+
+def short() -> Instance:
+    return torta_opt.generate("paper/abilene", seed=3, **{**SMALL, "slots": SHORT})
 
 
 def some_penalty(size: float = 0.01) -> Penalty:
@@ -316,7 +321,7 @@ def test_the_bound_takes_every_option() -> None:
     fields = {field.name for field in dataclasses.fields(Options)}
     assert METHODS["nonanticipative"].takes == fields
     found = torta_opt.bound(
-        small()[0], "nonanticipative", options={"scenarios": 2, "way": "tree", "window": 2}
+        short(), "nonanticipative", options={"scenarios": 2, "way": "tree", "window": 2}
     )
     assert found.statistical
 
@@ -328,7 +333,7 @@ def test_options_belong_to_their_bound() -> None:
 
 def test_the_command_line_prints_an_estimate(tmp_path: Path) -> None:
     path = tmp_path / "small.json"
-    torta_opt.save_instance(small()[0], path)
+    torta_opt.save_instance(short(), path)
     run = CliRunner().invoke
     told = ["bound", str(path), "--method", "nonanticipative", "--scenarios", "2"]
     found = json.loads(run(app, [*told, "--json"]).stdout)

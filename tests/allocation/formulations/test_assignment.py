@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.assignments import brute_force, random_assignment
 from support.programs import Arrays, of_model, optimum
+from support.sizes import examples
 
 from torta_opt.allocation.formulations.assignment import (
     Assignment,
@@ -72,7 +73,7 @@ def assert_same(data: Assignment) -> None:
     assert not matrix.matrix[:, unused].nnz
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_both_texts_are_the_same_program(seed: int) -> None:
     rng = np.random.default_rng(seed)
     sizes = {"slots": 1 + seed % 3, "servers": 4, "groups": 4, "options": 3, "requests": 4}
@@ -120,7 +121,7 @@ def test_every_part_is_in_play() -> None:
 def test_hull_rows_cut_off_nothing_whole_and_tighten() -> None:
     """Without (hull) the relaxation is weaker, the optimum the same."""
     tighter = 0
-    for seed in range(40):
+    for seed in range(examples(40)):
         data = random_assignment(np.random.default_rng(seed), slots=1, requests=3)
         arrays = arrays_of(build_assignment_program(data))
         loose = arrays.without_rows("hull")

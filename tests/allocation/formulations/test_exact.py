@@ -30,7 +30,7 @@ def assert_inside(program: exact.AllocationProgram, x: np.ndarray) -> None:
     assert (x <= program.upper + 1e-9).all()
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_a_schedule_is_an_answer_at_its_own_cost_and_comes_back(seed: int) -> None:
     rng = np.random.default_rng([70, seed])
     instance = random_tiny_instance(rng, TINY)

@@ -74,8 +74,8 @@ def broken(instance: Instance, schedule: Schedule) -> bool:
 
 def test_schedules_that_break_a_rule_do_not_lift() -> None:
     """Requests that are not routed, work beyond capacity, commands to servers in another state."""
-    caught = dict.fromkeys(("routing", "processing", "command"), 0)
-    for instance, schedule in cases(seed=6, count=60):
+    caught, count = dict.fromkeys(("routing", "processing", "command"), 0), examples(60)
+    for instance, schedule in cases(seed=6, count=count):
         for name, hits in caught.items():
             table = getattr(schedule, name).copy()
             cells = np.argwhere(table > 0)
@@ -83,9 +83,9 @@ def test_schedules_that_break_a_rule_do_not_lift() -> None:
                 table[tuple(cells[0])] = 0 if name != "processing" else table.max() + 1000
                 changed = dataclasses.replace(schedule, **{name: table})
                 caught[name] = hits + broken(instance, changed)
-    assert caught["routing"] > 30
-    assert caught["processing"] > 30
-    assert caught["command"] > 10
+    assert caught["routing"] > count // 2
+    assert caught["processing"] > count // 2
+    assert caught["command"] > count // 6
 
 
 def test_a_program_that_charges_too_much_is_noticed() -> None:
@@ -101,8 +101,8 @@ def test_a_program_that_charges_too_much_is_noticed() -> None:
 @pytest.mark.parametrize("factor", [1e-9, 1e-5, 1e5])
 def test_a_millionth_too_much_is_noticed_at_any_prices(factor: float) -> None:
     """What is noticed does not depend on the unit of money."""
-    noticed = 0
-    for instance, schedule in cases(seed=12, count=30):
+    noticed, count = 0, examples(30)
+    for instance, schedule in cases(seed=12, count=count):
         weights = instance.system.weights
         names = ("energy_factor", "rent_factor", "transfer_factor", "loading_factor")
         factors = {name: getattr(weights, name) * factor for name in names}
@@ -115,7 +115,7 @@ def test_a_millionth_too_much_is_noticed_at_any_prices(factor: float) -> None:
             cheaper = check_lift(program, schedule, found.objective - 1e-6 * found.paid)
             assert not cheaper.ok
             noticed += 1
-    assert noticed > 20
+    assert noticed > 2 * count // 3
 
 
 def test_prices_that_cancel_out_are_no_alarm() -> None:

@@ -51,7 +51,7 @@ def test_a_schedule_of_a_paper_instance_does(preset: str) -> None:
 def test_only_what_differs_between_regions_is_lost() -> None:
     """With one region there is nothing to merge: the program is the allocation program itself."""
     rng = np.random.default_rng(5)
-    for _ in range(40):
+    for _ in range(examples(40)):
         instance = random_tiny_instance(rng, regions=1)
         if instance.system.weights.frobenius_usd:
             continue

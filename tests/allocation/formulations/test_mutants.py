@@ -17,6 +17,7 @@ import scipy.sparse as sparse
 from support.mutants import Mutant, mutants
 from support.optima import tiniest
 from support.programs import Arrays, equal, of_model, of_program, solve
+from support.sizes import examples
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.formulations import matrix as allocation_matrix
@@ -29,18 +30,21 @@ from torta_opt.allocation.schedule import Schedule, evaluate
 MUTANTS = mutants()
 
 
+CASES = 60
+
+
 @cache
-def texts() -> list[tuple[Instance, Arrays]]:
-    """The Pyomo text of instances in which every rule is in play."""
+def texts(count: int) -> list[tuple[Instance, Arrays]]:
+    """The Pyomo text of instances; in 60 of them every rule is in play."""
     rng = np.random.default_rng(20)
-    instances = [random_tiny_instance(rng) for _ in range(60)]
+    instances = [random_tiny_instance(rng) for _ in range(count)]
     return [(instance, of_model(build_allocation_model(instance))) for instance in instances]
 
 
 @cache
-def schedules() -> list[tuple[Instance, Schedule, float]]:
+def schedules(count: int) -> list[tuple[Instance, Schedule, float]]:
     rng, found = np.random.default_rng(21), []
-    for instance, _ in texts():
+    for instance, _ in texts(count):
         for _ in range(3):
             schedule = random_feasible_schedule(instance, rng)
             found.append((instance, schedule, evaluate(instance, schedule).cost))
@@ -48,10 +52,10 @@ def schedules() -> list[tuple[Instance, Schedule, float]]:
 
 
 @cache
-def exact() -> list[tuple[Instance, float]]:
+def exact(count: int) -> list[tuple[Instance, float]]:
     """Instances whose exact program attains the optimum of all schedules."""
     found = []
-    for instance, best in tiniest(count=60, frobenius=0.0):
+    for instance, best in tiniest(count, frobenius=0.0):
         program = allocation_matrix.build_allocation_program(instance, integer=True, named=True)
         x = solve(of_program(program))
         if program.values(x)["expired"].sum() < 0.5:
@@ -63,10 +67,10 @@ def exact() -> list[tuple[Instance, float]]:
 # --- killers ------------------------------------------------------------------------------------
 
 
-def by_text(module: Any) -> bool:
+def by_text(module: Any, count: int = CASES) -> bool:
     return any(
         differs(text, of_program(module.build_allocation_program(instance)))
-        for instance, text in texts()
+        for instance, text in texts(count)
     )
 
 
@@ -107,9 +111,9 @@ def oriented(matrix: Any, lower: np.ndarray, upper: np.ndarray) -> tuple[Any, An
     return sparse.diags_array(sign) @ matrix, low, high
 
 
-def by_lift(module: Any) -> bool:
+def by_lift(module: Any, count: int = CASES) -> bool:
     programs: dict[int, Any] = {}
-    for instance, schedule, cost in schedules():
+    for instance, schedule, cost in schedules(count):
         if id(instance) not in programs:
             programs[id(instance)] = module.build_allocation_program(instance)
         program = programs[id(instance)]
@@ -127,8 +131,8 @@ def by_lift(module: Any) -> bool:
     return False
 
 
-def by_best(module: Any) -> bool:
-    for instance, best in exact():
+def by_best(module: Any, count: int = CASES) -> bool:
+    for instance, best in exact(count):
         program = module.build_allocation_program(instance, integer=True, named=True)
         try:
             found = program.objective(solve(of_program(program)))
@@ -152,7 +156,7 @@ def killers_of(mutant: Mutant, wanted: tuple[str, ...] = tuple(KILLERS)) -> list
 
 def test_the_text_itself_survives() -> None:
     """Nothing kills the unchanged text: the killers are no false alarm."""
-    assert not any(killer(allocation_matrix) for killer in KILLERS.values())
+    assert not any(killer(allocation_matrix, examples(CASES)) for killer in KILLERS.values())
 
 
 def test_every_row_and_column_family_and_price_has_mutants() -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given
+from support.sizes import examples
 from support.tiny import random_neighbour, random_tiny_instance, tiny_instances
 
 from torta_opt.allocation.formulations.pools import Pools, loading_slots
@@ -102,7 +103,7 @@ def test_a_loading_takes_whole_slots_and_leaves_a_rest(
 def test_loading_is_that_of_the_timeline() -> None:
     """A started server has usable time and takes commands when the pool says so."""
     rng, checked = np.random.default_rng(4), 0
-    for _ in range(200):
+    for _ in range(examples(200)):
         instance = random_tiny_instance(rng, slots=5)
         pools = Pools.of(instance, named=True)
         for s in np.flatnonzero(instance.up.all(axis=0) & (instance.initial.model == OFF)):

@@ -12,6 +12,7 @@ import pyscipopt
 import pytest
 from support.optima import tiniest
 from support.programs import Arrays, at_most, equal, of_model, of_program, optimum, solve
+from support.sizes import examples
 from support.tiny import (
     brute_force_optimum,
     random_feasible_schedule,
@@ -44,7 +45,7 @@ def assert_relaxation(instance: Instance, best: float) -> list[float]:
 
 
 def test_no_schedule_beats_the_program() -> None:
-    for instance, best in tiniest(count=40):
+    for instance, best in tiniest(count=examples(40)):
         assert_relaxation(instance, best)
 
 
@@ -67,7 +68,7 @@ def test_the_program_is_exact_with_named_servers_unless_requests_expire() -> Non
 
 
 def test_the_pyomo_text_bounds_every_schedule_too() -> None:
-    for instance, best in tiniest(count=20):
+    for instance, best in tiniest(count=examples(20)):
         arrays = of_model(build_allocation_model(instance))
         assert at_most(optimum(arrays, relaxed=True), optimum(arrays))
         assert at_most(optimum(arrays), best)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.programs import same_to_the_bit
+from support.sizes import examples
 from support.tiny import random_neighbour, random_tiny_instance
 
 from torta_opt.allocation.formulations import rolling as text
@@ -56,7 +57,7 @@ def windows_of(instance: Instance, window: int) -> list[Instance]:
 def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
     """The next instance has the same servers and outages; all else is drawn anew."""
     rng = np.random.default_rng([77, seed])
-    for _ in range(15):
+    for _ in range(examples(15)):
         instance = random_tiny_instance(rng)
         options = {"named": bool(rng.integers(2)), "integer": bool(rng.integers(2))}
         if rng.random() < 0.3:
@@ -72,8 +73,8 @@ def test_tiny_programs_are_the_same(seed: int, knapsack: bool) -> None:
 @pytest.mark.parametrize(
     ("preset", "slots", "window"),
     [
-        ("paper/abilene", 14, 4),
-        ("paper/abilene+outage", 14, 8),
+        ("paper/abilene", 10, 4),
+        ("paper/abilene+outage", 10, 6),
         ("paper/polska+surge", 8, 12),
         ("small/outage", 12, 3),
         ("small/expiry", 12, 4),
@@ -172,15 +173,15 @@ def first_answer(function: Callable[..., Any]) -> Callable[..., Any]:
     return stuck
 
 
-def neighbours() -> Iterator[list[Instance]]:
+def neighbours(count: int) -> Iterator[list[Instance]]:
     rng = np.random.default_rng(91)
-    for _ in range(60):
+    for _ in range(count):
         first = random_tiny_instance(rng, slots=3, models=1, servers=4)
         yield [first, random_neighbour(first, rng), random_neighbour(first, rng)]
 
 
-def differs() -> bool:
-    for instances in neighbours():
+def differs(count: int = 60) -> bool:
+    for instances in neighbours(count):
         rolling = RollingProgram(knapsack=True)
         for each in instances:
             try:
@@ -192,7 +193,7 @@ def differs() -> bool:
 
 
 def test_nothing_differs_as_it_is() -> None:
-    assert not differs()
+    assert not differs(examples(60))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import feasible_cases, random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.bounds.merged import branched, merged_bound
@@ -43,7 +44,7 @@ def test_the_rounding_holds_for_all_whole_numbers_of_servers(
         assert sum(g * y for g, y in zip(worth, servers, strict=True)) + left >= rest * times
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(feasible_cases())
 def test_legal_schedules_satisfy_them(case: tuple[Instance, Schedule]) -> None:
     instance, schedule = case
@@ -79,7 +80,7 @@ def test_schedules_of_a_paper_instance_with_outages_keep_them() -> None:
 
 
 def test_no_schedule_beats_the_bounds() -> None:
-    for instance, best in tiniest(count=60):
+    for instance, best in tiniest(count=examples(60)):
         found = merged_bound(instance, whole=True)
         assert found.value <= best + slack(best)
         assert branched(found, Limits(), began=0.0).value <= best + slack(best)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 import torta_opt
@@ -20,7 +22,7 @@ def frames_of(instance: Instance) -> dict[str, Any]:
 
 def test_there_and_back_is_the_same_instance() -> None:
     rng = np.random.default_rng(3)
-    for _ in range(30):
+    for _ in range(examples(30)):
         instance = random_tiny_instance(rng)
         assert instance_sha256(Instance.from_frames(frames_of(instance))) == (
             instance_sha256(instance)
@@ -80,13 +82,29 @@ def test_an_unknown_table_is_one_plain_line() -> None:
         torta_opt.generate("small/loading").to_frame("demand")
 
 
-def test_nothing_prints_a_page_of_arrays() -> None:
+def test_nothing_prints_a_page_of_arrays(tmp_path: Path) -> None:
     instance = torta_opt.generate("small/loading")
-    schedule = torta_opt.solve(instance).schedule
+    result = torta_opt.solve(instance, "optimal")
+    proved = torta_opt.bound(instance, "lp")
     report = torta_opt.gap(instance, "greedy_forecast")
-    for each in (instance, instance.system, instance.initial, instance.system.weights, schedule):
+    torta_opt.save_schedule(result.schedule, instance, tmp_path / "s.json")
+    check = torta_opt.verify_file(instance, tmp_path / "s.json")
+    referee = (torta_opt.verify(instance, result.schedule), result.evaluation, check)
+    for each in (instance.system, instance.initial, instance.system.weights):
         assert len(repr(each)) < 300
-    assert len(repr(report)) < 300
-    for shown in (instance._repr_html_(), schedule._repr_html_(), report._repr_html_()):
+    for each in (instance, result, result.schedule, proved, report, *referee):
+        assert repr(each).startswith(f"<{type(each).__name__}")
+        assert len(repr(each)) < 300
+        shown = each._repr_html_()
         assert shown.startswith("<table>")
         assert len(shown) < 2000
+    for text in ("Result of optimal", f"cost {result.cost:.5f}", "status done"):
+        assert text in repr(result)
+    assert repr(proved).startswith(f"<BoundResult of lp: value {proved.value:.5f}, certified yes")
+    assert "expiry 1.5000" in repr(torta_opt.solve(instance, "greedy_forecast").evaluation)
+
+
+def test_numbers_that_are_none_are_shown_too() -> None:
+    """The message about a bound of a third party may hold its repr."""
+    for value, text in ((float("nan"), "value nan"), (float("-inf"), "value -inf")):
+        assert text in repr(torta_opt.BoundResult(value, "someone's"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.instance.generate import generate
@@ -39,7 +40,7 @@ def abilene():
 
 
 class TestAgainstTheReferee:
-    @pytest.mark.parametrize("seed", range(40))
+    @pytest.mark.parametrize("seed", range(examples(40)))
     def test_tiny(self, seed: int):
         instance = random_tiny_instance(np.random.default_rng(seed), regions=3, slots=4)
         env = BatchedMacro([instance, instance])

@@ -248,6 +248,16 @@ class TestIntervals:
         }
         assert seed_spread(rows_of(a=[[1.0, 2.0], [1.0, 2.0]])) == {}
 
+    def test_the_frame_says_what_the_document_says(self):
+        found = comparison(rows_of(a=[[1.0], [2.0]], b=[[2.0], [4.0]]), "a")
+        frame, document = found.to_frame().set_index("policy"), found.to_document()
+        assert frame.loc["b", "runs"] == document["cost"]["b"]["runs"] == 2
+        for title in ("cost", "difference", "ratio"):
+            for name, each in document[title].items():
+                for end in ("low", "high"):
+                    assert frame.loc[name, f"{title}_{end}"] == pytest.approx(each[end])
+                assert frame.loc[name, title] == each["mean"]
+
 
 class TestUnits:
     @pytest.fixture

@@ -281,7 +281,7 @@ class TestApportion:
 
 
 class TestEquation6:
-    @pytest.mark.parametrize("seed", range(30))
+    @pytest.mark.parametrize("seed", range(examples(30)))
     def test_equal_servers_are_activated_to_the_letter(self, seed: int):
         rng = np.random.default_rng(seed)
         queue, expected = int(rng.integers(0, 60)), int(rng.integers(1, 200))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.sizes import examples
 
 import torta_opt
 from torta_opt.allocation.formulations.fleet_program import FleetKinds, FleetPlan, FleetState
@@ -44,7 +45,7 @@ def given(rng: np.random.Generator, size: float) -> Given:
 @pytest.mark.parametrize("size", [1, 3, 30])
 def test_servers_of_a_model_cover_its_plan_or_none_is_left_to_start(size: int) -> None:
     rng, added = np.random.default_rng(size), 0
-    for _ in range(100):
+    for _ in range(examples(100)):
         case = given(rng, size)
         kinds, state, plan = case.kinds, case.state, case.plan
         moves = whole_moves(kinds, state, plan, THRESHOLD, LOAD)

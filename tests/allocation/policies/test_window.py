@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.plain import make_instance
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.formulations.lift import lift
@@ -32,7 +33,7 @@ from torta_opt.io import InvalidInput
 
 def test_levels_are_the_servers_that_are_on():
     """Of a schedule lifted into the program, slot by slot."""
-    for seed in range(40):
+    for seed in range(examples(40)):
         instance = random_tiny_instance(np.random.default_rng(seed))
         up = np.repeat(instance.up[:1], instance.slots, axis=0)
         instance = dataclasses.replace(instance, up=up)
@@ -90,7 +91,7 @@ def test_bad_parameters_are_one_plain_line(name: str, setting: str, message: str
 
 @pytest.mark.parametrize("name", ["rhc", "afhc"])
 def test_breaks_no_rule(name: str):
-    for seed in range(40):
+    for seed in range(examples(40)):
         instance = random_tiny_instance(np.random.default_rng(seed))
         found = verify(instance, run(create(name), instance).schedule)
         assert found.ok, (seed, found.violations)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.plain import make_instance, make_schedule
+from support.sizes import examples
 from support.tiny import random_feasible_schedule, random_tiny_instance
 
 from torta_opt.allocation.replay import Replay, replay
@@ -101,7 +102,7 @@ def recursion(played: Replay, schedule: Schedule) -> np.ndarray:
     return begin
 
 
-@pytest.mark.parametrize("draw", range(25))
+@pytest.mark.parametrize("draw", range(examples(25)))
 def test_random_schedules_match_the_recursion_and_the_evaluator(draw: int):
     rng = np.random.default_rng(draw)
     instance = random_tiny_instance(rng)

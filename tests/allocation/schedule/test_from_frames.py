@@ -31,15 +31,15 @@ def test_there_and_back() -> None:
 @pytest.mark.parametrize(
     ("table", "change", "message"),
     [
-        ("routing", {"origin": "nowhere"}, r"row 1, origin: 'nowhere' is not one of"),
+        ("routing", {"origin": "nowhere"}, r"row 1, origin: 'nowhere' is not a name"),
         ("routing", {"requests": 0.5}, "row 1, requests: 0.5 must be a whole number"),
         ("routing", {"requests": -1}, "must be a whole number from 0"),
         ("routing", {"requests": "3"}, "'3' must be a whole number from 0"),
         ("routing", {"requests": float("inf")}, "inf must be a whole number"),
         ("routing", {"requests": 10**30}, "must be a whole number from 0 to"),
-        ("routing", {"class": 7}, "row 1, class: 7 is not one of"),
+        ("routing", {"class": 7}, "row 1, class: 7 is not a name"),
         ("processing", {"slot": 99}, "row 1, slot: 99 must be below 5"),
-        ("commands", {"command": "begin"}, "'begin' is not one of"),
+        ("commands", {"command": "begin"}, "'begin' is not a name"),
         ("commands", {"slot": None}, "lacks the column 'slot'"),
         ("queues", {}, "'queues' is not a table of decisions"),
     ],

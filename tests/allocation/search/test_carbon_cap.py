@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.optima import slack
+from support.sizes import examples
 from support.tiny import (
     TINIEST,
     TooLarge,
@@ -60,7 +61,7 @@ def test_no_schedule_within_the_cap_beats_the_bound(method: str) -> None:
 
 def test_random_schedules_within_the_cap_cost_no_less() -> None:
     rng = np.random.default_rng(72)
-    for _ in range(15):
+    for _ in range(examples(15)):
         instance = clean_and_dirty(random_tiny_instance(rng))
         if instance.system.weights.energy_factor <= 0:
             continue

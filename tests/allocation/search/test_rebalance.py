@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.instance.data import Instance
@@ -60,7 +61,7 @@ def test_processes_do_not_matter(planned: tuple[Instance, Schedule], shared_anew
 
 def test_legal_whatever_the_instance() -> None:
     """Outages, residency, backlogs, loading servers: legal, and never below the optimum."""
-    for instance, best in tiniest(count=25):
+    for instance, best in tiniest(count=examples(25)):
         schedule = plan_merged(instance)
         assert schedule is not None
         after = rebalanced(instance, schedule)
@@ -103,7 +104,7 @@ def test_expiring_requests_keep_their_place() -> None:
 def test_three_classes_of_a_model_keep_their_work() -> None:
     """What they can process is no hull of pairs: a slot that does not fit stays as it is."""
     rng = np.random.default_rng(43)
-    for _ in range(15):
+    for _ in range(examples(15)):
         instance = random_tiny_instance(rng, models=1, classes=3, regions=2, servers=4)
         before = plan_merged(instance)
         assert before is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.optima import slack, tiniest
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds.lp import lp_bound
@@ -23,7 +24,7 @@ def test_rounded_servers_are_whole_and_keep_every_row_of_the_server_network(
     discount: float,
 ) -> None:
     rng = np.random.default_rng(31)
-    for _ in range(20):
+    for _ in range(examples(20)):
         found = lp_bound(random_tiny_instance(rng))
         program = found.program
         rounded = round_servers(program, found.x, found.dual, discount)
@@ -66,7 +67,7 @@ def test_small_presets_round_to_legal_schedules(preset: str) -> None:
 def test_any_vector_of_counts_rounds_to_a_legal_schedule() -> None:
     """Also one that satisfies no row."""
     rng = np.random.default_rng(33)
-    for _ in range(25):
+    for _ in range(examples(25)):
         instance = random_tiny_instance(rng)
         program = lp_bound(instance).program
         x = rng.random(len(program.upper)) * program.upper

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.all_pairs import over_all_pairs
+from support.sizes import examples
 from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.instance.generate import generate
@@ -22,7 +23,7 @@ from torta_opt.solvers import LinearSolver, Result, Status, solve_lp
 def test_routing_delivers_what_was_planned() -> None:
     """Rows add up to arrivals, columns to what each region is to get; whole and where allowed."""
     rng = np.random.default_rng(33)
-    for _ in range(60):
+    for _ in range(examples(60)):
         instance = random_tiny_instance(rng)
         allowed = instance.system.allowed
         inflow = np.zeros_like(instance.arrivals)

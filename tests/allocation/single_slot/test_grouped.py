@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from support.sizes import examples
 from support.tiny_fig5 import by_trying, random_instance
 
 from torta_opt.allocation.formulations.server_hull import facets_of, shared_out
@@ -100,7 +101,7 @@ def test_its_optimum_is_that_of_trying_everything(seed: int, share: float):
     assert found.result.objective == pytest.approx(least, rel=1e-8)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(examples(40)))
 def test_its_optimum_is_that_of_the_naive_program(seed: int):
     rng = np.random.default_rng(seed)
     instance = random_instance(

@@ -25,7 +25,7 @@ from torta_opt.placement.policies.cg_bprr import cg_bprr
 from torta_opt.placement.schedule.evaluate import evaluate
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(examples(200)))
 def test_it_never_exceeds_the_optimum(seed):
     shape = {"servers": 2 + seed % 2, "blocks": 2 + seed % 3, "clients": 1 + seed // 3 % 2}
     instance = tiny(seed, requests=1 + seed % 3 % 2, **shape)

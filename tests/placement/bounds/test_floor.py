@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build, instances
 
 from torta_opt.io import Infeasible
@@ -19,7 +20,7 @@ from torta_opt.placement.methods import METHODS, solve_offline
 from torta_opt.placement.schedule.evaluate import evaluate
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(examples(25)))
 def test_it_never_exceeds_the_optimum(seed):
     instance = tiny(seed)
     best = Reference(instance_to_document(instance)).optimum()

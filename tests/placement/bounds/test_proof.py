@@ -29,7 +29,7 @@ def _optimum_ms(instance):
     return float(best) * 1000 - instance.requests * instance.delays.start_ms
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(examples(40)))
 def test_any_tree_with_any_prices_stays_below(seed):
     """Splits and prices drawn at random: the proof does not rest on where they come from."""
     instance = tiny(5000 + seed, servers=3, blocks=4, clients=1 + seed % 2, requests=2)

@@ -38,7 +38,7 @@ def _optimum_ms(instance):
     return float(best) * 1000 - instance.requests * instance.delays.start_ms
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(examples(100)))
 def test_it_never_exceeds_the_optimum(seed):
     shape = {"servers": 2 + seed % 2, "blocks": 2 + seed % 3, "clients": 1 + seed // 3 % 2}
     instance = tiny(4000 + seed, requests=1 + seed // 2 % 2, **shape)

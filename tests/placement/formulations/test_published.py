@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build
 
 from torta_opt.placement.formulations.published import published_program
@@ -15,7 +16,7 @@ from torta_opt.placement.schedule.verify import verify
 from torta_opt.solvers import Status, solve_milp
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(examples(20)))
 def test_its_optimum_is_that_of_brute_force(seed):
     instance = tiny(seed, clients=1 + seed % 2, blocks=3)
     program = published_program(instance, "response")

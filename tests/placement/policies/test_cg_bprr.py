@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from support.placement_reference import Reference
+from support.sizes import examples
 from support.small_placement import build, instances
 
 from torta_opt.io import Infeasible
@@ -18,7 +19,7 @@ from torta_opt.placement.schedule.evaluate import evaluate
 from torta_opt.placement.schedule.verify import verify
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(examples(25)))
 def test_it_never_beats_the_optimum(seed):
     instance = tiny(seed)
     best = Reference(instance_to_document(instance)).optimum()
@@ -33,7 +34,7 @@ def test_it_never_beats_the_optimum(seed):
 
 def test_it_is_optimal_somewhere_and_not_everywhere():
     gaps = []
-    for seed in range(25):
+    for seed in range(examples(25)):
         instance = tiny(seed)
         try:
             cost = evaluate(instance, cg_bprr(instance)).cost

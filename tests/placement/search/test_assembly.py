@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.sizes import examples
 
 from torta_opt.placement.bounds.proof import Hint, Pricing
 from torta_opt.placement.bounds.tree import Tree
@@ -48,7 +49,7 @@ def _by_all_ends(instance, groups):
     return best
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60)))
 def test_arranging_finds_the_best_ends(seed):
     rng = np.random.default_rng(seed)
     instance = tiny(seed, servers=4, blocks=5, clients=1 + seed % 2, requests=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 import torta_opt
 from torta_opt.io import InvalidInput
@@ -16,7 +18,11 @@ from torta_opt.report.figures import FIGURES, draw, style
 from torta_opt.report.figures.demand import fan
 from torta_opt.report.figures.flows import positions_of
 from torta_opt.report.figures.frontier import undominated
-from torta_opt.report.figures.gap import percent_up
+from torta_opt.report.figures.gap import dollars_down, percent_up
+from torta_opt.report.figures.growth import exponent
+
+ROOT = Path(__file__).parents[3]
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +47,7 @@ def data(instance: Any, report: Any) -> dict[str, Any]:
         "schedules": schedules,
         "report": document,
         "result": torta_opt.solve(instance, "optimal"),
+        "growth": a_growth({"sizes": [10, 20, 40], "seconds": [1.0, 4.0, 16.0]}),
     }
 
 
@@ -50,16 +57,18 @@ def drawn(kind: str, data: dict[str, Any], **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [k for k, each in FIGURES.items() if each.family == "allocation"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_kind_is_drawn_with_a_title_and_written_the_same_twice(
-    kind: str, theme: str, data: dict[str, Any]
+    kind: str, data: dict[str, Any]
 ) -> None:
-    with style.themed(theme):
-        ax = drawn(kind, data)
-        assert ax.get_title(loc="left")
-        one, two = style.encode(ax, ".svg"), style.encode(drawn(kind, data), ".svg")
+    with style.themed():
+        one, two = (style.encode(drawn(kind, data), ".svg") for _ in range(2))
     assert one == two
     assert one.lstrip().startswith(b"<?xml")
+    with style.themed("dark"):
+        ax = drawn(kind, data)
+    assert ax.get_title(loc="left")
+    assert ax.get_facecolor() == to_rgba(style.PAPER["dark"])
+    assert {ax.xaxis.label.get_color(), ax.title.get_color()} == {style.INK["dark"]}
 
 
 def test_it_draws_on_axes_that_are_given(data: dict[str, Any]) -> None:
@@ -103,10 +112,9 @@ def test_parts_of_a_gap_end_at_floor_bound_and_cost(report: Any) -> None:
 
 def test_the_picture_of_the_readme_has_its_figures() -> None:
     """torta-opt gap … --json > gap.json (as make gap), torta-opt plot gap gap.json -o …"""
-    root = Path(__file__).parents[3]
-    picture = (root / "docs" / "images" / "gap_abilene.svg").read_text()
+    picture = (ROOT / "docs" / "images" / "gap_abilene.svg").read_text()
     row = re.compile(r"^ (\w+) +[0-9.,]+ +[0-9.]+ % +([0-9.]+) %", re.MULTILINE)
-    rows = row.findall((root / "README.md").read_text())
+    rows = row.findall((ROOT / "README.md").read_text())
     assert len(rows) == 7
     for policy, gap in rows:
         assert f">{policy}<" in picture
@@ -138,7 +146,7 @@ def test_a_fan_holds_what_its_forecaster_says() -> None:
     [
         ({"slot": 0}, "0 must lie between 1 and 23"),
         ({"slot": 24}, "24 must lie between 1 and 23"),
-        ({"forecaster": "law"}, "needs the slot"),
+        ({"forecaster": "law"}, "needs a slot"),
         ({"slot": 3, "forecaster": "oracle"}, "must be one of law"),
     ],
 )
@@ -150,6 +158,14 @@ def test_fans_that_cannot_be_drawn(more: dict[str, Any], message: str) -> None:
 def test_gaps_are_rounded_up() -> None:
     assert percent_up(0.5) == "50.0"
     assert percent_up(0.20001) == "20.1"
+
+
+@pytest.mark.parametrize(
+    ("bound", "shown"),
+    [(1857.99, "1,857"), (18.929, "18.92"), (0.13549, "0.1354"), (-2.0001, "-2.001"), (0, "0")],
+)
+def test_bounds_are_rounded_down(bound: float, shown: str) -> None:
+    assert dollars_down(bound) == shown
 
 
 def test_schedules_that_break_a_rule_are_not_drawn() -> None:
@@ -220,6 +236,35 @@ def test_dollar_signs_in_names_are_no_formulas() -> None:
     style.encode(draw("gap", report=a_report(rows)), ".svg")
 
 
+def test_growth_shows_every_second_and_the_power_that_fits() -> None:
+    curves = ({"sizes": [10, 20, 40], "seconds": [1.0, 4.0, 16.0]}, {"sizes": [20], "seconds": [3]})
+    ax = draw("growth", growth=a_growth(*curves))
+    *lines, proportional = ax.lines
+    assert [list(line.get_ydata()) for line in lines] == [each["seconds"] for each in curves]
+    assert [line.get_label() for line in lines] == ["way 0: slots^2.0", "way 1"]
+    assert proportional.get_xydata().tolist() == [[10, 1], [40, 4]]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.3])
+def test_the_exponent_is_that_of_a_power_law(power: float) -> None:
+    sizes = [60, 120, 480]
+    assert exponent(sizes, [0.3 * size**power for size in sizes]) == pytest.approx(power)
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
+def test_pictures_of_growth_in_docs_show_what_was_measured(file: Path) -> None:
+    """make bench draws them; the page has the picture beside the table of the same run."""
+    growth = json.loads(file.read_text())
+    picture = (ROOT / "docs" / "images" / f"{file.stem}.svg").read_text()
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert f"(images/{file.stem}.svg)" in page
+    labels = [line.get_label() for line in draw("growth", growth=growth).lines]
+    for text in (growth["title"], *labels):
+        assert f">{text}<" in picture
+    assert growth["machine"]["packages"]["highspy"]
+
+
 def test_placement_blocks_end_where_servers_end() -> None:
     instance = torta_opt.generate("placement/tiny")
     schedule = torta_opt.solve(instance).schedule
@@ -237,6 +282,7 @@ def test_placement_blocks_end_where_servers_end() -> None:
         ("gap", {"report": {}}, "is not a report"),
         ("gap", {"report": {"results": [], "bound": {}}, "slot": 1}, "takes no slot"),
         ("run", {"result": {"method": "skylb"}}, "proved no bound"),
+        ("growth", {"growth": {"growth": "x"}}, "title: is missing"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_plain_line(
@@ -251,6 +297,25 @@ def test_a_slot_that_is_not_there(data: dict[str, Any]) -> None:
         drawn("routing", data, slot=99)
 
 
+@pytest.mark.parametrize(
+    ("curve", "message"),
+    [
+        ({"sizes": [10, 20], "seconds": [1.0]}, "as many seconds as sizes"),
+        ({"sizes": [10], "seconds": [0.0]}, r"seconds\[0\]: must be greater than 0"),
+        ({"sizes": [], "seconds": []}, "sizes: "),
+    ],
+)
+def test_growth_that_cannot_be_drawn(curve: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        draw("growth", growth=a_growth(curve))
+
+
+def a_growth(*curves: dict[str, Any]) -> dict[str, Any]:
+    named = [{"name": f"way {number}", **curve} for number, curve in enumerate(curves)]
+    head = {"growth": "bench", "title": "a program", "size": "slots", "machine": {}}
+    return {**head, "curves": named}
+
+
 def a_row(name: str, cost: float | None) -> dict[str, Any]:
     return {"policy": name, "feasible": True, "cost": cost, "gap": 0.5, "metrics": {}} | {
         "costs": {"rent": cost}
@@ -262,6 +327,6 @@ def a_report(rows: list[dict[str, Any]], bound: float = 50.0, floor: float = 20.
 
 
 def test_the_page_of_docs_lists_every_picture() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    text = (ROOT / "docs" / "report.md").read_text()
     for name, each in FIGURES.items():
         assert f"| `{name}` | {each.summary} | {', '.join(each.needs)} |" in text

@@ -29,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,9 @@ from torta_opt.io import InvalidInput, VerificationFailed, sha256_of
 from torta_opt.io.writing import descriptor_of, is_special, write_fully
 from torta_opt.parallel import as_finished
 from torta_opt.results import raise_if_refuted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -391,6 +394,24 @@ class Comparison:
             "ratio": _documents(self.ratio),
             **{name: _documents(found) for name, found in self.figures.items()},
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each policy: number of runs, means, and the ends of 95 % intervals.
+
+        ``difference`` and ``ratio`` are to ``against``, paired by instance.
+        """
+        import pandas as pd
+
+        tables = {"cost": self.cost, "difference": self.difference, "ratio": self.ratio}
+        rows = []
+        for name in self.cost:
+            row: dict[str, Any] = {"policy": name, "runs": self.runs[name]}
+            for title, table in {**tables, **self.figures}.items():
+                if name in table:
+                    row[title] = table[name].mean
+                    row |= {f"{title}_low": table[name].low, f"{title}_high": table[name].high}
+            rows.append(row)
+        return pd.DataFrame(rows)
 
     def _cost_document(self, name: str) -> dict[str, Any]:
         spread = self.seeds.get(name)

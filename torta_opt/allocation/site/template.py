@@ -26,10 +26,7 @@ def write_template(folder: str | os.PathLike[str]) -> list[str]:
     ``folder`` must not exist, or be empty.
     """
     target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise InvalidInput("is a file: name a new folder", file=str(target))
-    if target.is_dir() and any(target.iterdir()):
-        raise InvalidInput("is not empty: name a new folder", file=str(target))
+    check_new(target)
     sources = sorted(path for path in FOLDER.rglob("*") if path.is_file())
     contents = {str(path.relative_to(FOLDER)): path.read_bytes() for path in sources}
     for name, (gpu, gpus) in BENCHMARKS.items():
@@ -39,6 +36,14 @@ def write_template(folder: str | os.PathLike[str]) -> list[str]:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
         write_all((place / name, content) for name, content in contents.items())
     return [str(target / name) for name in contents]
+
+
+def check_new(folder: Path) -> None:
+    """Nothing is overwritten: raises InvalidInput unless ``folder`` is empty or does not exist."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput("is a file: name a new folder", file=str(folder))
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InvalidInput("is not empty: name a new folder", file=str(folder))
 
 
 def _profile(name: str, gpu: str, gpus: int) -> bytes:

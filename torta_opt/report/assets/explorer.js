@@ -49,8 +49,9 @@ function layout(report, title, slot) {
   return {
     title: { text: title, font: { size: 15 } },
     font: { color: ink }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 55, r: 10, t: 35, b: 40 }, legend: { orientation: "h", y: -0.2 },
-    xaxis: { ...axis, title: { text: `slot of ${report.slot_s} s` } },
+    margin: { l: 55, r: 10, t: 35, b: 70 },
+    legend: { orientation: "h", x: 0, y: -0.26, yanchor: "top" },  // below the title of the axis
+    xaxis: { ...axis, title: { text: `slot of ${report.slot_s} s`, standoff: 8 }, dtick: report.slots < 12 ? 1 : undefined },
     yaxis: { ...axis, rangemode: "tozero" },
     shapes: [{ type: "line", x0: slot, x1: slot, yref: "paper", y0: 0, y1: 1, line: { color: ink, width: 1, dash: "dot" } }],
   };

@@ -26,7 +26,8 @@ class Figure:
 
     ``needs`` and ``takes`` name arguments: ``instance``, ``schedule``, ``schedules`` (by name),
     ``report`` (a ``GapReport``, or the document that ``gap --json`` prints), ``result`` (a
-    ``Result``, or what ``solve --json`` prints).
+    ``Result``, or what ``solve --json`` prints), ``growth`` (what a benchmark writes with
+    ``--curves``).
     """
 
     summary: str
@@ -67,6 +68,7 @@ FIGURES: Mapping[str, Figure] = {  # the function is plot_NAME in NAME.py
         ("slot",),
     ),
     "run": Figure("verified cost and proved bound during a run", ("result",)),
+    "growth": Figure("seconds against the size of the problem, of a benchmark", ("growth",)),
     "blocks": Figure(
         "blocks of the model on each server, and the routes",
         ("instance", "schedule"),

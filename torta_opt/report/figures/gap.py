@@ -58,7 +58,7 @@ def plot_gap(report: GapReport | dict[str, Any], ax: Axes | None = None) -> Axes
         "xycoords": ax.get_xaxis_transform(),
         "annotation_clip": False,
     }
-    label = f"bound {math.floor(bound):,} $"
+    label = f"bound {dollars_down(bound)} $"
     ax.annotate(label, xytext=(-4, 0), ha="right", va="bottom", **top, **BESIDE)
     ax.set_xlim(min(0.0, *costs), 1.2 * max(*costs, 0.0) or 1.0)
     style.tidy(ax, f"{document['instance']}: cost and bound", "cost of the schedule, $", "")
@@ -66,3 +66,10 @@ def plot_gap(report: GapReport | dict[str, Any], ax: Axes | None = None) -> Axes
     below = -0.5 / (0.7 + 0.32 * len(results))  # inches, in heights of the axes
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, below), ncols=3, frameon=False, fontsize=8)
     return ax
+
+
+def dollars_down(bound: float) -> str:
+    """A bound with four digits, rounded down: what is shown is a bound too."""
+    digits = math.floor(math.log10(abs(bound))) + 1 if bound else 4
+    decimals = min(max(4 - digits, 0), 9)
+    return f"{math.floor(round(bound * 10**decimals, 6)) / 10**decimals:,.{decimals}f}"

@@ -43,6 +43,7 @@ def plot_run(result: Result | dict[str, Any], ax: Axes | None = None) -> Axes:
     ax.step(seconds, costs, where="post", color=style.BLUE, label="cost of the best schedule")
     ax.step(seconds, bounds, where="post", color=style.RED, linestyle="--", label="bound")
     ax.fill_between(seconds, bounds, costs, step="post", color=style.GREY, alpha=0.25, label="gap")
+    ax.ticklabel_format(useOffset=False)  # numbers one can compare with those of the command
     style.tidy(ax, f"{document['method']}: cost and bound of the run", "seconds", "cost")
     style.legend_beside(ax)
     return ax

@@ -45,7 +45,7 @@ def solved(instance: Instance, regions: str) -> tuple[Certificate, float]:
 @pytest.mark.parametrize("regions", REGIONS)
 def test_the_checker_derives_what_the_method_proves(regions: str) -> None:
     rng = np.random.default_rng(1)
-    for _ in range(30):
+    for _ in range(examples(30)):
         instance = random_tiny_instance(rng)
         certificate, value = solved(instance, regions)
         assert certified_bound(certificate, instance) == pytest.approx(value, rel=1e-8, abs=1e-8)
@@ -55,7 +55,7 @@ def test_the_checker_derives_what_the_method_proves(regions: str) -> None:
 def test_any_numbers_prove_the_same_here_and_there(regions: str) -> None:
     """Rows, sides, boxes, costs: a slip in any of them moves the sum for noise."""
     rng = np.random.default_rng(2)
-    for _ in range(60):
+    for _ in range(examples(60)):
         instance = random_tiny_instance(rng)
         certificate, value = random_certificate(instance, rng, regions)
         found = certified_bound(certificate, instance)

@@ -330,7 +330,7 @@ def test_what_is_excused_can_happen() -> None:
     assert {mutant.name for mutant in MUTANTS} >= EXCUSED
 
 
-@pytest.mark.parametrize("mutant", MUTANTS[::25], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS[::50], ids=lambda mutant: mutant.name)
 def test_some_mutants_are_noticed(mutant: Mutant) -> None:
     assert mutant.name in EXCUSED or is_noticed(mutant, 150)
 
