@@ -28,7 +28,7 @@ def merged_of(instance: Instance) -> MergedProgram:
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Instance, Schedule]:
-    instance = generate("paper/polska", seed=1, slots=6)
+    instance = generate("paper/polska", seed=1, slots=24).cut(0, 6)
     schedule = plan_merged(instance)
     assert schedule is not None
     return instance, schedule

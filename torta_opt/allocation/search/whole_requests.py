@@ -10,8 +10,8 @@ so far have left,
 3. requests are routed to where they are processed or wait (``slot_routing.py``), and the slot is
    played by the same step that runs policies.
 
-So the result is legal whatever the programs say. It is not always cheaper than the schedule that it
-began with.
+So the result is legal whatever the programs say. Parts that have become dearer are taken from the
+schedule that it began with (``parts.py``).
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from torta_opt.allocation.formulations.merged import MergedProgram, lift_merged
 from torta_opt.allocation.formulations.pools import Pools
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.allocation.schedule.evaluate import evaluate
 from torta_opt.allocation.schedule.step import Decision, initial_state, slot_data, step
 from torta_opt.allocation.schedule.timeline import trace_servers
 from torta_opt.allocation.search.merged_plan import PlanInterrupted
+from torta_opt.allocation.search.parts import cheaper_parts
 from torta_opt.allocation.search.request_window import SlotServers, WindowData, request_window
 from torta_opt.allocation.search.rounding import with_servers
 from torta_opt.allocation.search.routing import clip_to_available
@@ -116,9 +118,12 @@ class _Plan:
         self.servers: dict[int, SlotServers] = {}
 
     def schedule(self) -> Schedule:
-        """The slots planned so far, then those of the schedule it began with."""
-        processing = clip_to_available(self.instance, self.routing, self.processing)
-        return dataclasses.replace(self.base, routing=self.routing, processing=processing)
+        """The slots planned so far, then those of the schedule it began with; or parts of both."""
+        instance, base = self.instance, self.base
+        processing = clip_to_available(instance, self.routing, self.processing)
+        planned = dataclasses.replace(base, routing=self.routing, processing=processing)
+        parts = cheaper_parts(instance, planned, base)
+        return min(planned, parts, key=lambda each: evaluate(instance, each).cost)
 
     def add_slot(self) -> None:
         """Plan the next slot."""
