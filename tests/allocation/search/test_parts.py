@@ -18,7 +18,7 @@ from torta_opt.allocation.search.parts import cheaper_parts
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Instance, Schedule]:
-    instance = generate("paper/polska", seed=1, slots=24).cut(0, 6)
+    instance = generate("paper/polska", seed=3, slots=12)
     schedule = plan_merged(instance)
     assert schedule is not None
     return instance, schedule

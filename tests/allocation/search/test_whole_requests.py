@@ -1,8 +1,9 @@
-"""Requests planned anew on given servers: legal, cheaper where regions differ, never below optima."""
+"""Requests planned anew on given servers: legal, cheaper where regions differ."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.merged import MergedProgram, build_merged_program
-from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.instance.data import OFF, Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.search import whole_requests
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
+from torta_opt.allocation.search.whole_cells import WholeSlot, whole_cells
 from torta_opt.allocation.search.whole_requests import replanned, waiting_usd
 from torta_opt.solvers import Limits
 
@@ -28,7 +30,7 @@ def merged_of(instance: Instance) -> MergedProgram:
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Instance, Schedule]:
-    instance = generate("paper/polska", seed=1, slots=24).cut(0, 6)
+    instance = generate("paper/polska", seed=3, slots=24).cut(0, 3)
     schedule = plan_merged(instance)
     assert schedule is not None
     return instance, schedule
@@ -41,10 +43,10 @@ def test_less_is_rerouted_on_the_same_servers(planned: tuple[Instance, Schedule]
     verify(instance, after).raise_if_broken("replanned")
     was, now = evaluate(instance, before), evaluate(instance, after)
     assert now.costs["rerouting"] < 0.7 * was.costs["rerouting"]
-    assert now.cost < was.cost
+    assert now.cost < 0.995 * was.cost
     assert (after.command == before.command).all()
     assert (after.command_model == before.command_model).all()
-    assert told == [1, 2, 3, 4, 5, 6]
+    assert told == [1, 2, 3]
 
 
 def test_without_time_the_schedule_stays(planned: tuple[Instance, Schedule]) -> None:
@@ -58,7 +60,7 @@ def test_interrupted_it_keeps_what_is_planned(planned: tuple[Instance, Schedule]
     instance, before = planned
 
     def stop(done: int) -> None:
-        if done == 2:
+        if done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(PlanInterrupted) as caught:
@@ -66,8 +68,8 @@ def test_interrupted_it_keeps_what_is_planned(planned: tuple[Instance, Schedule]
     kept = caught.value.schedule
     assert kept is not None
     verify(instance, kept).raise_if_broken("interrupted")
-    assert (kept.routing[2:] == before.routing[2:]).all()
-    assert (kept.routing[:2] != before.routing[:2]).any()
+    assert (kept.routing[1:] == before.routing[1:]).all()
+    assert (kept.routing[:1] != before.routing[:1]).any()
 
 
 def test_a_waiting_request_costs_what_one_more_costs(planned: tuple[Instance, Schedule]) -> None:
@@ -79,9 +81,9 @@ def test_a_waiting_request_costs_what_one_more_costs(planned: tuple[Instance, Sc
         np.full(instance.up.shape, -1),
         np.zeros((*instance.up.shape, instance.arrivals.shape[2]), np.int64),
     )
-    nobody = dataclasses.replace(
-        instance, initial=dataclasses.replace(instance.initial, model=np.full(len(instance.up.T), -1))
-    )
+    off = np.full(instance.up.shape[1], OFF)
+    initial = dataclasses.replace(instance.initial, model=off)
+    nobody = dataclasses.replace(instance, initial=initial)
     usd = waiting_usd(merged_of(nobody), idle)
     system = instance.system
     wait = system.weights.time_usd_per_s * system.slot_s
@@ -113,13 +115,20 @@ def test_thousands_are_legal() -> None:
         verify(instance, after).raise_if_broken("replanned")
 
 
-def test_whole_amounts_of_a_slot_fit_its_servers(planned: tuple[Instance, Schedule]) -> None:
+def test_whole_amounts_of_a_slot_fit_its_servers(
+    planned: tuple[Instance, Schedule], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the integer program gives to a cell can be divided among its servers: none is lost."""
     instance, before = planned
     plan = whole_requests._Plan(instance, before, waiting_usd(merged_of(instance), before))
-    for _ in range(2):
-        plan.add_slot()
-    served = plan.processing[:2].sum(axis=(1, 2))
-    there = instance.arrivals[:2].sum(axis=(1, 2)) + [instance.initial.backlog.sum(), 0]
-    assert (served <= there).all()
-    assert (served >= 0.95 * there).all()
+    asked: list[float] = []
+
+    def noted(*arguments: Any) -> WholeSlot:
+        whole = whole_cells(*arguments)
+        asked.append(whole.z.sum())
+        return whole
+
+    monkeypatch.setattr(whole_requests, "whole_cells", noted)
+    plan.add_slot()
+    assert asked == [plan.processing[0].sum()]
+    assert asked[0] > 0.9 * before.processing[0].sum()

@@ -2,12 +2,12 @@
 
 It begins with the floor and the schedules of policies (``start.py``), so that it can end at any
 moment after. The merged program gives a better bound and schedules, whatever the horizon. On the
-servers of the best one, requests are then planned anew (``whole_requests.py``), and work is
-rebalanced among regions (``rebalance.py``). Where the allocation program has more than
-``WHOLE_COLUMNS`` columns, windows give a better bound, pass after pass. Where it has no more, its
-linear relaxation gives one, and by rounding a better schedule. Branch and bound with whole servers
-goes on from there. Where the exact program (``formulations/exact.py``) is small enough it is solved
-last: its answers are the schedules, so its optimum is the best one.
+servers of the best one, requests are then planned anew (``whole_requests.py``); if that does not
+end or gain, work is rebalanced among regions (``rebalance.py``). Where the allocation program has
+more than ``WHOLE_COLUMNS`` columns, windows give a better bound, pass after pass. Where it has no
+more, its linear relaxation gives one, and by rounding a better schedule. Branch and bound with
+whole servers goes on from there. Where the exact program (``formulations/exact.py``) is small
+enough it is solved last: its answers are the schedules, so its optimum is the best one.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class _Steps:
 
     def __init__(self, best: Incumbent) -> None:
         self.best = best
+        self.is_replanned = False
 
     def begin(self, start: Schedule | None) -> None:
         """The start and what policies do: the first one to its end if there is no start."""
@@ -162,11 +163,12 @@ class _Steps:
         best = self.best
         if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
             return
-        slots = best.instance.slots
+        slots, planned = best.instance.slots, 0
         left = dataclasses.replace(best.left, seconds=REPLANNING * best.left.seconds)
 
         def tell(done: int) -> None:
-            best.phase = f"requests, slot {done} of {slots}"
+            nonlocal planned
+            planned, best.phase = done, f"requests, {done} of {slots} slots"
             best.tell()
 
         tell(0)
@@ -175,11 +177,14 @@ class _Steps:
         except PlanInterrupted as error:
             schedule, best.interrupted = error.schedule, True
         best.offer(schedule)
+        self.is_replanned = planned == slots and best.schedule is schedule
 
     def balance(self) -> None:
-        """Divide the work of the best schedule among regions anew."""
+        """Divide the work of the best schedule among regions anew, unless its requests are."""
         best = self.best
         if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
+            return
+        if self.is_replanned:
             return
         best.phase = "balance"
         left = dataclasses.replace(best.left, seconds=BALANCING * best.left.seconds)

@@ -7,13 +7,13 @@ are columns f[j,c] of their own, and z[n] are integers:
     subject to  (hull), (hot_served)
                 q[j,c] + more[j,c] + expired[j,c] + Σ z − f[j,c] = W[j,c]       Σ_j f[j,c] = D[c]
                 q[j,c] + more[j,c] − f[j,c] ≤ W[j,c] not due        expired[j,c] ≤ W[j,c] due
-                q[j,c] ≤ what waits in the linear program, and a few
+                q[j,c] ≤ what waits in the linear program, rounded up
                 Σ_c f[j,c] − over[j] + under[j] = what the linear program sends to j
 
-What a column costs later is what the duals of the window's later slots say; ``more``, that waits
-beyond what the linear program has room for later, is charged as if it expired. κ stands for requests
-that are re-routed if a region gets more or less in all. Within the facets of a cell, whole amounts
-of up to two classes can be divided among its servers.
+What a column costs later is what the duals of the window's later slots say. ``more`` waits beyond
+what the linear program has room for later, and is charged as if it expired. κ is for requests that
+are re-routed if a region gets more or less in all. Within the facets of a cell, whole amounts of up
+to two classes can be divided among its servers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from torta_opt.solvers import Limits, Problem, SolverFailed, solve_milp
 
 NODES = 10  # nodes of branch and bound for one slot: a limit that depends on no machine
 NEAR = 5e-4  # relative gap at which it stops
-SPARE = 0.0  # requests of a class that may wait in a region beyond those of the linear program
 MOVE = 1e-7  # dollars; a region that gets more or less than planned costs something in any case
 
 
@@ -84,7 +83,7 @@ def whole_program(window: Window, data: WindowData, x: np.ndarray, dual: np.ndar
     above = np.concatenate([servers.rows.most, np.zeros(count), (waiting - due).ravel()])
     equal = np.concatenate([waiting.ravel(), arrivals.sum(axis=0), sent.sum(axis=1)])
     none = np.full(2 * regions, np.inf)
-    waits_most = np.where(stays, np.ceil(x[window.q] - 1e-6) + SPARE, 0.0)
+    waits_most = np.where(stays, np.ceil(x[window.q] - 1e-6), 0.0)
     more_most = np.broadcast_to(np.where(stays, np.inf, 0.0), shape)
     expire_most = np.where(stays, due, np.inf)
     move_usd = np.full(2 * regions, max(data.router.reroute_usd, MOVE))

@@ -141,9 +141,7 @@ class _Plan:
         inflow = self._inflow(whole.waits, processing)
         routing = self.router.slot(instance.arrivals[t], inflow, state.routing, branch=True)
         processing = self._clipped(processing, routing)
-        decision = Decision(
-            routing, self.base.command[t], self.base.command_model[t], processing
-        )
+        decision = Decision(routing, self.base.command[t], self.base.command_model[t], processing)
         self.state = step(instance.system, state, slot_data(instance, t), decision).state
         self.routing[t], self.processing[t] = routing, processing
         del self.servers[t]
@@ -241,7 +239,9 @@ def _divided(rest: int, wanted: np.ndarray, served: np.ndarray) -> np.ndarray:
     """
     if rest < 0:
         return -np.clip(-rest - (served.cumsum() - served), 0, served)
-    share = rest * (wanted / wanted.sum() if wanted.sum() > 0 else np.full(len(wanted), 1 / len(wanted)))
+    share = rest * (
+        wanted / wanted.sum() if wanted.sum() > 0 else np.full(len(wanted), 1 / len(wanted))
+    )
     whole = np.floor(share + 1e-6).astype(np.int64)
     order = np.argsort(whole - share, kind="stable")
     whole[order[: rest - int(whole.sum())]] += 1
