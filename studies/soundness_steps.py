@@ -7,6 +7,7 @@ where two answers differ. ``STEPS`` names them all.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from torta_opt.allocation.formulations.exact import build_exact_program
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.schedule import evaluate, verify
+from torta_opt.allocation.search.optimal import solve_optimal
 from torta_opt.allocation.single_slot.by_task import build_fig5_program, tasks_of
 from torta_opt.allocation.single_slot.grouped import build_grouped_program
 from torta_opt.io import InvalidInput
@@ -130,6 +133,25 @@ def allocation(rng: np.random.Generator, n: int) -> dict[str, int]:
     problem = exact.problem()
     equal(agreed(problem, "exact"), best, "exact", problem)
     return {"programs": len(relaxations) + 1}
+
+
+# What separates pools from schedules: three servers, waits of three slots, squares.
+WAITING = {"servers": 3, "deadline_slots": 3, "frobenius": 0.6}
+
+
+def optimal(rng: np.random.Generator, n: int) -> dict[str, int]:
+    """``solve --method optimal`` to its end: the cheapest of all schedules, and no bound above."""
+    limits = dataclasses.replace(TINIEST, **WAITING)
+    instance = random_tiny_instance(rng, limits)
+    best = float(brute_force_optimum(instance, max_states=MOST_STATES).cost)
+    found = solve_optimal(instance)
+    assert found.schedule is not None
+    cost = evaluate(instance, found.schedule).cost
+    if not verify(instance, found.schedule).ok or not _close(cost, best):
+        raise Disagreement(f"optimal found {cost!r}, brute force {best!r}")
+    if found.bound > best + slack(best):
+        raise Disagreement(f"optimal claims a bound of {found.bound!r}, brute force {best!r}")
+    return {"schedules": 1, "not closed": int(not found.reached)}
 
 
 def assignment(rng: np.random.Generator, n: int) -> dict[str, int]:
@@ -233,6 +255,7 @@ def certificates(rng: np.random.Generator, n: int) -> dict[str, int]:
 
 STEPS = {
     "allocation": Step("exact, pools, cuts, regions as one", 1000, allocation),
+    "optimal": Step("optimal, to its end", 500, optimal),
     "assignment": Step("requests on the servers of a region", 1000, assignment),
     "generalized": Step("the generalized assignment problem", 1000, generalized),
     "single_slot": Step("one slot, by task and by group", 1000, single_slot),

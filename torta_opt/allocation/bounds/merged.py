@@ -34,7 +34,7 @@ from torta_opt.family import Request
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Progress, SolverFailed, available_methods, solve_lp
 
-LONG = 480  # slots from which HiPO is taken: expected to pay there, not measured
+LONG = 480  # slots from which HiPO is taken; it is faster from 960 on, slower up to 180
 
 MergedBound = ProgramBound[MergedProgram]
 
@@ -50,9 +50,8 @@ def merged_bound(
 
     whole    with the rows that count whole servers
     method   as for ``solve_lp``; auto takes HiPO for long horizons: it factorises a matrix whose
-             rows couple few slots, so it is expected to pay there, where the time of IPX grows
-             with the square of T. IPX was faster at every size measured with both, up to 180 slots.
-             Both prove the same
+             rows couple few slots, so its time grows in proportion to T, that of IPX with the
+             square of T (docs/formulations/merged.md). Both prove the same
 
     A user's constraints are left out of it: they make schedules dearer, so the bound still holds.
     Raises LimitReached if the solver found no dual vector in time.

@@ -1,12 +1,13 @@
 """``solve --method optimal``: a verified schedule and how far it can be from the best.
 
 It begins with the floor and the schedules of policies (``start.py``), so that it can end at any
-moment after. The merged program gives a better bound and schedules, whatever the horizon; their
-work is then rebalanced among regions (``rebalance.py``). Where the allocation program has more than
-``WHOLE_COLUMNS`` columns, windows give a better bound, pass after pass. Where it has no more, its
-linear relaxation gives one, and by rounding a better schedule. Branch and bound with whole servers
-goes on from there. Where the exact program (``formulations/exact.py``) is small enough it is solved
-last: its answers are the schedules, so its optimum is the best one.
+moment after. The merged program gives a better bound and schedules, whatever the horizon. On the
+servers of the best one, requests are then planned anew (``whole_requests.py``); if that does not
+end or gain, work is rebalanced among regions (``rebalance.py``). Where the allocation program has
+more than ``WHOLE_COLUMNS`` columns, windows give a better bound, pass after pass. Where it has no
+more, its linear relaxation gives one, and by rounding a better schedule. Branch and bound with
+whole servers goes on from there. Where the exact program (``formulations/exact.py``) is small
+enough it is solved last: its answers are the schedules, so its optimum is the best one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torta_opt.allocation.formulations.exact import build_exact_program, schedul
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.matrix import build_allocation_program
+from torta_opt.allocation.formulations.merged import MergedProgram, build_merged_program
 from torta_opt.allocation.formulations.program import AllocationProgram
 from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.formulations.user_constraint import UserConstraint, with_user_constraints
@@ -39,6 +41,7 @@ from torta_opt.allocation.search.rebalance import rebalanced
 from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation
 from torta_opt.allocation.search.start import policy_schedules
 from torta_opt.allocation.search.whole_plan import counts_matter, plan_whole
+from torta_opt.allocation.search.whole_requests import replanned
 from torta_opt.family import Request
 from torta_opt.io.errors import LimitReached, VerificationFailed
 from torta_opt.results import ROUNDING, Found, raise_if_refuted
@@ -50,6 +53,7 @@ NAMED_COLUMNS = 20_000
 WHOLE_COLUMNS = 150_000
 METHOD = "optimal"
 POLICIES = 0.1  # share of the time for policies after the first
+REPLANNING = 0.7  # share of the time left for planning requests anew
 BALANCING = 0.4  # share of the time left for rebalancing
 COUNTED = 0.5  # share of the time left for whole servers, if the exact program comes after them
 EXACT_COST = 1024.0  # size of a typical cost while the exact program is solved
@@ -80,10 +84,12 @@ def solve_optimal(
         steps.begin(start)
         steps.merge()
         if program_columns(instance) > WHOLE_COLUMNS:
+            steps.replan()
             steps.balance()
             steps.price_windows()
         else:
             steps.relax_and_round()
+            steps.replan()
             steps.balance()
             steps.branch()
             steps.solve_exactly()
@@ -113,6 +119,7 @@ class _Steps:
 
     def __init__(self, best: Incumbent) -> None:
         self.best = best
+        self.is_replanned = False
 
     def begin(self, start: Schedule | None) -> None:
         """The start and what policies do: the first one to its end if there is no start."""
@@ -151,10 +158,33 @@ class _Steps:
                 best.take(proved)
             best.offer(schedule and dataclasses.replace(schedule, method=METHOD))
 
-    def balance(self) -> None:
-        """Divide the work of the best schedule among regions anew."""
+    def replan(self) -> None:
+        """Plan the requests of the best schedule anew, on the same servers."""
         best = self.best
         if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
+            return
+        slots, planned = best.instance.slots, 0
+        left = dataclasses.replace(best.left, seconds=REPLANNING * best.left.seconds)
+
+        def tell(done: int) -> None:
+            nonlocal planned
+            planned, best.phase = done, f"requests, {done} of {slots} slots"
+            best.tell()
+
+        tell(0)
+        try:
+            schedule = replanned(best.instance, best.schedule, self.merged, left, tell)
+        except PlanInterrupted as error:
+            schedule, best.interrupted = error.schedule, True
+        best.offer(schedule)
+        self.is_replanned = planned == slots and best.schedule is schedule
+
+    def balance(self) -> None:
+        """Divide the work of the best schedule among regions anew, unless its requests are."""
+        best = self.best
+        if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
+            return
+        if self.is_replanned:
             return
         best.phase = "balance"
         left = dataclasses.replace(best.left, seconds=BALANCING * best.left.seconds)
@@ -255,6 +285,12 @@ class _Steps:
         best.limited |= found.limited
         best.take(found)
         return found
+
+    @cached_property
+    def merged(self) -> MergedProgram:
+        """The merged program with knapsack rows."""
+        merged = build_merged_program(self.best.instance)
+        return dataclasses.replace(merged, program=with_knapsack_rows(merged.program))
 
     @cached_property
     def exact(self) -> AllocationProgram | None:

@@ -1,0 +1,248 @@
+"""Plan whole requests on given servers, slot by slot, with all regions at once.
+
+A merged plan decides first what servers process and only then where requests go; to follow the work
+they are re-routed. Here both are decided together. In each slot, from the state that the decisions
+so far have left,
+
+1. the linear program over the requests of this slot and ``AHEAD`` more (``request_window.py``) is
+   solved. What waits at its end is charged what the merged program with the same servers says;
+2. an integer program makes whole what servers process in this slot (``whole_cells.py``);
+3. requests are routed to where they are processed or wait (``slot_routing.py``), and the slot is
+   played by the same step that runs policies.
+
+So the result is legal whatever the programs say. Parts that have become dearer are taken from the
+schedule that it began with (``parts.py``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from torta_opt.allocation.bounds.merged import merged_method
+from torta_opt.allocation.formulations.merged import MergedProgram, lift_merged
+from torta_opt.allocation.formulations.pools import Pools
+from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.allocation.schedule.evaluate import evaluate
+from torta_opt.allocation.schedule.step import Decision, initial_state, slot_data, step
+from torta_opt.allocation.schedule.timeline import trace_servers
+from torta_opt.allocation.search.merged_plan import PlanInterrupted
+from torta_opt.allocation.search.parts import cheaper_parts
+from torta_opt.allocation.search.request_window import SlotServers, WindowData, request_window
+from torta_opt.allocation.search.rounding import with_servers
+from torta_opt.allocation.search.routing import clip_to_available
+from torta_opt.allocation.search.server_cells import cells_of, processing_by_server, rows_of
+from torta_opt.allocation.search.slot_routing import Router
+from torta_opt.allocation.search.whole_cells import whole_cells
+from torta_opt.solvers import Limits, SolverFailed, solve_lp
+
+AHEAD = 1  # further slots of a window
+OWN = ("queue", "deadline")  # rows of q that speak of its own slot
+SOME = 1e-3  # requests
+NEAREST = 12  # regions with servers to which an origin may send, beside those that it used
+
+
+def replanned(
+    instance: Instance,
+    schedule: Schedule,
+    merged: MergedProgram,
+    limits: Limits | None = None,
+    on_slot: Callable[[int], Any] = lambda done: None,
+) -> Schedule:
+    """A schedule with the same commands of servers, and requests planned anew.
+
+    merged    the merged program of the instance
+    on_slot   called with the number of slots planned so far
+
+    Where time is up the rest of ``schedule`` follows, less what is then not there to be processed.
+    Raises PlanInterrupted with such a schedule if Ctrl-C ends it, and SolverFailed.
+    """
+    ends = time.perf_counter() + (limits or Limits()).seconds
+    plan = None
+    try:
+        plan = _Plan(instance, schedule, waiting_usd(merged, schedule))
+        for t in range(instance.slots):
+            if time.perf_counter() >= ends:
+                break
+            plan.add_slot()
+            on_slot(t + 1)
+    except KeyboardInterrupt:
+        raise PlanInterrupted(None if plan is None else plan.schedule()) from None
+    return plan.schedule()
+
+
+def waiting_usd(merged: MergedProgram, schedule: Schedule) -> np.ndarray:
+    """(T, C) dollars that a request that waits at the end of a slot costs in the slots after it.
+
+    They are duals of the merged program with the servers of the schedule. Where nothing of a class
+    is there in the slot after, its dual says nothing, and the price is that of expiry.
+    """
+    program = merged.program
+    servers = program.vector(lift_merged(merged, schedule))
+    problem = with_servers(program, servers, program.matrix)
+    method = merged_method(len(schedule.command))
+    found = solve_lp(problem, method, crossover=False).raise_if_interrupted()
+    x, dual = found.x if found.x is not None else found.near, found.row_dual
+    if x is None or dual is None:
+        raise SolverFailed("requests on given servers were not planned, though all may expire")
+    q, row_slot = program.columns["q"], program.row_slot
+    entries = program.matrix[:, q.numbers].tocoo()
+    aside = np.concatenate([np.arange(len(row_slot))[program.rows[n].numbers] for n in OWN])
+    own = np.isin(entries.row, aside) & (row_slot[entries.row] == q.index[entries.col, 0])
+    paid = np.where(own, 0.0, -entries.data * dual[entries.row])
+    usd = np.zeros(q.mask.shape)
+    usd[q.mask] = np.bincount(entries.col, paid, len(q))
+    there = program.values(x)
+    comes = there["q"][:-1, 0] + there["inflow"][1:, 0] > SOME
+    expiry = merged.program.instance.system.weights.expiry_usd
+    prices = np.tile(expiry, (len(usd), 1))
+    prices[:-1] = np.where(comes, np.maximum(usd[:-1, 0], 0.0), expiry)
+    return prices
+
+
+class _Plan:
+    """The slots planned so far, and the state that they leave."""
+
+    def __init__(self, instance: Instance, schedule: Schedule, waiting_usd: np.ndarray) -> None:
+        self.instance, self.base, self.waiting_usd = instance, schedule, waiting_usd
+        self.pools, self.router = Pools.of(instance), Router(instance)
+        self.timeline = trace_servers(instance, schedule)
+        self.state = initial_state(instance)
+        self.routing, self.processing = schedule.routing.copy(), schedule.processing.copy()
+        self.usd, self.saved_usd = _prices(instance, self.pools)
+        self.servers: dict[int, SlotServers] = {}
+
+    def schedule(self) -> Schedule:
+        """The slots planned so far, then those of the schedule it began with; or parts of both."""
+        instance, base = self.instance, self.base
+        processing = clip_to_available(instance, self.routing, self.processing)
+        planned = dataclasses.replace(base, routing=self.routing, processing=processing)
+        parts = cheaper_parts(instance, planned, base)
+        return min(planned, parts, key=lambda each: evaluate(instance, each).cost)
+
+    def add_slot(self) -> None:
+        """Plan the next slot."""
+        instance, state, t = self.instance, self.state, self.state.slot
+        hot = instance.system.hot_permille * state.processing // 1000
+        data = self._data(hot)
+        window = request_window(data)
+        found = solve_lp(window.problem, "simplex").raise_if_interrupted()
+        if found.x is None or found.row_dual is None:
+            raise SolverFailed("the requests of a slot were not planned, though all may expire")
+        whole = whole_cells(window, data, found.x, found.row_dual)
+        processing = processing_by_server(
+            instance, self.pools, data.servers[0].cells, whole.z, hot, self.saved_usd
+        )
+        inflow = self._inflow(whole.waits, processing)
+        routing = self.router.slot(instance.arrivals[t], inflow, state.routing, branch=True)
+        processing = self._clipped(processing, routing)
+        decision = Decision(routing, self.base.command[t], self.base.command_model[t], processing)
+        self.state = step(instance.system, state, slot_data(instance, t), decision).state
+        self.routing[t], self.processing[t] = routing, processing
+        del self.servers[t]
+
+    def _servers_of(self, t: int) -> SlotServers:
+        if t not in self.servers:
+            cells = cells_of(self.instance, self.pools, self.timeline, self.base, t)
+            rows = rows_of(self.instance, self.pools, cells, np.zeros(len(cells.column), bool))
+            rows.hull.eliminate_zeros()
+            pool, c = cells.pool, cells.kind
+            self.servers[t] = SlotServers(
+                cells, rows, self.pools.region[pool], self.usd[t, pool, c], self.saved_usd[pool, c]
+            )
+        return self.servers[t]
+
+    def _data(self, hot: np.ndarray) -> WindowData:
+        t, slots = self.state.slot, self.instance.slots
+        until = min(t + 1 + AHEAD, slots)
+        servers = [self._servers_of(k) for k in range(t, until)]
+        cells = servers[0].cells
+        by_cell = [hot[members].sum(axis=0) for members in cells.members]
+        most = np.array(by_cell).reshape(-1, hot.shape[1])
+        return WindowData(
+            self.instance,
+            self.router,
+            self.pools,
+            self.state,
+            servers,
+            hot=most[cells.column[:, 0], cells.kind],
+            pairs=self._pairs(servers),
+            end_usd=self._end_usd(until),
+        )
+
+    def _pairs(self, servers: list[SlotServers]) -> np.ndarray:
+        """Pairs of a region with itself, the nearest with servers, and those that it used last."""
+        i, j = self.router.cells.T
+        there = np.zeros(self.router.regions, bool)
+        there[np.concatenate([slot.region for slot in servers])] = True
+        usd = np.full(self.state.routing.shape, np.inf)
+        usd[i, j] = np.where(there[j], self.router.route_usd.mean(axis=1), np.inf)
+        rank = np.argsort(np.argsort(usd, axis=1, kind="stable"), axis=1, kind="stable")
+        chosen = (rank < NEAREST) & np.isfinite(usd)
+        chosen |= np.eye(len(there), dtype=bool) | (self.state.routing > 0)
+        some = np.isin(i, i[chosen[i, j]])
+        return np.flatnonzero(chosen[i, j] | ~some)
+
+    def _end_usd(self, t: int) -> np.ndarray:
+        """(R, C) what a request that waits before slot t costs from then on."""
+        served = np.zeros(self.state.waiting.shape[:2], bool)
+        if t == self.instance.slots:
+            return np.zeros(served.shape)
+        servers = self._servers_of(t)
+        served[servers.region, servers.cells.kind] = True
+        expiry = self.instance.system.weights.expiry_usd
+        return np.where(served, np.minimum(self.waiting_usd[t - 1], expiry), expiry)
+
+    def _inflow(self, waits: np.ndarray, processing: np.ndarray) -> np.ndarray:
+        """(R, C) whole arrivals for each region: what it serves of them, and what is to wait."""
+        waiting = self.state.waiting.sum(axis=2)
+        served = np.zeros(waiting.shape, np.int64)
+        np.add.at(served, self.instance.system.server_region, processing)
+        inflow = np.maximum(served - waiting, 0)
+        rest = self.instance.arrivals[self.state.slot].sum(axis=0) - inflow.sum(axis=0)
+        new = np.maximum(waits - np.maximum(waiting - served, 0), 0.0)
+        for c in np.flatnonzero(rest):
+            inflow[:, c] += _divided(int(rest[c]), new[:, c], inflow[:, c])
+        return inflow
+
+    def _clipped(self, processing: np.ndarray, routing: np.ndarray) -> np.ndarray:
+        """(S, C) what servers can process of it: no more than is in their region."""
+        there = self.state.waiting.sum(axis=2) + routing.sum(axis=0)
+        done = processing.copy()
+        for j in range(len(there)):
+            servers = np.flatnonzero(self.instance.system.server_region == j)
+            before = done[servers].cumsum(axis=0) - done[servers]
+            done[servers] = np.clip(there[j] - before, 0, done[servers])
+        return done
+
+
+def _prices(instance: Instance, pools: Pools) -> tuple[np.ndarray, np.ndarray]:
+    """(T, P, C) dollars of a request that is not hot, (P, C) that a hot one saves."""
+    system, kind, weights = instance.system, pools.type, instance.system.weights
+    price = weights.energy_factor * instance.price_usd_per_kwh[:, pools.region]
+    kwh = (system.peak_kw - system.idle_kw)[kind][:, None] * system.server_ms[kind] / 3.6e6
+    service = np.nan_to_num(system.service_s)[kind]
+    saved = np.nan_to_num(system.service_s - system.hot_service_s)[kind]
+    usd = weights.time_usd_per_s * service + price[:, :, None] * kwh
+    return usd, weights.time_usd_per_s * saved
+
+
+def _divided(rest: int, wanted: np.ndarray, served: np.ndarray) -> np.ndarray:
+    """(R,) whole numbers with sum ``rest``, in proportion to ``wanted``.
+
+    A negative ``rest``, where more is to be served than comes, is taken from ``served``.
+    """
+    if rest < 0:
+        return -np.clip(-rest - (served.cumsum() - served), 0, served)
+    share = rest * (
+        wanted / wanted.sum() if wanted.sum() > 0 else np.full(len(wanted), 1 / len(wanted))
+    )
+    whole = np.floor(share + 1e-6).astype(np.int64)
+    order = np.argsort(whole - share, kind="stable")
+    whole[order[: rest - int(whole.sum())]] += 1
+    return whole
