@@ -16,6 +16,7 @@ import dataclasses
 
 import numpy as np
 
+from torta_opt.allocation.assignment.packing import packed
 from torta_opt.allocation.formulations.assignment import Assignment
 from torta_opt.allocation.formulations.server_hull import CannotShare, facets_of, shared_out
 
@@ -58,13 +59,12 @@ def counted(data: Assignment) -> tuple[Assignment, np.ndarray]:
     return dataclasses.replace(merged, quota=quota, count=count), kind
 
 
-def named(
-    data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarray
-) -> np.ndarray | None:
+def named(data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(S, G) requests of slot 0 by server, from totals (rows, G) of the counted task.
 
-    Only of the servers that ``rows`` stand for. None where the totals cannot be shared out; every
-    server has one option.
+    Only of the servers that ``rows`` stand for; every server has one option. Totals that do not lie
+    on a hull (of three or more groups, or of two where the program has no hull rows) are handed out
+    by a rule as far as there is room (``packing``): sums may be below them.
     """
     z = np.zeros(data.work_ms.shape, np.int64)
     for row in rows.tolist():
@@ -76,11 +76,11 @@ def named(
         if len(servers) == 1:
             z[servers[0]] = wanted
             continue
-        if len(groups) > 2:
-            return None
-        shares = _shared(data, servers, groups, wanted[groups])
+        shares = None
+        if len(groups) <= 2:
+            shares = _shared(data, servers, groups, wanted[groups])
         if shares is None:
-            return None
+            shares = _packed(data, servers, groups, wanted[groups])
         z[np.ix_(servers, groups)] = shares
     return z
 
@@ -89,10 +89,8 @@ def _shared(
     data: Assignment, servers: np.ndarray, groups: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray | None:
     """(servers, groups) with each server's quota first, or else without regard to it."""
-    s = int(servers[0])
-    usable = int(data.usable_ms[s, data.option[s], 0, data.group_model[groups[0]]][0])
-    facets = facets_of(tuple(data.work_ms[s, groups].tolist()), usable)
-    quota = data.quota[np.ix_(servers, groups)] * (data.hot_usd[s, groups] > 0)
+    work, usable, quota = _alike(data, servers, groups)
+    facets = facets_of(tuple(work.tolist()), usable)
     before = quota.cumsum(axis=0) - quota
     least = np.clip(wanted - before, 0, quota)
     for own in (least, np.zeros_like(least)):
@@ -101,6 +99,25 @@ def _shared(
         except CannotShare:
             continue
     return None
+
+
+def _packed(
+    data: Assignment, servers: np.ndarray, groups: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """(servers, groups) with what finds room, each server's quota first."""
+    work, usable, quota = _alike(data, servers, groups)
+    return packed(work, usable, wanted, quota)
+
+
+def _alike(
+    data: Assignment, servers: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """Of servers alike: (groups,) time of a request, time of slot 0, and (servers, groups) quotas
+    of the groups that save something hot."""
+    s = int(servers[0])
+    usable = int(data.usable_ms[s, data.option[s], 0, data.group_model[groups[0]]][0])
+    quota = data.quota[np.ix_(servers, groups)] * (data.hot_usd[s, groups] > 0)
+    return data.work_ms[s, groups], usable, quota
 
 
 def loss_usd(
