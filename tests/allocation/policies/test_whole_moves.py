@@ -52,7 +52,7 @@ def test_servers_of_a_model_cover_its_plan_or_none_is_left_to_start(size: int) -
         planned = _after(state, lambda name, plan=plan: getattr(plan, name)[0])
         there = np.bincount(kinds.model, _speed(kinds) * after)
         need = LOAD * np.bincount(kinds.model, _speed(kinds) * planned)
-        free = state.servers - np.bincount(kinds.type, after)
+        free = state.servers - np.bincount(kinds.type, state.ready + state.loading + moves.start)
         for m in np.flatnonzero(there < need - 1e-9):
             assert not np.any((kinds.model == m) & (free[kinds.type] >= 1)), (size, m)
             assert np.all(moves.stop[kinds.model == m] <= plan.stop[0, kinds.model == m] + 1e-9)

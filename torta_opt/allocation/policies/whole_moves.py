@@ -108,8 +108,9 @@ def _one_more(
         moves["stop"][of_model[np.argmax(added)]] -= 1
         return True
     taken = (plan.start[0] + plan.enter[0] - moves["start"] - moves["enter"])[of_model]
-    on = _after(state, moves.__getitem__)
-    free = state.servers - np.bincount(kinds.type, on, len(state.servers))
+    # a server that stops now cannot start in the same slot
+    taken_up = state.ready + state.loading + moves["start"]
+    free = state.servers - np.bincount(kinds.type, taken_up, len(state.servers))
     is_free = free[kinds.type[of_model]] >= 1 - EPSILON
     if not is_free.any():
         return False
