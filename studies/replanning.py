@@ -1,7 +1,7 @@
 """How often ``open_loop`` should plan: the section "How often to plan" of docs/torta_plus.md.
 
     python studies/replanning.py tune
-    python studies/replanning.py judge [--rounds 8]
+    python studies/replanning.py judge [--rounds 8] [--policies a,b]
     python studies/replanning.py page
 
 ``tune`` runs ``open_loop`` over a small grid on tuning seeds; the point with the least mean ratio
@@ -54,11 +54,9 @@ def tune() -> None:
         experiment.compare(made, specs, [0], RESULTS / "replanning-tuned.jsonl", 1, progress)
 
 
-def judge(rounds: int) -> None:
-    for number, (policy, most), (name, first, slots) in product(
-        range(rounds), MOST.items(), JUDGED.values()
-    ):
-        if number < most[slots]:
+def judge(rounds: int, policies: list[str]) -> None:
+    for policy, number, (name, first, slots) in product(policies, range(rounds), JUDGED.values()):
+        if number < MOST[policy][slots]:
             specs = [f"{policy}:{GRID[0]}", f"{policy}:{CANDIDATE}"]
             made = [instance(name, first + number, slots)]
             table = RESULTS / "replanning-judged.jsonl"
@@ -144,12 +142,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("stage", choices=["tune", "judge", "page"])
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--policies", default=",".join(MOST))
     given = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     if given.stage == "tune":
         tune()
     elif given.stage == "judge":
-        judge(given.rounds)
+        judge(given.rounds, given.policies.split(","))
     else:
         page()
 
