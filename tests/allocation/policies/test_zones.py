@@ -124,6 +124,7 @@ def test_with_too_many_zones_the_servers_are_those_of_greedy_forecast(
     found = run(create("open_loop"), instance).schedule
     expected = run(create("greedy_forecast"), instance).schedule
     assert np.array_equal(found.command, expected.command)
+    assert Zones(instance.system).system is instance.system
 
 
 def test_a_learned_value_is_refused_where_residency_forbids_pairs() -> None:

@@ -71,7 +71,7 @@ class TortaPlus(OpenLoop):
         self.used = self.proposed = 0
         if self.value == "none":
             return
-        if not self.zones.is_one:
+        if not system.allowed.all():
             raise InvalidInput(
                 f"{self.value!r} needs every region to serve every other; use none", field="value"
             )

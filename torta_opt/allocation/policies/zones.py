@@ -5,7 +5,7 @@ to serve every other. Where residency forbids pairs, regions that may serve the 
 *zone of servers*, origins that may use the same regions a *zone of requests*. The plan is then that
 of a system with one type for every type and zone of servers, and one class for every class and zone
 of requests; a type can serve a class where the pair of zones is allowed. Where all pairs are
-allowed it is the system itself.
+allowed it is the system itself, and so it is, unused, where zones are too many for a plan.
 """
 
 from __future__ import annotations
@@ -36,9 +36,17 @@ class Zones:
         """(R,) zone of each region as an origin."""
         return np.unique(self.whole.allowed, axis=0, return_inverse=True)[1].reshape(-1)
 
+    @cached_property
+    def are_few(self) -> bool:
+        """Whether a plan by zones is small enough."""
+        (k, i), (c, o) = self._types.T, self._classes.T
+        able = self._pairs[np.ix_(o, i)].T & self.whole.usable_by[np.ix_(k, c)]
+        return bool(self.whole.allowed.all() or able.sum() <= MOST_PAIRS)
+
     @property
     def is_one(self) -> bool:
-        return bool(self.whole.allowed.all())
+        """The plan takes all regions as one."""
+        return bool(self.whole.allowed.all()) or not self.are_few
 
     @cached_property
     def type_zone(self) -> np.ndarray:
@@ -77,11 +85,6 @@ class Zones:
             **{name: getattr(whole, name)[k] for name in by_type},
             **served,
         )
-
-    @cached_property
-    def are_few(self) -> bool:
-        """Whether a plan by zones is small enough."""
-        return self.is_one or int(self.system.usable_by.sum()) <= MOST_PAIRS
 
     def arriving(self, requests: np.ndarray) -> np.ndarray:
         """(C',) requests by class of ``system``, from those by origin and class (R, C)."""
