@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -66,15 +67,16 @@ class Zones:
         _, kind = self._types_of_servers
         tables = ("service_s", "hot_service_s", "server_ms")
         nothing = (np.nan, np.nan, INCOMPATIBLE)
-        served = {
+        changed: dict[str, Any] = {
             name: np.where(able, getattr(whole, name)[np.ix_(k, c)], empty)
             for name, empty in zip(tables, nothing, strict=True)
         }
         by_type = ("idle_kw", "peak_kw", "start_ms", "switch_ms", "start_usd", "switch_usd")
+        changed |= {name: getattr(whole, name)[k] for name in by_type}
         return replace(
             whole,
-            types=[f"{whole.types[a]} in zone {b}" for a, b in self._types.tolist()],
-            classes=[f"{whole.classes[a]} of zone {b}" for a, b in self._classes.tolist()],
+            types=tuple(f"{whole.types[a]} in zone {b}" for a, b in self._types.tolist()),
+            classes=tuple(f"{whole.classes[a]} of zone {b}" for a, b in self._classes.tolist()),
             server_type=kind,
             class_model=whole.class_model[c],
             deadline_slots=whole.deadline_slots[c],
@@ -82,8 +84,7 @@ class Zones:
             transfer_usd=whole.transfer_usd[:, :, c],
             rent_usd_per_hour=whole.rent_usd_per_hour[:, k],
             weights=replace(whole.weights, expiry_usd=whole.weights.expiry_usd[c]),
-            **{name: getattr(whole, name)[k] for name in by_type},
-            **served,
+            **changed,
         )
 
     def arriving(self, requests: np.ndarray) -> np.ndarray:
