@@ -113,7 +113,7 @@ def test_without_integer_programs_the_answer_is_legal_and_costs_what_it_says(see
 def test_any_number_of_groups_is_handed_to_servers(groups: int, programs: int) -> None:
     """With limits: legal, never cheaper than said or than the bound, and near the optimum."""
     above, usd = 0.0, 0.0
-    for seed in range(2):
+    for seed in (1, 2, 5):
         data = alike(seed, groups)
         found = solve_assignment(data, Limits(gap=1e-4, work=20), programs=programs)
         true, direct = value_of(data, found.z), value_of_optimum(data)
@@ -128,7 +128,7 @@ def value_of_optimum(data: Assignment) -> float:
 
 
 def test_of_many_groups_the_optimum_is_proven_without_limits() -> None:
-    for seed in range(2):
+    for seed in (1, 2):
         data = alike(seed, 3)
         found = solve_assignment(data)
         assert found.objective == pytest.approx(value_of_optimum(data), rel=1e-5)
