@@ -64,7 +64,8 @@ def named(data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarra
 
     Only of the servers that ``rows`` stand for; every server has one option. Totals that do not lie
     on a hull (of three or more groups, or of two where the program has no hull rows) are handed out
-    by a rule as far as there is room (``packing``): sums may be below them.
+    by a rule as far as there is room (``packing``), what is left over to any server that has some:
+    sums may be below them.
     """
     z = np.zeros(data.work_ms.shape, np.int64)
     for row in rows.tolist():
@@ -82,7 +83,27 @@ def named(data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarra
         if shares is None:
             shares = _packed(data, servers, groups, wanted[groups])
         z[np.ix_(servers, groups)] = shares
+    missing = total[rows].sum(axis=0) - z.sum(axis=0)
+    for g in np.flatnonzero(missing).tolist():
+        z[:, g] += _left_over(data, z, np.isin(kind, rows), g, int(missing[g]))
     return z
+
+
+def _left_over(
+    data: Assignment, z: np.ndarray, able: np.ndarray, g: int, missing: int
+) -> np.ndarray:
+    """(S,) requests of a group that servers ``able`` (S,) have room for beside ``z``, the cheapest
+    servers first."""
+    work, of_model = data.work_ms[:, g], data.group_model == data.group_model[g]
+    option = data.option.argmax(axis=1)
+    usable = data.usable_ms[np.arange(len(z)), option, 0, data.group_model[g]]
+    left_ms = usable - (z * data.work_ms)[:, of_model].sum(axis=1)
+    fits = able & (work > 0) & np.isfinite(data.serve_usd[0, :, g])
+    room = np.where(fits, left_ms // np.maximum(work, 1), 0)
+    order = np.argsort(data.serve_usd[0, :, g], kind="stable")
+    taken = np.zeros(len(z), np.int64)
+    taken[order] = np.clip(missing - (room[order].cumsum() - room[order]), 0, room[order])
+    return taken
 
 
 def _shared(

@@ -4,12 +4,14 @@ Totals of two groups that obey the facets of n servers can always be shared out 
 With three or more the question is one of bin packing: the answer here is a rule, and what it finds
 no room for is left out. What was hot stays where it is hot; then the largest requests go first,
 each to the servers with most time left. Where that leaves something out, the servers are filled one
-after the other instead, and the better of the two answers stands.
+after the other instead; then both again without regard to what was hot. The answer that hands out
+most requests stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 
@@ -24,8 +26,8 @@ def packed(work_ms: np.ndarray, usable_ms: int, wanted: np.ndarray, own: np.ndar
     own       (S, G) requests that are hot on each server, which takes them first
     """
     answers = []
-    for rule in (_evenly, _in_order):
-        answers.append(_packed(work_ms, usable_ms, wanted, own, rule))
+    for first, rule in product((own, np.zeros_like(own)), (_evenly, _in_order)):
+        answers.append(_packed(work_ms, usable_ms, wanted, first, rule))
         if (answers[-1].sum(axis=0) == wanted).all():
             break
     return max(answers, key=lambda z: int(z.sum()))
