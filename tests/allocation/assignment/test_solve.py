@@ -10,6 +10,7 @@ import pytest
 from support.assignments import brute_force, random_assignment
 from support.sizes import examples
 
+from torta_opt.allocation.assignment import solve
 from torta_opt.allocation.assignment.solve import solve_assignment, value_of
 from torta_opt.allocation.formulations.assignment import Assignment, build_assignment_program
 from torta_opt.solvers import Limits, solve_milp
@@ -40,10 +41,11 @@ def test_the_fast_path_finds_what_trying_everything_finds_on_thousands() -> None
         check(seed, options=1, slots=1, servers=3, requests=3)
 
 
-def alike(seed: int) -> Assignment:
+def alike(seed: int, groups: int | None = None) -> Assignment:
     """One model, many servers of two kinds, a look-ahead of real numbers."""
     rng = np.random.default_rng(seed)
-    servers, groups, slots = (int(n) for n in rng.integers((3, 1, 1), (6, 3, 4)))
+    servers, drawn, slots = (int(n) for n in rng.integers((3, 1, 1), (6, 3, 4)))
+    groups = groups or drawn
     kind = rng.integers(0, 2, servers)
     work = rng.integers(50, 400, (2, groups))
     return Assignment(
@@ -105,6 +107,48 @@ def test_without_integer_programs_the_answer_is_legal_and_costs_what_it_says(see
     again = solve_assignment(data, start=best.z, programs=0)
     assert value_of(data, again.z) <= max(true, best.objective) + CLOSE
     assert again.objective <= found.objective + CLOSE
+
+
+@pytest.mark.parametrize("groups", [3, 4])
+@pytest.mark.parametrize("programs", [0, 3])
+def test_any_number_of_groups_is_handed_to_servers(groups: int, programs: int) -> None:
+    """With limits: legal, never cheaper than said or than the bound, and near the optimum."""
+    above, usd = 0.0, 0.0
+    for seed in (1, 2, 5):
+        data = alike(seed, groups)
+        found = solve_assignment(data, Limits(gap=1e-4, work=20), programs=programs)
+        true, direct = value_of(data, found.z), value_of_optimum(data)
+        assert found.found
+        assert found.bound - CLOSE <= direct <= true + CLOSE <= found.objective + 2 * CLOSE
+        above, usd = above + true - direct, usd + direct
+    assert above <= 0.02 * usd
+
+
+def value_of_optimum(data: Assignment) -> float:
+    return solve_milp(build_assignment_program(data).problem, Limits(gap=1e-7)).objective
+
+
+def test_of_many_groups_the_optimum_is_proven_without_limits() -> None:
+    for seed in (1, 2):
+        data = alike(seed, 3)
+        found = solve_assignment(data)
+        assert found.objective == pytest.approx(value_of_optimum(data), rel=1e-5)
+        assert found.is_optimal
+
+
+def test_with_limits_no_named_program_of_many_groups_is_solved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its root alone would take a second for twenty servers."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a named program was solved")
+
+    monkeypatch.setattr(solve, "_by_name", refuse)
+    for seed in range(6):
+        assert solve_assignment(alike(seed, 4), Limits(gap=1e-9, work=20), programs=3).found
+    with pytest.raises(AssertionError, match="named"):
+        solve_assignment(alike(2, 4), Limits(gap=1e-9, work=20))
 
 
 def test_one_server_cannot_start_with_what_two_can_do() -> None:

@@ -65,6 +65,16 @@ def test_starts_nothing_that_does_not_pay():
     assert plan.start.sum() == pytest.approx(0.0, abs=1e-9)
 
 
+def test_no_server_switches_to_and_fro_to_save_its_rent():
+    """Where a switch is free, a server that nothing needs stops; it cannot leave the bill by
+    entering the model that it holds."""
+    fleet = program()
+    usd = dataclasses.replace(costs(fleet), enter=np.zeros(len(fleet.kinds)))
+    plan = fleet.solve(state(fleet, 4.0), usd, demand(fleet, 5.0))
+    assert plan.stop[0].sum() == pytest.approx(3.0)
+    assert plan.enter.sum() == pytest.approx(0.0, abs=1e-9)
+
+
 def test_numbers_are_common_to_all_samples():
     """Room for a request that one sample of three brings costs a fifth of a server: 3.4 $."""
     fleet = program(samples=3)

@@ -53,10 +53,9 @@ def test_servers_of_a_model_cover_its_plan_or_none_is_left_to_start(size: int) -
         planned = _after(state, lambda name, plan=plan: getattr(plan, name)[0])
         there = np.bincount(kinds.model, _speed(kinds) * after)
         need = LOAD * np.bincount(kinds.model, _speed(kinds) * planned)
-        free = state.servers - np.bincount(kinds.type, after)
-        wanted = (plan.start[0] + plan.enter[0] - moves.start - moves.enter) > 1e-9
+        free = state.servers - np.bincount(kinds.type, state.ready + state.loading + moves.start)
         for m in np.flatnonzero(there < need - 1e-9):
-            assert not np.any(wanted & (kinds.model == m) & (free[kinds.type] >= 1)), (size, m)
+            assert not np.any((kinds.model == m) & (free[kinds.type] >= 1)), (size, m)
             assert np.all(moves.stop[kinds.model == m] <= plan.stop[0, kinds.model == m] + 1e-9)
         plain = np.floor(plan.start[0] + 1 - THRESHOLD + 1e-9)
         added += int((moves.start > plain).any())
@@ -75,6 +74,47 @@ def test_a_small_part_of_many_servers_is_rounded_away() -> None:
     assert not whole_moves(kinds, many, plan, THRESHOLD, LOAD).start.any()
     started = whole_moves(kinds, few, plan, THRESHOLD, LOAD).start
     assert all(started[kinds.model == m].any() for m in np.unique(kinds.model))
+
+
+def test_a_server_that_is_planned_for_two_models_is_replaced_by_others() -> None:
+    """One server of a type holds a model; the plan moves a tenth of it to another, and stops the
+    servers of that one. It cannot: others have to do the work."""
+    kinds = FleetKinds(torta_opt.generate("paper/abilene", slots=8).system)
+    count, types = len(kinds), len(kinds.system.types)
+    fast, m = int(np.argmax(_speed(kinds))), int(kinds.model[np.argmax(_speed(kinds))])
+    same_type = kinds.type == kinds.type[fast]
+    other = int(np.flatnonzero(same_type & (kinds.model != m))[0])
+    ready, nothing = np.zeros(count), np.zeros((1, count))
+    ready[other] = 1.0
+    leave, enter = nothing.copy(), nothing.copy()
+    leave[0, other] = enter[0, fast] = 0.1
+    servers = np.full(types, 9.0)
+    servers[kinds.type[fast]] = 1.0
+    plan = FleetPlan(0.0, nothing[0], nothing, nothing, nothing, leave, enter, np.zeros(1))
+    state = FleetState(ready, np.zeros(count), servers)
+    moves = whole_moves(kinds, state, plan, THRESHOLD, LOAD)
+    started = _speed(kinds) * moves.start
+    assert started[kinds.model == m].sum() >= LOAD * 0.1 * _speed(kinds)[fast]
+    assert moves.start[kinds.model != m].sum() == 0
+    assert moves.start.sum() == 1  # of the slowest kind that is fast enough
+    able = (kinds.model == m) & ~same_type & (_speed(kinds) >= LOAD * 0.1 * _speed(kinds)[fast])
+    assert _speed(kinds)[moves.start > 0].item() == _speed(kinds)[able].min()
+
+
+def test_servers_of_one_zone_do_not_cover_what_another_needs() -> None:
+    kinds = FleetKinds(torta_opt.generate("paper/abilene", slots=8).system)
+    m = kinds.model[0]
+    first, second = np.flatnonzero(kinds.model == m)[:2]
+    nothing, ready = np.zeros((1, len(kinds))), np.zeros(len(kinds))
+    ready[first] = 50.0
+    start = nothing.copy()
+    start[0, second] = 0.4
+    servers = np.full(len(kinds.system.types), 60.0)
+    plan = FleetPlan(0.0, nothing[0], nothing, start, nothing, nothing, nothing, np.zeros(1))
+    state = FleetState(ready, np.zeros(len(kinds)), servers)
+    zone = (np.arange(len(servers)) == kinds.type[second]).astype(int)
+    assert not whole_moves(kinds, state, plan, THRESHOLD, LOAD).start.any()
+    assert whole_moves(kinds, state, plan, THRESHOLD, LOAD, zone).start[second] == 1
 
 
 @pytest.mark.parametrize(

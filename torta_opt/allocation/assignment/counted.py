@@ -16,6 +16,7 @@ import dataclasses
 
 import numpy as np
 
+from torta_opt.allocation.assignment.packing import packed
 from torta_opt.allocation.formulations.assignment import Assignment
 from torta_opt.allocation.formulations.server_hull import CannotShare, facets_of, shared_out
 
@@ -58,13 +59,13 @@ def counted(data: Assignment) -> tuple[Assignment, np.ndarray]:
     return dataclasses.replace(merged, quota=quota, count=count), kind
 
 
-def named(
-    data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarray
-) -> np.ndarray | None:
+def named(data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(S, G) requests of slot 0 by server, from totals (rows, G) of the counted task.
 
-    Only of the servers that ``rows`` stand for. None where the totals cannot be shared out; every
-    server has one option.
+    Only of the servers that ``rows`` stand for; every server has one option. Totals that do not lie
+    on a hull (of three or more groups, or of two where the program has no hull rows) are handed out
+    by a rule as far as there is room (``packing``), what is left over to any server that has some:
+    sums may be below them.
     """
     z = np.zeros(data.work_ms.shape, np.int64)
     for row in rows.tolist():
@@ -76,23 +77,41 @@ def named(
         if len(servers) == 1:
             z[servers[0]] = wanted
             continue
-        if len(groups) > 2:
-            return None
-        shares = _shared(data, servers, groups, wanted[groups])
+        shares = None
+        if len(groups) <= 2:
+            shares = _shared(data, servers, groups, wanted[groups])
         if shares is None:
-            return None
+            shares = _packed(data, servers, groups, wanted[groups])
         z[np.ix_(servers, groups)] = shares
+    missing = total[rows].sum(axis=0) - z.sum(axis=0)
+    for g in np.flatnonzero(missing).tolist():
+        z[:, g] += _left_over(data, z, np.isin(kind, rows), g, int(missing[g]))
     return z
+
+
+def _left_over(
+    data: Assignment, z: np.ndarray, able: np.ndarray, g: int, missing: int
+) -> np.ndarray:
+    """(S,) requests of a group that servers ``able`` (S,) have room for beside ``z``, the cheapest
+    servers first."""
+    work, of_model = data.work_ms[:, g], data.group_model == data.group_model[g]
+    option = data.option.argmax(axis=1)
+    usable = data.usable_ms[np.arange(len(z)), option, 0, data.group_model[g]]
+    left_ms = usable - (z * data.work_ms)[:, of_model].sum(axis=1)
+    fits = able & (work > 0) & np.isfinite(data.serve_usd[0, :, g])
+    room = np.where(fits, left_ms // np.maximum(work, 1), 0)
+    order = np.argsort(data.serve_usd[0, :, g], kind="stable")
+    taken = np.zeros(len(z), np.int64)
+    taken[order] = np.clip(missing - (room[order].cumsum() - room[order]), 0, room[order])
+    return taken
 
 
 def _shared(
     data: Assignment, servers: np.ndarray, groups: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray | None:
     """(servers, groups) with each server's quota first, or else without regard to it."""
-    s = int(servers[0])
-    usable = int(data.usable_ms[s, data.option[s], 0, data.group_model[groups[0]]][0])
-    facets = facets_of(tuple(data.work_ms[s, groups].tolist()), usable)
-    quota = data.quota[np.ix_(servers, groups)] * (data.hot_usd[s, groups] > 0)
+    work, usable, quota = _alike(data, servers, groups)
+    facets = facets_of(tuple(work.tolist()), usable)
     before = quota.cumsum(axis=0) - quota
     least = np.clip(wanted - before, 0, quota)
     for own in (least, np.zeros_like(least)):
@@ -101,6 +120,25 @@ def _shared(
         except CannotShare:
             continue
     return None
+
+
+def _packed(
+    data: Assignment, servers: np.ndarray, groups: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """(servers, groups) with what finds room, each server's quota first."""
+    work, usable, quota = _alike(data, servers, groups)
+    return packed(work, usable, wanted, quota)
+
+
+def _alike(
+    data: Assignment, servers: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """Of servers alike: (groups,) time of a request, time of slot 0, and (servers, groups) quotas
+    of the groups that save something hot."""
+    s = int(servers[0])
+    usable = int(data.usable_ms[s, data.option[s], 0, data.group_model[groups[0]]][0])
+    quota = data.quota[np.ix_(servers, groups)] * (data.hot_usd[s, groups] > 0)
+    return data.work_ms[s, groups], usable, quota
 
 
 def loss_usd(

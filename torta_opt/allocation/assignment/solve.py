@@ -10,7 +10,9 @@
    named program, starting from it. It ends as soon as all blocks together are within the gap.
 
 What a deadline cuts short is the best answer found, the given start at the least. ``programs`` and
-the nodes of ``Limits.work`` limit the third step by work, which is the same on every machine.
+the nodes of ``Limits.work`` limit the third step by work, which is the same on every machine. With
+``programs``, no named program of three or more groups is solved: its relaxation is weak, so that
+its root alone takes a second for twenty servers.
 """
 
 from __future__ import annotations
@@ -109,7 +111,8 @@ def solve_assignment(
         if left().seconds <= 0 and (found[n].found or start is not None):
             break
         given = None if start is None else start[np.ix_(chosen[n], blocks[n].groups)]
-        found[n] = _better(_solved(search, blocks[n], chosen[n], given), found[n])
+        by_name = programs is None or len(blocks[n].groups) <= 2
+        found[n] = _better(_solved(search, blocks[n], chosen[n], given, by_name), found[n])
         programs = None if programs is None else programs - 1
     if start is not None and not all(each.found for each in found):
         return _of_start(data, start)
@@ -150,27 +153,27 @@ def _rounded(
         return [_NOTHING] * len(blocks)
     bound = [float(cost[block.columns] @ relaxed.x[block.columns]) for block in blocks]
     total = rounded(search.program, relaxed.x)
-    z = [named(search.data, search.kind, total, block.servers) for block in blocks]
-    legal = np.zeros(search.data.work_ms.shape, np.int64)
-    for each in z:
-        legal += 0 if each is None else each
-    first = _priced(search, blocks, legal, total)
-    for n, each in enumerate(z):
-        first[n] = math.inf if each is None else first[n]
-    best, second = legal, first
+    legal = named(search.data, search.kind, total, np.arange(len(total)))
+    first = _priced(search, blocks, legal)
+    second = first
     gap = search.left().gap * sum(map(abs, bound))
     if start is not None and _is_legal(search.data, start) and sum(first) - sum(bound) > gap:
-        totals = np.zeros_like(total)
-        np.add.at(totals, search.kind, start)
-        second = _priced(search, blocks, start, totals)
+        second = _priced(search, blocks, start)
     found = []
     for n, (block, those) in enumerate(zip(blocks, chosen, strict=True)):
         cells = np.ix_(those, block.groups)
-        usd, answer = first[n], best[cells]
+        usd, answer = first[n], legal[cells]
         if start is not None and second[n] < usd:
             usd, answer = second[n], start[cells]
         found.append(Assigned(answer, np.zeros(len(those), np.int64), max(usd, bound[n]), bound[n]))
     return found
+
+
+def _totals(search: _Search, z: np.ndarray) -> np.ndarray:
+    """(rows, G) of the counted program, of named requests (S, G)."""
+    totals = np.zeros(search.program.data.work_ms.shape, np.int64)
+    np.add.at(totals, search.kind, z)
+    return totals
 
 
 def _is_legal(data: Assignment, start: np.ndarray) -> bool:
@@ -180,9 +183,9 @@ def _is_legal(data: Assignment, start: np.ndarray) -> bool:
     return bool((start <= data.room[0, :, 0]).all() and (time_ms <= data.usable_ms[:, 0, 0]).all())
 
 
-def _priced(search: _Search, blocks: list[Block], z: np.ndarray, total: np.ndarray) -> list[float]:
-    """$ of each block with slot 0 as in ``z`` (S, G), whose totals are ``total``, at most."""
-    x = search.relaxed.priced(total, _of_lp(search.left()))
+def _priced(search: _Search, blocks: list[Block], z: np.ndarray) -> list[float]:
+    """$ of each block with slot 0 as in ``z`` (S, G), at most."""
+    x = search.relaxed.priced(_totals(search, z), _of_lp(search.left()))
     if x is None:
         return [math.inf] * len(blocks)
     lost = _lost(search, search.program.values(x), z)
@@ -217,11 +220,15 @@ def value_of(data: Assignment, z: np.ndarray) -> float:
 
 
 def _solved(
-    search: _Search, block: Block, chosen: np.ndarray, start: np.ndarray | None
+    search: _Search, block: Block, chosen: np.ndarray, start: np.ndarray | None, by_name: bool
 ) -> Assigned:
-    """One block, its servers ``chosen`` by their numbers in the task."""
+    """One block, its servers ``chosen`` by their numbers in the task; counted alone unless
+    ``by_name``."""
     gap = search.left().gap
     best = _by_counting(search, block, chosen)
+    if best.within(gap) or not by_name:
+        return best
+    best = _priced_by_name(search, block, chosen, best)
     if best.within(gap):
         return best
     bound, data = best.bound, part(search.data, chosen, block.groups)
@@ -255,26 +262,45 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
     option = values["pick"].argmax(axis=1)[search.kind[chosen]]
     total = np.rint(values["z"][0]).astype(np.int64)
     z, lost = _named(search, values, total, block.servers)
-    if z is None:
-        return replace(_NOTHING, bound=bound)
+    usd = float((cost * x).sum())
+    if (_totals(search, z)[block.servers] != total[block.servers]).any():
+        usd, lost = _priced_alone(search, block, z)
     z = z[np.ix_(chosen, block.groups)]
-    found = Assigned(z, option, float((cost * x).sum()) + lost, bound)
-    if search.data.sizes[0] == 1 or found.within(search.left().gap):
+    return Assigned(z, option, usd + lost, bound)
+
+
+def _priced_by_name(search: _Search, block: Block, chosen: np.ndarray, found: Assigned) -> Assigned:
+    """The counted answer with its true price: naming loses less than was said, or as much."""
+    if search.data.sizes[0] == 1 or not found.found:
         return found
-    least = value_of(part(search.data, chosen, block.groups), z)  # ``lost`` is at most that
-    return replace(found, objective=min(found.objective, max(least, bound)))
+    least = value_of(part(search.data, chosen, block.groups), found.z)
+    return replace(found, objective=min(found.objective, max(least, found.bound)))
 
 
 def _named(
     search: _Search, values: dict[str, np.ndarray], total: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray | None, float]:
-    """(S, G) on named servers, and what that loses; None where it cannot be shared out."""
+) -> tuple[np.ndarray, float]:
+    """(S, G) on named servers, and what naming those that found room loses."""
     if len(search.program.data.count) == len(search.data.count):
         return total[search.kind], 0.0
     z = named(search.data, search.kind, total, rows)
-    if z is None:
-        return None, math.inf
     return z, float(_lost(search, values, z).sum())
+
+
+def _priced_alone(search: _Search, block: Block, z: np.ndarray) -> tuple[float, float]:
+    """$ of the counted program of a block with slot 0 as in ``z`` (S, G), and what naming loses at
+    most; ∞ where that is illegal."""
+    program, problem = search.program, search.program.problem
+    mask, number = program.columns["z"].mask[0], program.columns["z"].number[0]
+    low, high = problem.col_lower.copy(), problem.col_upper.copy()
+    low[number[mask]] = high[number[mask]] = _totals(search, z)[mask]
+    fixed = restricted(replace(problem, col_lower=low, col_upper=high), block).relaxed()
+    result = solve_lp(fixed).raise_if_interrupted()
+    if result.x is None:
+        return math.inf, 0.0
+    full = np.zeros(problem.columns)
+    full[block.columns] = result.x
+    return result.objective, float(_lost(search, program.values(full), z).sum())
 
 
 def _of_start(data: Assignment, start: np.ndarray | None) -> Assigned:

@@ -11,7 +11,7 @@ Variables   n[e,g] ≥ 0        servers ready throughout epoch e
             start, stop, leave, enter [e,g] ≥ 0    servers that change; leave and enter are a switch
             z[e,s,k,c] ≥ 0    requests of a slot served
             short[e,s,c] ≥ 0  requests of a slot not served in it
-minimise    Σ_e L_e·on[e,k]·n[e,g] + Σ load[g]·start + Σ switch[g]·enter
+minimise    Σ_e L_e·on[e,k]·n[e,g] + Σ load[g]·start + Σ max(switch[g], L_e·on[e,k])·enter
             + Σ_{e,s} L_e/S · ( Σ serve[k,c]·z + Σ short_usd[c]·short )
             − worth·n[E−1], or + V(n[E−1])                                          (value)
 subject to  n[0,g] = ready[g] − stop[0,g] − leave[0,g]                              (state)
@@ -22,9 +22,10 @@ subject to  n[0,g] = ready[g] − stop[0,g] − leave[0,g]                      
             Σ_k z[e,s,k,c] + short[e,s,c] = D[e,s,c]                                (demand)
             Σ_{c of m} u[k,c]·z[e,s,k,c] ≤ usable_ms·n[e,(k,m)]                     (capacity)
 
-A server that starts or enters in epoch e is ready in epoch e+1. V is the value of servers beyond
-the last epoch (``server_value``). The program serves to decide: it is neither a relaxation nor a
-restriction of the problem, and no bound is taken from it.
+A server that starts or enters in epoch e is ready in epoch e+1. A switch costs at least what the
+server would cost on: else servers that are not needed would switch to and fro, off the bill. V is
+the value of servers beyond the last epoch (``server_value``). The program serves to decide: it is
+neither a relaxation nor a restriction of the problem, and no bound is taken from it.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ class FleetProgram:
         if self.value is None:
             cost[x["n"][-1]] -= costs.worth
         cost[x["start"]] = costs.start
-        cost[x["enter"]] = costs.enter
+        cost[x["enter"]] = np.maximum(costs.enter, length * costs.on[:, self.kinds.type])
         share = (costs.slots / self.samples)[:, None, None]
         cost[x["z"]] = share * costs.serve
         cost[x["short"]] = share * costs.short

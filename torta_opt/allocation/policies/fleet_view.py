@@ -1,4 +1,5 @@
 """Servers counted by type and model, all regions as one: from an observation, and back to commands.
+Types are those of the program, which may tell zones of regions apart (``zones``).
 
 The fleet program counts servers; which of them start or stop is decided here: started is the server
 that is cheapest to have on among those that are off, stopped the dearest of those that are ready,
@@ -25,8 +26,8 @@ class FleetView:
     """What the program sees of one slot."""
 
     def __init__(self, tables: Tables, kinds: FleetKinds, observation: Observation):
-        system, state = tables.system, observation.state
-        self.tables, self.kinds, self.up = tables, kinds, observation.up
+        system, state = kinds.system, observation.state
+        self.kinds, self.up = kinds, observation.up
         self.model = np.where(observation.up, state.model, OFF)
         self.on = self.model != OFF
         self.ready = self.on & (state.loading_ms == 0)
@@ -38,8 +39,8 @@ class FleetView:
 
     def state(self) -> FleetState:
         """Servers by kind; servers that are up by type."""
-        types = len(self.tables.system.types)
-        servers = np.bincount(self.tables.system.server_type, self.up, types)
+        types = len(self.kinds.system.types)
+        servers = np.bincount(self.kinds.system.server_type, self.up, types)
         return FleetState(self._count(self.ready), self._count(self.on & ~self.ready), servers)
 
     def costs(self, slots: np.ndarray, shortage: float, worth: float) -> FleetCosts:
@@ -48,7 +49,7 @@ class FleetView:
         shortage  what a request not served in its slot costs, in units of its expiry price
         worth     what a ready server is worth at the end, as a share of starting it
         """
-        system, kinds = self.tables.system, self.kinds
+        system, kinds = self.kinds.system, self.kinds
         weights, k, c = system.weights, *kinds.serves
         on = self._on_by_type()
         waits = np.ceil(system.start_ms[kinds.pairs] / system.slot_ms)
@@ -72,7 +73,7 @@ class FleetView:
         start, stop, leave, enter = moves.start, moves.stop, moves.leave, moves.enter
         command = np.full(len(self.model), int(Command.NONE))
         target = np.full(len(self.model), NO_MODEL)
-        for k in range(len(self.tables.system.types)):
+        for k in range(len(self.kinds.system.types)):
             of_type: list[int] = np.flatnonzero(self.kinds.type == k).tolist()
             free: list[int] = []
             for g in of_type:
@@ -108,7 +109,7 @@ class FleetView:
         return servers[np.lexsort((self.busy_ms[servers], -self.on_usd[servers]))]
 
     def _cheapest_off(self, k: int) -> list[int]:
-        of_type = self.tables.system.server_type == k
+        of_type = self.kinds.system.server_type == k
         servers = np.flatnonzero(of_type & self.up & ~self.on)
         found: list[int] = servers[np.argsort(self.on_usd[servers], kind="stable")].tolist()
         return found
@@ -118,7 +119,7 @@ class FleetView:
 
     def _on_by_type(self) -> np.ndarray:
         """(K,) mean dollars of a server that is on for a slot: of those that are, else of all."""
-        kind, types = self.tables.system.server_type, len(self.tables.system.types)
+        kind, types = self.kinds.system.server_type, len(self.kinds.system.types)
         servers, on = np.bincount(kind, minlength=types), np.bincount(kind, self.on, types)
         of_all = np.bincount(kind, self.on_usd, types) / np.maximum(servers, 1)
         of_on = np.bincount(kind, self.on_usd * self.on, types) / np.maximum(on, 1)

@@ -13,8 +13,9 @@ in the program, and a shortage lasts for some slots.
 Where the past refutes the process that samples are drawn from (``DemandSamples.is_refuted``), as
 with demand that comes and goes, the servers are those that ``greedy_forecast`` would have.
 
-Routing and dispatch are those of ``greedy_forecast``, or of ``micro=program``. Where demand is
-confined to some regions, the plan does not see it: it takes all regions as one.
+Where residency confines demand to some regions, the plan tells apart the regions and origins that
+differ in what is allowed (``zones``). Routing and dispatch are those of ``greedy_forecast``, or of
+``micro=program``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from torta_opt.allocation.policies.fleet_view import FleetView
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
 from torta_opt.allocation.policies.settings import check_number, check_share
 from torta_opt.allocation.policies.whole_moves import whole_moves
+from torta_opt.allocation.policies.zones import Zones
 from torta_opt.io import InvalidInput
 from torta_opt.solvers import Limits
 
@@ -99,9 +101,8 @@ class OpenLoop(GreedyForecast):
 
     def reset(self, system: System, seed: int) -> None:
         super().reset(system, seed)
-        epochs = len(self.epoch_slots)
-        process = DemandProcess(spread=self.spread)
-        self.samples = DemandSamples(system, process, epochs, SAMPLES, SAMPLE_SEED)
+        self.zones = Zones(system)
+        self.samples = self.new_samples(SAMPLE_SEED)
         self.program = self.new_program(None)
 
     @property
@@ -109,18 +110,22 @@ class OpenLoop(GreedyForecast):
         """Lengths of the epochs; ``span`` and the end of the prices cut the last ones short."""
         return EPOCH_SLOTS
 
+    def new_samples(self, seed: int) -> DemandSamples:
+        process = DemandProcess(spread=self.spread)
+        return DemandSamples(self.zones.system, process, len(self.epoch_slots), SAMPLES, seed)
+
     def new_program(self, value: ServerValue | None) -> FleetProgram:
-        system = self.tables.system
+        system = self.zones.system
         usable_ms = self.load * system.slot_ms
         return FleetProgram(system, len(self.epoch_slots), SAMPLES, usable_ms, value)
 
     def prepare(self, observation: Observation) -> None:
         super().prepare(observation)
-        self.samples.learn(observation.arrivals)
+        self.samples.learn(self.zones.arriving(observation.arrivals)[None])
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         unknown = observation.slot < self.settle_slots or self.samples.is_refuted()
-        if self.settings.rule != "demand" or unknown:
+        if self.settings.rule != "demand" or unknown or not self.zones.are_few:
             return super().commands(observation)
         if observation.slot % self.replan_slots:
             idle = np.full(len(observation.up), 0)
@@ -129,7 +134,10 @@ class OpenLoop(GreedyForecast):
         plan = self.plan(observation, view)
         if plan is None:
             return super().commands(observation)
-        return view.commands(whole_moves(view.kinds, view.state(), plan, self.threshold, self.load))
+        zone = self.zones.type_zone
+        return view.commands(
+            whole_moves(view.kinds, view.state(), plan, self.threshold, self.load, zone)
+        )
 
     def plan(self, observation: Observation, view: FleetView) -> FleetPlan | None:
         """The plan of this slot; None if the budget is spent."""
@@ -155,5 +163,6 @@ class OpenLoop(GreedyForecast):
         """(E, S, C) requests of a slot; what waits comes on top in the first epoch."""
         slots = self.slots(observation)
         demand = samples.draw(slots)
-        demand[0] += observation.state.waiting.sum(axis=(0, 2)) / self.epoch_slots[0]
+        waiting = self.zones.waiting(observation.state.waiting.sum(axis=2))
+        demand[0] += waiting / self.epoch_slots[0]
         return demand

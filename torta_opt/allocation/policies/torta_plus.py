@@ -26,7 +26,6 @@ from torta_opt.allocation.formulations.fleet_program import FleetPlan, FleetProg
 from torta_opt.allocation.formulations.server_value import ServerValue
 from torta_opt.allocation.instance.data import System
 from torta_opt.allocation.policies.base import Observation
-from torta_opt.allocation.policies.demand_samples import DemandProcess, DemandSamples
 from torta_opt.allocation.policies.fleet_values import is_finite, load_value, value_features
 from torta_opt.allocation.policies.fleet_view import FleetView
 from torta_opt.allocation.policies.open_loop import SAMPLE_SEED, SAMPLES, OpenLoop
@@ -72,18 +71,20 @@ class TortaPlus(OpenLoop):
         self.used = self.proposed = 0
         if self.value == "none":
             return
+        if not system.allowed.all():
+            raise InvalidInput(
+                f"{self.value!r} needs every region to serve every other; use none", field="value"
+            )
         value = self.learned or load_value(self.value, system, self.weights)
         usable_ms = self.load * system.slot_ms
         self._near = self.near_program(usable_ms, value)
         self._judge = self.new_program(None)
-        process = DemandProcess(spread=self.spread)
-        seed = SAMPLE_SEED + 1
-        self._fresh = DemandSamples(system, process, len(self.epoch_slots), SAMPLES, seed)
+        self._fresh = self.new_samples(SAMPLE_SEED + 1)
 
     def prepare(self, observation: Observation) -> None:
         super().prepare(observation)
         if self.value != "none":
-            self._fresh.learn(observation.arrivals)
+            self._fresh.learn(self.zones.arriving(observation.arrivals)[None])
 
     def near_program(self, usable_ms: float, value: ServerValue) -> FleetProgram:
         """The program of the first epochs, with V behind them."""

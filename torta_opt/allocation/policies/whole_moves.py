@@ -4,7 +4,8 @@ A plan holds fractions of servers. A fraction above a threshold counts as one, a
 Where many servers hold a model, what that loses is small. Where a plan wants 0.4 servers of a
 model and none is on, it would lose all of them, slot after slot. So the servers of a model have to
 cover its plan: with all of their time they can do the work that the plan does with the share
-``load`` of it. Until they do, a stop is left out, or one more server is started.
+``load`` of it. Until they do, a stop is left out, or one more server is started: of a kind that the
+plan starts or, where it splits a single server between models, of any.
 """
 
 from __future__ import annotations
@@ -35,22 +36,29 @@ class WholeMoves:
 
 
 def whole_moves(
-    kinds: FleetKinds, state: FleetState, plan: FleetPlan, threshold: float, load: float
+    kinds: FleetKinds,
+    state: FleetState,
+    plan: FleetPlan,
+    threshold: float,
+    load: float,
+    zone: np.ndarray | None = None,
 ) -> WholeMoves:
     """The moves of the plan's first epoch; a part of a server above ``threshold`` counts as one.
 
     load  share of a server's time that the plan counts on
+    zone  (K,) of each type; servers of one cannot cover what another needs. None: all are one
     """
     moves = {move: _whole(getattr(plan, move)[0], threshold) for move in MOVES}
     speed = _speed(kinds)
     need = load * speed * _after(state, lambda move: getattr(plan, move)[0])
-    for model in np.unique(kinds.model):
-        of_model = np.flatnonzero(kinds.model == model)
+    zones = np.zeros(len(state.servers), int) if zone is None else zone
+    together = np.stack([kinds.model, zones[kinds.type]], axis=1)
+    for pair in np.unique(together, axis=0):
+        of_model = np.flatnonzero((together == pair).all(axis=1))
         while True:
             there = speed * _after(state, moves.__getitem__)
-            if there[of_model].sum() >= need[of_model].sum() - EPSILON:
-                break
-            if not _one_more(kinds, state, plan, moves, of_model):
+            missing = need[of_model].sum() - there[of_model].sum()
+            if missing <= EPSILON or not _one_more(kinds, state, plan, moves, of_model, missing):
                 break
     return WholeMoves(**moves)
 
@@ -87,10 +95,12 @@ def _one_more(
     plan: FleetPlan,
     moves: dict[str, np.ndarray],
     of_model: np.ndarray,
+    missing: float,
 ) -> bool:
     """One server more of a model: a stop that rounding added is left out, or a server starts of
-    the kind of which rounding took away the largest part of the plan's starts and switches.
-    False: there is none.
+    the kind of which rounding took away the largest part of the plan's starts and switches. Where
+    no server of such a kind is off, one starts of the slowest kind that does what is ``missing``,
+    requests in a second, or else of the fastest. False: there is none.
     """
     stops = moves["stop"][of_model]
     added = np.where(stops > 0, stops - plan.stop[0, of_model], 0.0)
@@ -98,10 +108,18 @@ def _one_more(
         moves["stop"][of_model[np.argmax(added)]] -= 1
         return True
     taken = (plan.start[0] + plan.enter[0] - moves["start"] - moves["enter"])[of_model]
-    on = _after(state, moves.__getitem__)
-    free = state.servers - np.bincount(kinds.type, on, len(state.servers))
-    taken = np.where(free[kinds.type[of_model]] >= 1 - EPSILON, taken, 0.0)
-    if taken.max() <= EPSILON:
+    # a server that stops now cannot start in the same slot
+    taken_up = state.ready + state.loading + moves["start"]
+    free = state.servers - np.bincount(kinds.type, taken_up, len(state.servers))
+    is_free = free[kinds.type[of_model]] >= 1 - EPSILON
+    if not is_free.any():
         return False
-    moves["start"][of_model[np.argmax(taken)]] += 1
+    taken = np.where(is_free, taken, 0.0)
+    if taken.max() > EPSILON:
+        moves["start"][of_model[np.argmax(taken)]] += 1
+        return True
+    speed = np.where(is_free, _speed(kinds)[of_model], 0.0)
+    enough = speed >= missing
+    best = np.where(enough, speed, np.inf).argmin() if enough.any() else speed.argmax()
+    moves["start"][of_model[best]] += 1
     return True
