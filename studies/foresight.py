@@ -18,6 +18,7 @@ import dataclasses
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ from torta_opt.parallel import engine
 POLICIES = (
     *("round_robin", "skylb", "sdib", "torta_ot", "robd", "greedy_forecast", "lcp", "open_loop"),
 )
-TRACE = "imported trace"
+LONG_POLICIES = ("greedy_forecast", "open_loop")
+TRACE, LONG = "imported trace", "Abilene, a long horizon"
 AHEAD = (0, 1, 2, 4, 8, 16, 10_000)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "Abilene": ("paper/abilene", {}),
@@ -48,6 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "Cost2": ("paper/cost2", {}),
     "Abilene, surge": ("paper/abilene", {"surges": 1, "surge_slots": 12}),
     "Abilene, outage": ("paper/abilene", {"outages": 1, "outage_slots": 12}),
+    LONG: ("paper/abilene", {}),
 }
 
 
@@ -97,15 +100,12 @@ def computed(
         return dict(json.loads(path.read_text()))
     if write_only:
         return None
-    instance = case(name, given.slots, given.trace)
+    instance = case(name, slots_of(name, given), given.trace)
     say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
     found: dict[str, Any] = {"name": instance.name, "regions": len(instance.system.regions)}
     found |= {"servers": len(instance.system.servers), "slots": instance.slots}
     found["law"] = law_of(instance).name
-    for way, options, policies in (
-        ("none", Options(given.futures, tiers=1, jobs=given.jobs), POLICIES),
-        ("tree", tree_of(instance, given), ()),
-    ):
+    for way, options, policies in ways_of(name, instance, given):
         say(f"way {way}")
         kept = dataclasses.replace(options, folder=folder / way)
         try:
@@ -114,10 +114,26 @@ def computed(
             if way == "none":
                 raise
             found["no_tree"] = str(error)
-    costs = foreseen(instance, given.foreseen, folder, say)
-    found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
+    if name != LONG:
+        costs = foreseen(instance, given.foreseen, folder, say)
+        found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
     write_document(path, found)
     return found
+
+
+def slots_of(name: str, given: argparse.Namespace) -> int:
+    return int(given.long if name == LONG else given.slots)
+
+
+def ways_of(
+    name: str, instance: Instance, given: argparse.Namespace
+) -> list[tuple[str, Options, Sequence[str]]]:
+    """What is estimated of a case: a way, how, and the policies beside it."""
+    if name == LONG:
+        options = Options(given.long_futures, tiers=1, jobs=given.jobs)
+        return [("none", options, LONG_POLICIES)]
+    options = Options(given.futures, tiers=1, jobs=given.jobs)
+    return [("none", options, POLICIES), ("tree", tree_of(instance, given), ())]
 
 
 def tree_of(instance: Instance, given: argparse.Namespace) -> Options:
@@ -131,7 +147,9 @@ def tree_of(instance: Instance, given: argparse.Namespace) -> Options:
 def page(results: dict[str, dict[str, Any]], given: argparse.Namespace) -> str:
     parts = [HEAD.format(**vars(given))]
     for name, found in results.items():
-        parts.append(f"## {name}\n\n{bounds_of(found)}\n{table(found)}\n{slots_table(found)}")
+        parts.append(f"## {name}\n\n{bounds_of(found)}\n{table(found)}")
+        if "foreseen" in found:
+            parts.append(slots_table(found))
     if missing := [name for name in CASES if name not in results]:
         parts.append(f"Not computed yet at this size: {'; '.join(missing)}.\n")
     if TRACE not in results:
@@ -161,7 +179,7 @@ def bounds_of(found: dict[str, Any]) -> str:
             f"the clairvoyant bound on average. So of the distance of `{cheapest}` from that "
             f"bound, between {max(0.0, gain['low']):.2f} and {beyond['high']:.2f} $ is foresight."
         )
-    else:
+    elif "no_tree" in found:
         parts.append(f"No trees: {found['no_tree']}.")
     return textwrap.fill(" ".join(parts), 100, break_on_hyphens=False) + "\n"
 
@@ -224,6 +242,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
     parser.add_argument("--slots", type=int, default=24)
     parser.add_argument("--futures", type=int, default=12)
+    parser.add_argument("--long", type=int, default=480, help="slots of the long horizon")
+    parser.add_argument("--long-futures", type=int, default=30)
     parser.add_argument("--trees", type=int, default=6, help="futures for trees")
     parser.add_argument("--foreseen", type=int, default=2, help="futures for slots of foresight")
     parser.add_argument("--jobs", type=int, default=1)
@@ -245,7 +265,7 @@ def main() -> int:
 def case_results(name: str, given: argparse.Namespace) -> dict[str, Any] | None:
     """What is known of a case, in a folder of its own."""
     key = name.lower().replace(", ", "-").replace(" ", "-")
-    folder: Path = given.folder / f"{key}-{given.slots}"
+    folder: Path = given.folder / f"{key}-{slots_of(name, given)}"
     folder.mkdir(parents=True, exist_ok=True)
     return computed(name, given, folder, given.write)
 

@@ -1,0 +1,179 @@
+"""Is the rest foresight, or ours to have? One layer at a time swapped, on the same futures.
+
+    python studies/foresight_layers.py --slots 96 --futures 10     (or: make foresight)
+    python studies/foresight_layers.py --relaxed --slots 24 --futures 6
+
+For every future of the law, with B the clairvoyant bound, π a policy and * the clairvoyant,
+
+    knowledge   C(π) − C(π°)           π° is π, but its plans and its dispatch are told the demand
+                                       to come: what foresight is worth to this very policy
+    dispatch    C(π°) − C(s°, r*)      the best requests known for the servers s° of π°
+    servers     C(s°, r*) − C(*)       the clairvoyant's servers and requests
+    bound       C(*) − B               what nobody has closed
+
+add up to C(π) − B. ``--relaxed``: what a policy without foresight costs in the merged program
+(``relaxed_policy.py``), above B. Every finished future is a file of its own; started again, this
+computes only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from relaxed_policy import relaxed_cost
+from told_demand import knowing
+
+import torta_opt
+from torta_opt import __version__
+from torta_opt.allocation.foresight.attribution import Attributor
+from torta_opt.allocation.foresight.estimates import controlled
+from torta_opt.allocation.foresight.futures import EVALUATION, future_of, seed_of, surprise_of
+from torta_opt.allocation.foresight.inner import certified, merged_of, solved
+from torta_opt.allocation.instance import Instance
+from torta_opt.allocation.instance.document import instance_sha256
+from torta_opt.allocation.law import law_of
+from torta_opt.allocation.law.base import DemandLaw
+from torta_opt.allocation.policies.registry import create
+from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
+from torta_opt.io import InvalidInput, write_document
+from torta_opt.parallel import in_order
+
+POLICIES = ("open_loop", "torta_plus")
+PRESET = "paper/abilene"
+LEAVES = 8  # futures that the policy in the merged program draws in every slot
+STEPS = {
+    "knowledge": "its plans and its dispatch are told the demand to come",
+    "dispatch": "then the best requests known for its servers",
+    "servers": "then the servers of the clairvoyant schedule",
+    "bound": "the clairvoyant schedule above the bound",
+}
+
+Row = dict[str, Any]
+
+
+# --- one future ---------------------------------------------------------------------------------
+
+
+def layers(instance: Instance, law: DemandLaw, number: int) -> Row:
+    """Dollars of every layer on one future."""
+    future = future_of(law, instance, 0, number, EVALUATION)
+    merged = merged_of(future, 1)
+    bound = certified(merged, solved(merged, 0.0))[0]
+    schedule = solve_clairvoyant(future).schedule
+    assert schedule is not None
+    swap = Attributor(future, schedule, bound)
+    clairvoyant, rows = swap.cost(swap.clairvoyant), {}
+    for name in POLICIES:
+        cost = swap.cost(run(create(name), future).schedule)
+        schedule = run(knowing(name, future), future).schedule
+        told, best = swap.cost(schedule), swap.cost(swap.best_requests(schedule))
+        rows[name] = {"cost": cost, "told": told, "requests": best}
+    found = {"bound": bound, "clairvoyant": clairvoyant, "policies": rows}
+    return found | {"surprise": surprise_of(law, future)}
+
+
+def relaxed(instance: Instance, law: DemandLaw, number: int) -> Row:
+    """The bound, and the policy without foresight in the merged program."""
+    future = future_of(law, instance, 0, number, EVALUATION)
+    merged = merged_of(future, 1)
+    bound = certified(merged, solved(merged, 0.0))[0]
+
+    def draw(leaf: Instance, seed: int, start: int) -> Instance:
+        return law.sample(leaf, seed, start=start)
+
+    cost = relaxed_cost(future, draw, LEAVES, seed_of(0, number, EVALUATION))
+    return {"bound": bound, "relaxed": cost, "surprise": surprise_of(law, future)}
+
+
+def row_of(kind: str, instance: Instance, number: int, folder: Path) -> Row:
+    """One future, from its file where there is one of this run."""
+    path = folder / f"{kind}-{instance.slots}" / f"future-{number:04d}.json"
+    run_of = {"instance": instance_sha256(instance), "version": __version__, "number": number}
+    if path.exists():
+        row = json.loads(path.read_bytes())
+        if row["run"] != run_of:
+            raise InvalidInput("is a future of another run", file=str(path))
+        return dict(row)
+    found = {"layers": layers, "relaxed": relaxed}[kind](instance, law_of(instance), number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = {"run": run_of, **found}
+    write_document(path, row)
+    return row
+
+
+def computed(kind: str, slots: int, futures: int, folder: Path, jobs: int) -> list[Row]:
+    instance = torta_opt.generate(PRESET, seed=0, slots=slots)
+    tasks = [(kind, instance, number, folder) for number in range(futures)]
+    return list(in_order(row_of, tasks, jobs))
+
+
+# --- what they say ------------------------------------------------------------------------------
+
+
+def parts(rows: list[Row], policy: str) -> dict[str, np.ndarray]:
+    """(N,) dollars of each step; they add up to the policy's cost less the bound."""
+    own = {name: column(rows, "policies", policy, name) for name in ("cost", "told", "requests")}
+    clairvoyant, bound = column(rows, "clairvoyant"), column(rows, "bound")
+    return {
+        "knowledge": own["cost"] - own["told"],
+        "dispatch": own["told"] - own["requests"],
+        "servers": own["requests"] - clairvoyant,
+        "bound": clairvoyant - bound,
+    }
+
+
+def column(rows: list[Row], *names: str) -> np.ndarray:
+    values = []
+    for row in rows:
+        found: Any = row
+        for name in names:
+            found = found[name]
+        values.append(found)
+    return np.array(values, float)
+
+
+def mean_of(rows: list[Row], values: np.ndarray) -> str:
+    found = controlled(values, column(rows, "surprise"))
+    return f"{found.mean:.2f} ± {(found.high - found.low) / 2:.2f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
+    parser.add_argument("--slots", type=int, default=96)
+    parser.add_argument("--futures", type=int, default=10)
+    parser.add_argument("--relaxed", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    kind = "relaxed" if given.relaxed else "layers"
+    rows = computed(kind, given.slots, given.futures, given.folder, given.jobs)
+    if given.relaxed:
+        print(mean_of(rows, column(rows, "relaxed") - column(rows, "bound")))
+        return 0
+    print(table(rows))
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    split = {name: parts(rows, name) for name in POLICIES}
+    names = " | ".join(f"`{name}`" for name in POLICIES)
+    lines = [f"| dollars | {names} |", "|---|" + "---|" * len(POLICIES)]
+    costs = [mean_of(rows, column(rows, "policies", name, "cost")) for name in POLICIES]
+    lines.append(f"| mean cost | {' | '.join(costs)} |")
+    above = [mean_of(rows, sum(split[name].values(), np.zeros(len(rows)))) for name in POLICIES]
+    lines.append(f"| above the clairvoyant bound | {' | '.join(above)} |")
+    for step, says in STEPS.items():
+        cells = [mean_of(rows, split[name][step]) for name in POLICIES]
+        lines.append(f"| {says} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
