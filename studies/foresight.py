@@ -6,9 +6,10 @@
 
 For every case: the clairvoyant bound and every policy on the same futures of the instance's law of
 demand; on the first of them, what scenario trees add to that bound for whoever cannot see ahead,
-and a policy with 0, 1, 2 … slots of perfect foresight. Every finished future is a file under
-``--folder``: killed and started again, this computes only what is missing. ``--write`` computes
-nothing and writes the page from what there is; the page states the sizes.
+and a policy with 0, 1, 2 … slots of perfect foresight. Then a long horizon, and what
+``foresight_layers`` finds out. Every finished future is a file under ``--folder``: killed and
+started again, this computes only what is missing. ``--write`` computes nothing and writes the page
+from what there is; the page states the sizes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import foresight_layers
 import numpy as np
 from foreseeing import Foreseeing
 
@@ -225,7 +227,8 @@ Sizes: {slots} slots of 45 s from the initial state of the presets, {futures} fu
 each instance, trees over the first {trees} of them, the last table over the first {foreseen}. All
 figures are means over futures, ± half the width of a 95 % interval; differences are paired by
 future. They are estimates, not certified. Bounds are those of the merged program with one tier. A
-tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4.
+tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4. The long horizon has
+{long} slots and {long_futures} futures; the last sections state their own sizes.
 
 The last table of each case is about a single policy. It plans servers by the merged program in a
 window of at least 8 slots. It knows the given number of slots after the present one as they will
@@ -244,6 +247,9 @@ def main() -> int:
     parser.add_argument("--futures", type=int, default=12)
     parser.add_argument("--long", type=int, default=480, help="slots of the long horizon")
     parser.add_argument("--long-futures", type=int, default=30)
+    for kind, slots, futures in (("layers", 96, 10), ("relaxed", 24, 6)):
+        parser.add_argument(f"--{kind}-slots", type=int, default=slots)
+        parser.add_argument(f"--{kind}-futures", type=int, default=futures)
     parser.add_argument("--trees", type=int, default=6, help="futures for trees")
     parser.add_argument("--foreseen", type=int, default=2, help="futures for slots of foresight")
     parser.add_argument("--jobs", type=int, default=1)
@@ -258,8 +264,20 @@ def main() -> int:
         names = [name for name in names if name in given.cases.split(";")]
     with engine(given.backend, given.address, given.jobs):
         results = {name: found for name in names if (found := case_results(name, given))}
-    given.output.write_text(page(results, given), encoding="utf-8")
+        layers, relaxed = (
+            part(kind, getattr(given, f"{kind}_slots"), getattr(given, f"{kind}_futures"), given)
+            for kind in ("layers", "relaxed")
+        )
+    text = "\n".join([page(results, given), *foresight_layers.sections(layers, relaxed)])
+    given.output.write_text(text, encoding="utf-8")
     return 0
+
+
+def part(kind: str, slots: int, futures: int, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of ``foresight_layers``."""
+    if given.write or given.cases:
+        return foresight_layers.kept(kind, slots, futures, given.folder)
+    return foresight_layers.computed(kind, slots, futures, given.folder, given.jobs)
 
 
 def case_results(name: str, given: argparse.Namespace) -> dict[str, Any] | None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def relaxed(instance: Instance, law: DemandLaw, number: int) -> Row:
 
 def row_of(kind: str, instance: Instance, number: int, folder: Path) -> Row:
     """One future, from its file where there is one of this run."""
-    path = folder / f"{kind}-{instance.slots}" / f"future-{number:04d}.json"
+    path = path_of(kind, instance.slots, number, folder)
     run_of = {"instance": instance_sha256(instance), "version": __version__, "number": number}
     if path.exists():
         row = json.loads(path.read_bytes())
@@ -103,9 +102,13 @@ def row_of(kind: str, instance: Instance, number: int, folder: Path) -> Row:
         return dict(row)
     found = {"layers": layers, "relaxed": relaxed}[kind](instance, law_of(instance), number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    row = {"run": run_of, **found}
+    row = {"run": run_of, "slots": instance.slots, **found}
     write_document(path, row)
     return row
+
+
+def path_of(kind: str, slots: int, number: int, folder: Path) -> Path:
+    return folder / f"{kind}-{slots}" / f"future-{number:04d}.json"
 
 
 def computed(kind: str, slots: int, futures: int, folder: Path, jobs: int) -> list[Row]:
@@ -114,18 +117,25 @@ def computed(kind: str, slots: int, futures: int, folder: Path, jobs: int) -> li
     return list(in_order(row_of, tasks, jobs))
 
 
+def kept(kind: str, slots: int, futures: int, folder: Path) -> list[Row]:
+    """The first futures as far as there are files of them, without computing any."""
+    files = [path_of(kind, slots, number, folder) for number in range(futures)]
+    there = next((n for n, path in enumerate(files) if not path.exists()), futures)
+    return computed(kind, slots, there, folder, 1) if there > 1 else []
+
+
 # --- what they say ------------------------------------------------------------------------------
 
 
 def parts(rows: list[Row], policy: str) -> dict[str, np.ndarray]:
     """(N,) dollars of each step; they add up to the policy's cost less the bound."""
     own = {name: column(rows, "policies", policy, name) for name in ("cost", "told", "requests")}
-    clairvoyant, bound = column(rows, "clairvoyant"), column(rows, "bound")
+    clairvoyant = column(rows, "clairvoyant")
     return {
         "knowledge": own["cost"] - own["told"],
         "dispatch": own["told"] - own["requests"],
         "servers": own["requests"] - clairvoyant,
-        "bound": clairvoyant - bound,
+        "bound": clairvoyant - bounds(rows),
     }
 
 
@@ -141,24 +151,8 @@ def column(rows: list[Row], *names: str) -> np.ndarray:
 
 def mean_of(rows: list[Row], values: np.ndarray) -> str:
     found = controlled(values, column(rows, "surprise"))
-    return f"{found.mean:.2f} ± {(found.high - found.low) / 2:.2f}"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
-    parser.add_argument("--slots", type=int, default=96)
-    parser.add_argument("--futures", type=int, default=10)
-    parser.add_argument("--relaxed", action="store_true")
-    parser.add_argument("--jobs", type=int, default=1)
-    given = parser.parse_args()
-    kind = "relaxed" if given.relaxed else "layers"
-    rows = computed(kind, given.slots, given.futures, given.folder, given.jobs)
-    if given.relaxed:
-        print(mean_of(rows, column(rows, "relaxed") - column(rows, "bound")))
-        return 0
-    print(table(rows))
-    return 0
+    half = (found.high - found.low) / 2
+    return f"{found.mean:.2f} ± {half:.2f}" if np.isfinite(half) else f"{found.mean:.2f}"
 
 
 def table(rows: list[Row]) -> str:
@@ -173,6 +167,59 @@ def table(rows: list[Row]) -> str:
         cells = [mean_of(rows, split[name][step]) for name in POLICIES]
         lines.append(f"| {says} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def sections(layer_rows: list[Row], relaxed_rows: list[Row]) -> list[str]:
+    """Of docs/foresight.md: what there is of both parts."""
+    found = []
+    if layer_rows:
+        told = LAYERS.format(slots=layer_rows[0]["slots"], futures=len(layer_rows), preset=PRESET)
+        found.append(f"{told}\n{table(layer_rows)}")
+    if relaxed_rows:
+        above = mean_of(relaxed_rows, column(relaxed_rows, "relaxed") - bounds(relaxed_rows))
+        size = {"slots": relaxed_rows[0]["slots"], "futures": len(relaxed_rows)}
+        told = RELAXED.format(**size, preset=PRESET, leaves=LEAVES, above=above)
+        found.append(told)
+    return found
+
+
+def bounds(rows: list[Row]) -> np.ndarray:
+    return column(rows, "bound")
+
+
+LAYERS = """## Which layer the rest comes from
+
+`{preset}`, {slots} slots, {futures} futures. One layer of a policy is replaced at a time, all on
+the same futures; the last four rows add up to the distance from the clairvoyant bound. The first of
+them is what foresight is worth to this policy as it is: the same plans and the same dispatch, told
+the demand that comes. The second replaces its requests by the best known with hindsight, so it
+holds foresight in dispatch and losses of dispatch alike. The third holds what its plans lose
+although they are told the demand: they round to whole servers and leave out queues and regions.
+The last holds what whole servers and separate regions cost, and what the search did not find.
+"""
+
+RELAXED = """## The most that trees can show
+
+Trees bound the merged program, in which servers may be fractions and all regions are one. There, a
+policy without foresight that draws {leaves} futures of the law in every slot, and plans for all of
+them, costs {above} $ more than the clairvoyant bound (`{preset}`, {slots} slots, {futures}
+futures; `studies/relaxed_policy.py`). The best policy without foresight costs no more than that on
+average, so no tree, however wide, can show more to be foresight, up to the error of this estimate.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
+    parser.add_argument("--slots", type=int, default=96)
+    parser.add_argument("--futures", type=int, default=10)
+    parser.add_argument("--relaxed", action="store_true", help="the policy in the merged program")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    kind = "relaxed" if given.relaxed else "layers"
+    rows = computed(kind, given.slots, given.futures, given.folder, given.jobs)
+    print(*(sections([], rows) if given.relaxed else sections(rows, [])), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
