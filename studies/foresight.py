@@ -43,6 +43,7 @@ POLICIES = (
     *("round_robin", "skylb", "sdib", "torta_ot", "robd", "greedy_forecast", "lcp", "open_loop"),
 )
 LONG_POLICIES = ("greedy_forecast", "open_loop")
+LAYERS = (("layers", 96, 10), ("told", 480, 30), ("relaxed", 24, 6))  # kind, slots, futures
 TRACE, LONG = "imported trace", "Abilene, a long horizon"
 AHEAD = (0, 1, 2, 4, 8, 16, 10_000)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -247,7 +248,7 @@ def main() -> int:
     parser.add_argument("--futures", type=int, default=12)
     parser.add_argument("--long", type=int, default=480, help="slots of the long horizon")
     parser.add_argument("--long-futures", type=int, default=30)
-    for kind, slots, futures in (("layers", 96, 10), ("relaxed", 24, 6)):
+    for kind, slots, futures in LAYERS:
         parser.add_argument(f"--{kind}-slots", type=int, default=slots)
         parser.add_argument(f"--{kind}-futures", type=int, default=futures)
     parser.add_argument("--trees", type=int, default=6, help="futures for trees")
@@ -264,11 +265,13 @@ def main() -> int:
         names = [name for name in names if name in given.cases.split(";")]
     with engine(given.backend, given.address, given.jobs):
         results = {name: found for name in names if (found := case_results(name, given))}
-        layers, relaxed = (
-            part(kind, getattr(given, f"{kind}_slots"), getattr(given, f"{kind}_futures"), given)
-            for kind in ("layers", "relaxed")
-        )
-    text = "\n".join([page(results, given), *foresight_layers.sections(layers, relaxed)])
+        layers = {
+            kind: part(
+                kind, getattr(given, f"{kind}_slots"), getattr(given, f"{kind}_futures"), given
+            )
+            for kind in foresight_layers.KINDS
+        }
+    text = "\n".join([page(results, given), *foresight_layers.sections(layers)])
     given.output.write_text(text, encoding="utf-8")
     return 0
 

@@ -1,7 +1,8 @@
 """Is the rest foresight, or ours to have? One layer at a time swapped, on the same futures.
 
-    python studies/foresight_layers.py --slots 96 --futures 10     (or: make foresight)
-    python studies/foresight_layers.py --relaxed --slots 24 --futures 6
+    python studies/foresight_layers.py layers --slots 96 --futures 10     (or: make foresight)
+    python studies/foresight_layers.py told --slots 480 --futures 30
+    python studies/foresight_layers.py relaxed --slots 24 --futures 6
 
 For every future of the law, with B the clairvoyant bound, π a policy and * the clairvoyant,
 
@@ -11,9 +12,9 @@ For every future of the law, with B the clairvoyant bound, π a policy and * the
     servers     C(s°, r*) − C(*)       the clairvoyant's servers and requests
     bound       C(*) − B               what nobody has closed
 
-add up to C(π) − B. ``--relaxed``: what a policy without foresight costs in the merged program
-(``relaxed_policy.py``), above B. Every finished future is a file of its own; started again, this
-computes only what is missing.
+add up to C(π) − B. ``told`` is the first of them alone, for long horizons; ``relaxed`` what a
+policy without foresight costs in the merged program (``relaxed_policy.py``), above B. Every
+finished future is a file of its own; started again, this computes only what is missing.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from torta_opt.allocation.law import law_of
 from torta_opt.allocation.law.base import DemandLaw
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.search.clairvoyant import solve_clairvoyant
 from torta_opt.io import InvalidInput, write_document
 from torta_opt.parallel import in_order
@@ -78,6 +80,17 @@ def layers(instance: Instance, law: DemandLaw, number: int) -> Row:
     return found | {"surprise": surprise_of(law, future)}
 
 
+def told(instance: Instance, law: DemandLaw, number: int) -> Row:
+    """The first of the layers alone, for the first of the policies."""
+    future = future_of(law, instance, 0, number, EVALUATION)
+    found = {"surprise": surprise_of(law, future)}
+    for name, policy in (("cost", create(POLICIES[0])), ("told", knowing(POLICIES[0], future))):
+        schedule = run(policy, future).schedule
+        verify(future, schedule).raise_if_broken(POLICIES[0])
+        found[name] = evaluate(future, schedule).cost
+    return found
+
+
 def relaxed(instance: Instance, law: DemandLaw, number: int) -> Row:
     """The bound, and the policy without foresight in the merged program."""
     future = future_of(law, instance, 0, number, EVALUATION)
@@ -91,6 +104,9 @@ def relaxed(instance: Instance, law: DemandLaw, number: int) -> Row:
     return {"bound": bound, "relaxed": cost, "surprise": surprise_of(law, future)}
 
 
+KINDS = {"layers": layers, "told": told, "relaxed": relaxed}
+
+
 def row_of(kind: str, instance: Instance, number: int, folder: Path) -> Row:
     """One future, from its file where there is one of this run."""
     path = path_of(kind, instance.slots, number, folder)
@@ -100,7 +116,7 @@ def row_of(kind: str, instance: Instance, number: int, folder: Path) -> Row:
         if row["run"] != run_of:
             raise InvalidInput("is a future of another run", file=str(path))
         return dict(row)
-    found = {"layers": layers, "relaxed": relaxed}[kind](instance, law_of(instance), number)
+    found = KINDS[kind](instance, law_of(instance), number)
     path.parent.mkdir(parents=True, exist_ok=True)
     row = {"run": run_of, "slots": instance.slots, **found}
     write_document(path, row)
@@ -169,18 +185,29 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sections(layer_rows: list[Row], relaxed_rows: list[Row]) -> list[str]:
-    """Of docs/foresight.md: what there is of both parts."""
-    found = []
-    if layer_rows:
-        told = LAYERS.format(slots=layer_rows[0]["slots"], futures=len(layer_rows), preset=PRESET)
-        found.append(f"{told}\n{table(layer_rows)}")
-    if relaxed_rows:
-        above = mean_of(relaxed_rows, column(relaxed_rows, "relaxed") - bounds(relaxed_rows))
-        size = {"slots": relaxed_rows[0]["slots"], "futures": len(relaxed_rows)}
-        told = RELAXED.format(**size, preset=PRESET, leaves=LEAVES, above=above)
-        found.append(told)
-    return found
+def sections(rows: dict[str, list[Row]]) -> list[str]:
+    """Of docs/foresight.md, by kind, as far as there are rows of it."""
+    write = {"layers": _layers_text, "told": _told_text, "relaxed": _relaxed_text}
+    return [write[kind](found) for kind, found in rows.items() if found]
+
+
+def _layers_text(rows: list[Row]) -> str:
+    return f"{LAYERS.format(**_size(rows))}\n{table(rows)}"
+
+
+def _told_text(rows: list[Row]) -> str:
+    cost, less = column(rows, "cost"), column(rows, "cost") - column(rows, "told")
+    size = {"policy": POLICIES[0], "cost": mean_of(rows, cost), "less": mean_of(rows, less)}
+    return TOLD.format(**_size(rows), **size)
+
+
+def _relaxed_text(rows: list[Row]) -> str:
+    above = mean_of(rows, column(rows, "relaxed") - bounds(rows))
+    return RELAXED.format(**_size(rows), leaves=LEAVES, above=above)
+
+
+def _size(rows: list[Row]) -> dict[str, Any]:
+    return {"preset": PRESET, "slots": rows[0]["slots"], "futures": len(rows)}
 
 
 def bounds(rows: list[Row]) -> np.ndarray:
@@ -198,6 +225,10 @@ although they are told the demand: they round to whole servers and leave out que
 The last holds what whole servers and separate regions cost, and what the search did not find.
 """
 
+TOLD = """The first row for a longer horizon: over {slots} slots of `{preset}`, `{policy}` costs
+{cost} $, and {less} $ less if it is told the demand that comes ({futures} futures).
+"""
+
 RELAXED = """## The most that trees can show
 
 Trees bound the merged program, in which servers may be fractions and all regions are one. There, a
@@ -210,15 +241,14 @@ average, so no tree, however wide, can show more to be foresight, up to the erro
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
     parser.add_argument("--slots", type=int, default=96)
     parser.add_argument("--futures", type=int, default=10)
-    parser.add_argument("--relaxed", action="store_true", help="the policy in the merged program")
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
-    kind = "relaxed" if given.relaxed else "layers"
-    rows = computed(kind, given.slots, given.futures, given.folder, given.jobs)
-    print(*(sections([], rows) if given.relaxed else sections(rows, [])), sep="\n")
+    rows = computed(given.kind, given.slots, given.futures, given.folder, given.jobs)
+    print(*sections({given.kind: rows}), sep="\n")
     return 0
 
 

@@ -51,8 +51,8 @@ def knowing(name: str, future: Instance) -> OpenLoop:
 
     def told_reset(system: Any, seed: int) -> None:
         reset(system, seed)
-        policy.samples = ToldDemand(future.arrivals)  # type: ignore[assignment]
+        policy.samples = ToldDemand(future.arrivals)
         policy._forecaster = Perfect(future.arrivals)
 
-    policy.reset = told_reset  # type: ignore[method-assign]
+    policy.reset = told_reset
     return policy

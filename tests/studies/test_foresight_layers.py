@@ -73,12 +73,16 @@ def test_parts_add_up_and_finished_futures_are_kept(
     assert sum(found.values())[0] == pytest.approx(above)
     assert found["bound"][0] >= -1e-9
     assert found["dispatch"][0] >= 0
-    monkeypatch.setattr(foresight_layers, "layers", None)  # nothing is computed again
+    monkeypatch.setattr(foresight_layers, "KINDS", {})  # nothing is computed again
     assert foresight_layers.row_of("layers", short, 0, tmp_path) == row
     assert foresight_layers.kept("layers", 4, 3, tmp_path) == []  # one future says too little
-    text = "".join(foresight_layers.sections([row], [{**row, "relaxed": row["bound"] + 2.0}]))
+    other = {**row, "relaxed": row["bound"] + 2.0, "cost": 7.0, "told": 4.0}
+    text = "".join(
+        foresight_layers.sections({"layers": [row], "told": [other], "relaxed": [other]})
+    )
     assert "`paper/abilene`, 4 slots, 1 futures" in text
     assert f"| then the best requests known for its servers | {found['dispatch'][0]:.2f} |" in text
+    assert "`open_loop` costs\n7.00 $, and 3.00 $ less" in text
     assert "costs 2.00 $ more than the clairvoyant bound" in text
     with pytest.raises(InvalidInput, match="is a future of another run"):
         foresight_layers.row_of("layers", instance.cut(0, 5), 0, _renamed(tmp_path))
