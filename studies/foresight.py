@@ -6,9 +6,10 @@
 
 For every case: the clairvoyant bound and every policy on the same futures of the instance's law of
 demand; on the first of them, what scenario trees add to that bound for whoever cannot see ahead,
-and a policy with 0, 1, 2 … slots of perfect foresight. Every finished future is a file under
-``--folder``: killed and started again, this computes only what is missing. ``--write`` computes
-nothing and writes the page from what there is; the page states the sizes.
+and a policy with 0, 1, 2 … slots of perfect foresight. Then a long horizon, and what
+``foresight_layers`` finds out. Every finished future is a file under ``--folder``: killed and
+started again, this computes only what is missing. ``--write`` computes nothing and writes the page
+from what there is; the page states the sizes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import dataclasses
 import json
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import foresight_layers
 import numpy as np
 from foreseeing import Foreseeing
 
@@ -39,7 +42,9 @@ from torta_opt.parallel import engine
 POLICIES = (
     *("round_robin", "skylb", "sdib", "torta_ot", "robd", "greedy_forecast", "lcp", "open_loop"),
 )
-TRACE = "imported trace"
+LONG_POLICIES = ("greedy_forecast", "open_loop")
+LAYERS = (("layers", 96, 10), ("told", 480, 30), ("relaxed", 24, 6))  # kind, slots, futures
+TRACE, LONG = "imported trace", "Abilene, a long horizon"
 AHEAD = (0, 1, 2, 4, 8, 16, 10_000)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "Abilene": ("paper/abilene", {}),
@@ -48,6 +53,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "Cost2": ("paper/cost2", {}),
     "Abilene, surge": ("paper/abilene", {"surges": 1, "surge_slots": 12}),
     "Abilene, outage": ("paper/abilene", {"outages": 1, "outage_slots": 12}),
+    LONG: ("paper/abilene", {}),
 }
 
 
@@ -97,15 +103,12 @@ def computed(
         return dict(json.loads(path.read_text()))
     if write_only:
         return None
-    instance = case(name, given.slots, given.trace)
+    instance = case(name, slots_of(name, given), given.trace)
     say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
     found: dict[str, Any] = {"name": instance.name, "regions": len(instance.system.regions)}
     found |= {"servers": len(instance.system.servers), "slots": instance.slots}
     found["law"] = law_of(instance).name
-    for way, options, policies in (
-        ("none", Options(given.futures, tiers=1, jobs=given.jobs), POLICIES),
-        ("tree", tree_of(instance, given), ()),
-    ):
+    for way, options, policies in ways_of(name, instance, given):
         say(f"way {way}")
         kept = dataclasses.replace(options, folder=folder / way)
         try:
@@ -114,10 +117,26 @@ def computed(
             if way == "none":
                 raise
             found["no_tree"] = str(error)
-    costs = foreseen(instance, given.foreseen, folder, say)
-    found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
+    if name != LONG:
+        costs = foreseen(instance, given.foreseen, folder, say)
+        found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
     write_document(path, found)
     return found
+
+
+def slots_of(name: str, given: argparse.Namespace) -> int:
+    return int(given.long if name == LONG else given.slots)
+
+
+def ways_of(
+    name: str, instance: Instance, given: argparse.Namespace
+) -> list[tuple[str, Options, Sequence[str]]]:
+    """What is estimated of a case: a way, how, and the policies beside it."""
+    if name == LONG:
+        options = Options(given.long_futures, tiers=1, jobs=given.jobs)
+        return [("none", options, LONG_POLICIES)]
+    options = Options(given.futures, tiers=1, jobs=given.jobs)
+    return [("none", options, POLICIES), ("tree", tree_of(instance, given), ())]
 
 
 def tree_of(instance: Instance, given: argparse.Namespace) -> Options:
@@ -131,7 +150,9 @@ def tree_of(instance: Instance, given: argparse.Namespace) -> Options:
 def page(results: dict[str, dict[str, Any]], given: argparse.Namespace) -> str:
     parts = [HEAD.format(**vars(given))]
     for name, found in results.items():
-        parts.append(f"## {name}\n\n{bounds_of(found)}\n{table(found)}\n{slots_table(found)}")
+        parts.append(f"## {name}\n\n{bounds_of(found)}\n{table(found)}")
+        if "foreseen" in found:
+            parts.append(slots_table(found))
     if missing := [name for name in CASES if name not in results]:
         parts.append(f"Not computed yet at this size: {'; '.join(missing)}.\n")
     if TRACE not in results:
@@ -161,7 +182,7 @@ def bounds_of(found: dict[str, Any]) -> str:
             f"the clairvoyant bound on average. So of the distance of `{cheapest}` from that "
             f"bound, between {max(0.0, gain['low']):.2f} and {beyond['high']:.2f} $ is foresight."
         )
-    else:
+    elif "no_tree" in found:
         parts.append(f"No trees: {found['no_tree']}.")
     return textwrap.fill(" ".join(parts), 100, break_on_hyphens=False) + "\n"
 
@@ -207,7 +228,8 @@ Sizes: {slots} slots of 45 s from the initial state of the presets, {futures} fu
 each instance, trees over the first {trees} of them, the last table over the first {foreseen}. All
 figures are means over futures, ± half the width of a 95 % interval; differences are paired by
 future. They are estimates, not certified. Bounds are those of the merged program with one tier. A
-tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4.
+tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4. The long horizon has
+{long} slots and {long_futures} futures; the last sections state their own sizes.
 
 The last table of each case is about a single policy. It plans servers by the merged program in a
 window of at least 8 slots. It knows the given number of slots after the present one as they will
@@ -224,6 +246,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("build/foresight"))
     parser.add_argument("--slots", type=int, default=24)
     parser.add_argument("--futures", type=int, default=12)
+    parser.add_argument("--long", type=int, default=480, help="slots of the long horizon")
+    parser.add_argument("--long-futures", type=int, default=30)
+    for kind, slots, futures in LAYERS:
+        parser.add_argument(f"--{kind}-slots", type=int, default=slots)
+        parser.add_argument(f"--{kind}-futures", type=int, default=futures)
     parser.add_argument("--trees", type=int, default=6, help="futures for trees")
     parser.add_argument("--foreseen", type=int, default=2, help="futures for slots of foresight")
     parser.add_argument("--jobs", type=int, default=1)
@@ -238,14 +265,28 @@ def main() -> int:
         names = [name for name in names if name in given.cases.split(";")]
     with engine(given.backend, given.address, given.jobs):
         results = {name: found for name in names if (found := case_results(name, given))}
-    given.output.write_text(page(results, given), encoding="utf-8")
+        layers = {
+            kind: part(
+                kind, getattr(given, f"{kind}_slots"), getattr(given, f"{kind}_futures"), given
+            )
+            for kind in foresight_layers.KINDS
+        }
+    text = "\n".join([page(results, given), *foresight_layers.sections(layers)])
+    given.output.write_text(text, encoding="utf-8")
     return 0
+
+
+def part(kind: str, slots: int, futures: int, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of ``foresight_layers``."""
+    if given.write or given.cases:
+        return foresight_layers.kept(kind, slots, futures, given.folder)
+    return foresight_layers.computed(kind, slots, futures, given.folder, given.jobs)
 
 
 def case_results(name: str, given: argparse.Namespace) -> dict[str, Any] | None:
     """What is known of a case, in a folder of its own."""
     key = name.lower().replace(", ", "-").replace(" ", "-")
-    folder: Path = given.folder / f"{key}-{given.slots}"
+    folder: Path = given.folder / f"{key}-{slots_of(name, given)}"
     folder.mkdir(parents=True, exist_ok=True)
     return computed(name, given, folder, given.write)
 

@@ -33,7 +33,7 @@ def test_the_page_names_sizes_bounds_and_every_policy() -> None:
         "slots": 10,
         "law": "generated",
     }
-    given = argparse.Namespace(slots=10, futures=3, foreseen=2, trees=3)
+    given = argparse.Namespace(slots=10, futures=3, foreseen=2, trees=3, long=20, long_futures=4)
     other = {**result, "no_tree": "way: tree needs futures with the same outages"}
     del other["tree"]
     text = foresight.page({"Abilene": result, "Abilene, outage": other}, given)
