@@ -217,10 +217,13 @@ def read_object(path: str | os.PathLike[str]) -> Entry:
 
 
 def json_files(paths: Sequence[Path], pattern: str = "*.json") -> Iterator[Path]:
-    """The files named, and those of the folders named, in order."""
+    """The files named, and those of the folders named, in order.
+
+    A folder without such a file stands for the folders in it.
+    """
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.glob(pattern))
+            inside = sorted(path.glob(pattern)) or sorted(path.rglob(pattern))
             if not inside:
                 raise InvalidInput(f"holds no {pattern}", file=str(path))
             yield from inside
@@ -287,7 +290,11 @@ def point(
     concurrency: float | None = None,
     detail: str = "",
 ) -> LoadPoint:
-    """A load point of an entry of a file; what is wrong with it names the file and the entry."""
+    """A load point of an entry of a file; what is wrong with it names the file and the entry.
+
+    A time of 0 to the first token, or between two, was not measured: servers that do not stream
+    leave it so.
+    """
     source = os.path.basename(entry.file) + (f" {entry.path}" if entry.path else "")
     try:
         return LoadPoint(
@@ -295,8 +302,8 @@ def point(
             output_tokens,
             requests_per_s,
             latency_s,
-            ttft_s,
-            tpot_s,
+            ttft_s or None,
+            tpot_s or None,
             concurrency,
             f"{source}{f' ({detail})' if detail else ''}",
         )

@@ -78,6 +78,9 @@ class RequestClass(Strict):
     ttft_s: Positive | None = None
     tpot_s: Positive | None = None
     deadline_s: NotNegative | None = None
+    regions: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="that may serve it; all, if left out"
+    )
     share: NotNegative | None = Field(default=None, description="of its model's requests")
 
 
@@ -185,7 +188,14 @@ class Trace(Strict):
     factor: Positive = 1.0
     models: dict[Name, Name] = Field(default_factory=dict)
     origins: dict[Name, NotNegative] | None = None
+    origin: Name | None = Field(default=None, description="column with the region of a request")
     unit: Literal["s", "ms", "us"] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Trace:
+        if self.origin is not None and self.origins is not None:
+            raise ValueError("has origin and origins: the column names the regions already")
+        return self
 
 
 class Demand(Strict):
