@@ -148,3 +148,35 @@ def test_without_the_rule_nothing_changes(tmp_path: Path) -> None:
     plain, listed = (build_site(write_site(tmp_path, *c))[0] for c in ((), (every,)))
     assert plain.system.types == listed.system.types
     assert np.array_equal(plain.system.server_ms, listed.system.server_ms)
+
+
+class TestShares:
+    """A class with a share beside one without."""
+
+    SECOND = (
+        'name = "report"',
+        'name = "chat-eu"\nmodel = "small"\ninput_tokens = 1000\noutput_tokens = 250\n'
+        'target_s = 10\nshare = {}\nregions = ["eu-west-1"]\n\n[[classes]]\nname = "report"',
+    )
+    SERVED = (
+        '[[fleet]]\nregion = "us-east-1"',
+        '[[service]]\ntype = "H100"\nclass = "chat-eu"\nrequests_per_s = 4.0\nlatency_s = 8.0\n\n'
+        '[[fleet]]\nregion = "us-east-1"',
+    )
+
+    def built(self, folder: Path, share: float) -> Instance:
+        second = (self.SECOND[0], self.SECOND[1].format(share))
+        return build_site(write_site(folder, second, self.SERVED))[0]
+
+    def test_the_other_takes_the_rest(self, tmp_path: Path) -> None:
+        arrivals = self.built(tmp_path, 0.25).arrivals.sum(axis=(0, 1))
+        assert abs(3 * arrivals[1] - arrivals[0]) <= 8  # each series is floored
+        assert arrivals[:2].sum() == pytest.approx(
+            build_site(write_site(tmp_path))[0].arrivals[..., 0].sum(), abs=4
+        )
+
+    def test_shares_that_leave_nothing_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            InvalidInput, match=r"classes\[0\].share: is missing.*leaves it nothing"
+        ):
+            self.built(tmp_path, 1.0)

@@ -22,7 +22,7 @@ from torta_opt.allocation.instance.imports.electricity import (
     zones_of,
 )
 from torta_opt.allocation.instance.imports.fleet import server_names
-from torta_opt.allocation.site.demand import demand_of
+from torta_opt.allocation.site.demand import check_shares, demand_of
 from torta_opt.allocation.site.faults import Faults
 from torta_opt.allocation.site.files import Site, read_site
 from torta_opt.allocation.site.fleet import (
@@ -77,6 +77,7 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     site = read_site(path)
     faults = Faults(site.file)
     _check_names(site, faults)
+    check_shares(site, faults)
     notes: list[str] = []
     topology = topology_of(site, faults)
     latency = latency_of(site, topology, faults)
