@@ -227,6 +227,39 @@ class TestInferencex:
         assert found.points[0].requests_per_s == pytest.approx(0.8)
 
 
+class TestInferno:
+    LENGTHS = {"input_tokens": 128, "output_tokens": 1024}  # noqa: RUF012
+    MODEL = {"name": "m", "acc": "2xL4", "accCount": 2, "maxBatchSize": 16, "atTokens": 512}  # noqa: RUF012
+    PARTS = {  # noqa: RUF012
+        "decodeParms": {"alpha": 20.0, "beta": 0.5},
+        "prefillParms": {"gamma": 100.0, "delta": 0.01},
+    }
+    OTHER = {  # noqa: RUF012
+        "Name": "m",
+        "Acc": "2xL4",
+        "acccount": "2",
+        "maxbatchsize": 16,
+        "AtTokens": 512,
+        "perfParms": {
+            "DecodeParms": {"Alpha": "20.0", "beta": "0.5"},
+            "prefillParms": {"gamma": "100", "delta": "0.01"},
+        },
+    }
+
+    def test_keys_in_another_case_and_numbers_as_text(self, tmp_path: Path) -> None:
+        """As a resource of Kubernetes nests and writes them."""
+        plain = put(tmp_path, {"models": [{**self.MODEL, **self.PARTS}]}, "model-data.json")
+        other = put(tmp_path, {"system": {"modelData": {"models": [self.OTHER]}}}, "system.json")
+        (one,), (two,) = (read("inferno", path, **self.LENGTHS) for path in (plain, other))
+        assert two.label == one.label == "4xL4"
+        assert [p.latency_s for p in two.points] == [p.latency_s for p in one.points]
+
+    def test_text_that_is_no_number_is_refused(self, tmp_path: Path) -> None:
+        path = put(tmp_path, {"models": [{**self.MODEL, "alpha": "fast", "beta": 1}]})
+        with pytest.raises(InvalidInput, match=r"models\[0\].alpha: 'fast' is not a number"):
+            read("inferno", path, **self.LENGTHS)
+
+
 def test_aibrix_says_that_its_gpu_is_a_label(tmp_path: Path) -> None:
     content = {"gpu": "my-a100", "tputs": [[8.0]], "indexes": [[16], [128]], "e2e": [[0.2]]}
     (found,) = read("aibrix", put(tmp_path, content), model="m", gpus=1)

@@ -52,7 +52,7 @@ def demand_of_trace(site: Site, topology: Topology, faults: Faults, notes: list[
         for batch in trace.spool.batches(part.start_ms, part.end_ms):
             slot = (batch.arrival_ms - part.start_ms) // part.slot_ms
             kind = _class_of(site, entry, trace.models, batch)
-            origin = told[batch.origin] if batch.origin is not None else 0
+            origin = np.zeros_like(slot) if batch.origin is None else told[batch.origin]
             np.add.at(counts, (slot, origin, kind), 1)
         used = int(counts.sum())
         notes.append(f"{entry.file}: {used} of its {trace.requests} requests, {part.slots} slots")
