@@ -93,7 +93,7 @@ def _tables(plan: Plan, output: str, files: int) -> Any:
             _classes(plan),
         ),
         rows_table(("you pay", "region", "what", "quantity", "$"), paid),
-        f"you pay {usd[-1]} $",
+        f"you pay {usd[-1]} $" + _emissions(plan),
         rows_table(("priced, not paid", "$"), priced),
         f"{output}: {files} files",
     )
@@ -124,6 +124,15 @@ def _part(plan: Plan) -> str:
     slots = plan.slots_with_demand
     minutes = slots / min(PARTS, slots) * plan.instance.system.slot_ms / 60_000
     return f"{minutes / 60:.3g} h" if minutes >= 60 else f"{minutes:.3g} min"
+
+
+def _emissions(plan: Plan) -> str:
+    """What the plan emits, where the carbon intensity is known."""
+    metrics = plan.evaluation.metrics
+    grams = metrics.get("carbon_g")
+    if grams is None:
+        return ""
+    return f"; {grams / 1000:,.5g} kg of CO2 from {metrics['energy_kwh']:,.5g} kWh"
 
 
 def _classes(plan: Plan) -> list[tuple[str, ...]]:

@@ -22,6 +22,7 @@ from torta_opt.allocation.instance.imports.electricity import (
     zones_of,
 )
 from torta_opt.allocation.instance.imports.fleet import server_names
+from torta_opt.allocation.site.carbon import check_carbon, counts_unpaid_energy, with_site_carbon
 from torta_opt.allocation.site.demand import check_shares, demand_of
 from torta_opt.allocation.site.faults import Faults
 from torta_opt.allocation.site.files import Site, read_site
@@ -88,10 +89,13 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
         faults.add("fleet", "names no server", "[[fleet]] with a count above 0")
     chosen, left_out = choose_all(site, profiles, types, faults) if types else ([], [])
     _check_regions(site, fleet, chosen, faults, notes)
-    power = power_tables(site, fleet, faults)
+    unpaid = counts_unpaid_energy(site, fleet)
+    power = power_tables(site, fleet, faults, unpaid)
     loading = _loading(site, fleet, chosen, faults)
     arrivals = _with_drain(site, demand_of(site, topology, faults, notes))
     price = _electricity(site, topology, fleet, len(arrivals), faults, notes)
+    price = np.zeros_like(price) if unpaid else price
+    check_carbon(site, fleet, faults, notes)
     _check_weights(site, faults)
     faults.stop()
     try:
@@ -107,6 +111,7 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
             price_usd_per_kwh=price,
             up=interruptions(site, fleet, len(arrivals)),
         )
+        instance = with_site_carbon(site, instance)
     except InvalidInput as error:
         raise error.within(site.file) from None
     return instance, SiteReport(tuple(chosen), tuple(left_out), fleet, (*fleet.notes, *notes))
@@ -242,7 +247,7 @@ def _electricity(
     price = np.zeros((slots, len(document.regions)))
     included = document.electricity.included_in
     paid = {pool.region for pool in fleet.pools if pool.buy not in included}
-    if not paid:
+    if not paid and not counts_unpaid_energy(site, fleet):
         notes.append(
             "electricity is in the price of every server: energy is neither counted nor paid "
             "(electricity.included_in)"

@@ -228,14 +228,17 @@ def _pool(entry: Fleet, type_: str, count: int, priced: tuple[float, str]) -> Po
     )
 
 
-def power_tables(site: Site, fleet: FleetTables, faults: Faults) -> dict[str, np.ndarray]:
-    """``idle_kw`` and ``peak_kw`` (K,): 0 where the rent includes electricity."""
+def power_tables(
+    site: Site, fleet: FleetTables, faults: Faults, unpaid: bool = False
+) -> dict[str, np.ndarray]:
+    """``idle_kw`` and ``peak_kw`` (K,): 0 where the rent includes electricity, unless ``unpaid``
+    energy is counted too."""
     idle, peak = np.zeros(len(fleet.labels)), np.zeros(len(fleet.labels))
     included = site.document.electricity.included_in
     own = {gpu.name: gpu for gpu in site.document.gpus}
     buy_of = {pool.label: pool.buy for pool in fleet.pools}
     for k, (label, type_) in enumerate(zip(fleet.labels, fleet.types, strict=True)):
-        if buy_of[label] in included:
+        if buy_of[label] in included and not unpaid:
             continue
         gpus, gpu = split_type(type_)
         entry = own.get(gpu)
@@ -247,7 +250,7 @@ def power_tables(site: Site, fleet: FleetTables, faults: Faults) -> dict[str, np
         else:
             faults.add(
                 "gpus",
-                f"the power of {gpu} is not known, and you pay its electricity",
+                f"the power of {gpu} is not known, and its energy counts",
                 f'[[gpus]] with name = "{gpu}", tdp_kw = ... (or idle_kw and peak_kw of one GPU)',
             )
             continue

@@ -38,6 +38,7 @@ class Region(Strict):
     cloud: Name | None = Field(default=None, description="its name in price files")
     electricity_usd_per_kwh: Real | None = None
     zone: Name | None = Field(default=None, description="its column in the electricity file")
+    carbon_g_per_kwh: NotNegative | None = None
 
 
 class Latency(Strict):
@@ -218,6 +219,10 @@ class Electricity(Strict):
     included_in: list[Buy] = Field(default_factory=lambda: list(RENTED))
 
 
+class Carbon(Strict):
+    file: Name | None = Field(default=None, description="region, g_per_kwh, and hour or slot")
+
+
 class WeightsEntry(Strict):
     time_usd_per_s: NotNegative = 1e-4
     reroute_usd: NotNegative | None = None
@@ -252,6 +257,7 @@ class SiteDocument(Strict):
     loading: Loading = Loading()
     demand: Demand
     electricity: Electricity = Electricity()
+    carbon: Carbon = Carbon()
     weights: WeightsEntry = WeightsEntry()
 
 
