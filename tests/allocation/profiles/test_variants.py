@@ -260,6 +260,67 @@ class TestInferno:
             read("inferno", path, **self.LENGTHS)
 
 
+class TestAiperf:
+    FILE = {  # noqa: RUF012
+        "request_throughput": {"unit": "requests/sec", "avg": 5.0},
+        "request_latency": {"unit": "ms", "avg": 2000.0, "p99": 9000.0},
+        "time_to_first_token": {"unit": "ms", "avg": 200.0},
+        "inter_token_latency": {"unit": "ms", "avg": 18.0},
+        "input_sequence_length": {"unit": "tokens", "avg": 512.0},
+        "output_sequence_length": {"unit": "tokens", "avg": 101.0},
+        "request_count": {"unit": "requests", "avg": 100.0},
+        "input_config": {"models": {"items": [{"name": "m"}]}},
+    }
+
+    def test_fields(self, tmp_path: Path) -> None:
+        (found,) = read("aiperf", put(tmp_path, self.FILE), **H100, replicas=2)
+        assert (found.model, found.label, found.basis) == ("m", "4xH100", "measured")
+        (point,) = found.points
+        assert (point.input_tokens, point.output_tokens) == (512, 101)
+        assert (point.requests_per_s, point.latency_s) == (2.5, 2.0)
+        assert (point.ttft_s, point.tpot_s) == (0.2, pytest.approx(0.018))
+
+    def test_units_are_heeded(self, tmp_path: Path) -> None:
+        seconds = {"request_latency": {"unit": "sec", "avg": 2.0}, "time_to_first_token": None}
+        (point,) = read("aiperf", put(tmp_path, self.FILE | seconds), **H100)[0].points
+        assert (point.latency_s, point.ttft_s) == (2.0, None)
+
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            ({"request_latency": {"unit": "min", "avg": 2}}, "request_latency.unit: 'min' must be"),
+            ({"request_throughput": {"unit": "requests/min", "avg": 9}}, "must be requests/sec"),
+            ({"input_config": {}}, "model: is not in a file of kind aiperf; add --set model="),
+            ({"error_request_count": {"avg": 50}}, "50 of 150 requests failed"),
+            ({"effective_concurrency": {"avg": 0.01}}, "the latency is in ms, not in s"),
+            ({"output_sequence_length": None}, "output_sequence_length: is missing"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(
+        self, tmp_path: Path, change: dict[str, Any], complaint: str
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            read("aiperf", put(tmp_path, self.FILE | change), **H100)
+        assert complaint in str(refused.value)
+
+    def test_genai_perf_names_its_model_elsewhere(self, tmp_path: Path) -> None:
+        content = self.FILE | {"input_config": {"model_names": ["other"]}}
+        put(tmp_path, content, "profile_export_genai_perf.json")
+        assert read("aiperf", tmp_path, **H100)[0].model == "other"
+
+    def test_real_mock(self) -> None:
+        folder = real_data("aiperf/mock_server_concurrency4")
+        (found,) = read("aiperf", folder, **H100)
+        assert (found.model, found.basis) == ("mock-model", "mock")
+        (point,) = found.points
+        assert point.requests_per_s == 10.275288830290073
+        assert point.latency_s == pytest.approx(0.3732190874666666)
+        assert point.ttft_s == pytest.approx(0.07474381586666665)
+        assert (point.input_tokens, point.output_tokens) == (128, 105)
+        assert point.concurrency == 3.838928892064553
+        assert point.source == "profile_export_aiperf.json (concurrency 4)"
+
+
 def test_aibrix_says_that_its_gpu_is_a_label(tmp_path: Path) -> None:
     content = {"gpu": "my-a100", "tputs": [[8.0]], "indexes": [[16], [128]], "e2e": [[0.2]]}
     (found,) = read("aibrix", put(tmp_path, content), model="m", gpus=1)
