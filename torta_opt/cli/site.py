@@ -79,7 +79,7 @@ def profile(
     from torta_opt.allocation.profiles.reading import Settings as ProfileSettings
 
     if output is not None:
-        inside = (part for each in files if each.is_dir() for part in each.glob("*"))
+        inside = (part for each in files if each.is_dir() for part in each.rglob("*"))
         check_writable(output, *map(str, (*files, *inside)))
     try:
         chosen = ProfileSettings.of(**parameters_of(settings))

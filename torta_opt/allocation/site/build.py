@@ -64,7 +64,10 @@ class SiteReport:
         return {
             "service": [dataclasses.asdict(each) for each in self.chosen],
             "not_used": list(self.left_out),
-            "fleet": [dataclasses.asdict(pool) for pool in self.fleet.pools],
+            "fleet": [
+                {**dataclasses.asdict(pool), "barred": sorted(pool.barred)}
+                for pool in self.fleet.pools
+            ],
             "fixed_usd_per_hour": self.fleet.fixed_usd_per_hour,
             "notes": list(self.notes),
         }
