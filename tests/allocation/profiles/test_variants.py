@@ -333,5 +333,9 @@ def test_a_folder_without_files_stands_for_those_in_it(tmp_path: Path) -> None:
     inside.mkdir(parents=True)
     put(inside, TestVllm.RUN)
     assert len(read("vllm", tmp_path, **H100)[0].points) == 1
+    (tmp_path / "run" / "other").mkdir()
+    put(tmp_path / "run" / "other", TestVllm.RUN)
+    with pytest.raises(InvalidInput, match="in several folders: run/load, run/other; name one"):
+        read("vllm", tmp_path, **H100)
     with pytest.raises(InvalidInput, match=r"holds no \*.csv"):
         read("aiconfigurator", tmp_path)

@@ -29,13 +29,13 @@ NEEDED = ("isl", "osl", "ttft", "tpot", "seq/s", "num_total_gpus")
 
 
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
-    for file in json_files(files, "*.csv"):
+    for file in json_files(files, "*.csv", alike=False):
         table = read_table(file)
         table.require(*NEEDED)
         for row in table:
             collector.attempt(functools.partial(_add, collector, table, row, settings))
     collector.note("times hold no queueing, as the model that made them says")
-    if any("pareto" in path.name for path in json_files(files, "*.csv")):
+    if any("pareto" in path.name for path in json_files(files, "*.csv", alike=False)):
         collector.note("pareto.csv has rows that miss the targets it was made for")
 
 

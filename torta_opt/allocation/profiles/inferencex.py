@@ -35,7 +35,7 @@ from torta_opt.io import InvalidInput
 
 
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
-    for file in json_files(files):
+    for file in json_files(files, alike=False):
         rows = read_json(file)
         if not isinstance(rows, list):
             raise InvalidInput("must be a list of benchmark rows", file=str(file))

@@ -24,7 +24,7 @@ from torta_opt.allocation.profiles.reading import (
 
 
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
-    for file in json_files(files):
+    for file in json_files(files, alike=False):
         report = read_object(file)
         _note_origin(report, collector)
         for entry in report.children("benchmarks"):

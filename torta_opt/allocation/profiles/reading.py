@@ -216,16 +216,26 @@ def read_object(path: str | os.PathLike[str]) -> Entry:
     return Entry(os.fspath(path), "", value)
 
 
-def json_files(paths: Sequence[Path], pattern: str = "*.json") -> Iterator[Path]:
+def json_files(
+    paths: Sequence[Path], pattern: str = "*.json", alike: bool = True
+) -> Iterator[Path]:
     """The files named, and those of the folders named, in order.
 
-    A folder without such a file stands for the folders in it.
+    A folder without such a file stands for the one in it that has some; for several where their
+    files say themselves what they are about (not ``alike``).
     """
     for path in paths:
         if path.is_dir():
             inside = sorted(path.glob(pattern)) or sorted(path.rglob(pattern))
             if not inside:
                 raise InvalidInput(f"holds no {pattern}", file=str(path))
+            folders = sorted({str(file.parent.relative_to(path)) for file in inside})
+            if alike and len(folders) > 1:
+                raise InvalidInput(
+                    f"holds {pattern} in several folders: {', '.join(folders[:6])}; name one, as "
+                    "each may be about another replica",
+                    file=str(path),
+                )
             yield from inside
         else:
             yield path
