@@ -48,7 +48,7 @@ def demand_of_trace(site: Site, topology: Topology, faults: Faults, notes: list[
     ):
         part = trace.part
         places, file = _places(site, topology), site.path(entry.file)
-        told = regions_of(trace.origins, entry.origin or "", places, file)
+        told = regions_of(trace.origins, entry.origin or "", places, file, "name or cloud")
         for batch in trace.spool.batches(part.start_ms, part.end_ms):
             slot = (batch.arrival_ms - part.start_ms) // part.slot_ms
             kind = _class_of(site, entry, trace.models, batch)

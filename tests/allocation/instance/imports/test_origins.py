@@ -80,7 +80,7 @@ def test_names_that_are_no_region_give_one_line(tmp_path: Path, kind: str) -> No
         imported(path, kind, origin="region")
     assert str(refused.value) == (
         f"{path}: origin: the column region has 'Mars', 'Venus', which are no regions of the "
-        "instance; its regions: ATLAng, CHINng, WASHng"
+        "instance; its regions (by topology, latency and regions): ATLAng, CHINng, WASHng"
     )
 
 

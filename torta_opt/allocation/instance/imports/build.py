@@ -51,6 +51,8 @@ from torta_opt.allocation.instance.utilisation import least_load, load_of
 from torta_opt.io import InvalidInput
 from torta_opt.io.seeds import check_seed
 
+CHOSEN_BY = "by topology, latency and regions"
+
 
 def import_trace(
     kind: str,
@@ -123,7 +125,7 @@ def _origin_regions(
     if parameters.origin is None:
         return None
     places = {name: j for j, name in enumerate(regions.topology.nodes)}
-    return regions_of(trace.origins, parameters.origin, places, path)
+    return regions_of(trace.origins, parameters.origin, places, path, CHOSEN_BY)
 
 
 def _asks_by_client(parameters: ImportParameters, trace: Trace) -> bool:

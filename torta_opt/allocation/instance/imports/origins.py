@@ -44,9 +44,16 @@ def positions(rows: Mapping[str, np.ndarray], tally: Tally) -> np.ndarray | None
 
 
 def regions_of(
-    names: Sequence[str], column: str, regions: Mapping[str, int], file: str | os.PathLike[str]
+    names: Sequence[str],
+    column: str,
+    regions: Mapping[str, int],
+    file: str | os.PathLike[str],
+    where: str,
 ) -> np.ndarray:
-    """(origins,) region of each origin. Raises InvalidInput if one is no region."""
+    """(origins,) region of each origin. Raises InvalidInput if one is no region.
+
+    ``where`` tells the user where the regions are chosen.
+    """
     unknown = [name for name in names if name not in regions]
     if unknown:
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
@@ -55,7 +62,7 @@ def regions_of(
         raise InvalidInput(
             f"the column {column} has {', '.join(map(repr, unknown[:SHOWN]))}{more}, which "
             f"{'are no regions' if len(unknown) > 1 else 'is no region'} of the instance; its "
-            f"regions: {', '.join(known[:12])}{rest}",
+            f"regions ({where}): {', '.join(known[:12])}{rest}",
             field="origin",
             file=os.fspath(file),
         )
