@@ -21,7 +21,9 @@ def carbon(
     output: InstanceOutput = None,
     intensity: Annotated[
         str | None,
-        typer.Option(metavar="CSV", help="g CO2 per kWh: columns region, g_per_kwh, and slot"),
+        typer.Option(
+            metavar="CSV", help="g CO2 per kWh: columns region, g_per_kwh, and slot or hour"
+        ),
     ] = None,
     price: Annotated[
         float | None, typer.Option(metavar="USD", help="$ per tonne, added to electricity prices")

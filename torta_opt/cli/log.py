@@ -49,15 +49,20 @@ def import_log(
         "bent": bent.to_document(),
         "gap": report.to_document(),
     }
-    show(json_, document, lambda: _table(document, report))
+    show(json_, document, lambda: _table(document, report, demand or instance))
     if not report.results:
         raise typer.Exit(5)
 
 
-def _table(document: dict[str, Any], report: Any) -> Any:
+def _table(document: dict[str, Any], report: Any, instance: str) -> Any:
     from rich.console import Group
 
     from torta_opt.cli.tables import gap_tables, pairs
 
     bent = {name.replace("_", " "): f"{number:,}" for name, number in document["bent"].items()}
-    return Group(gap_tables(report), pairs("the log, and what had to be bent", bent))
+    return Group(
+        gap_tables(report),
+        pairs("the log, and what had to be bent", bent),
+        f"next: torta-opt gap {instance} --schedule {document['output']} "
+        "--policies greedy_forecast,clairvoyant",
+    )

@@ -84,26 +84,55 @@ def _tables(plan: Plan, output: str, files: int) -> Any:
     names = [row[0] for row in plan.priced.rows]
     priced = list(zip(names, money([row[1] for row in plan.priced.rows]), strict=True))
     return Group(
-        rows_table(("region", "type", "model", "servers on"), _servers(plan)),
+        rows_table(
+            ("region", "type", "model", "servers on", "mean", f"most, by {_part(plan)}"),
+            _servers(plan),
+        ),
         rows_table(
             ("class", "requests", "expired", "target s", "mean s", "p95 s", "within target"),
             _classes(plan),
         ),
         rows_table(("you pay", "region", "what", "quantity", "$"), paid),
-        f"you pay {usd[-1]} $",
+        f"you pay {usd[-1]} $" + _emissions(plan),
         rows_table(("priced, not paid", "$"), priced),
         f"{output}: {files} files",
     )
 
 
 def _servers(plan: Plan) -> list[tuple[str, ...]]:
-    """Least and most servers on, by region; of many, over all regions."""
-    from torta_opt.allocation.plan.make import peak_servers
+    """Servers on and when, by region; of many, over all regions."""
+    from torta_opt.allocation.plan.make import server_use
 
-    found = peak_servers(plan)
+    found = server_use(plan)
     if len(found) > MOST_ROWS:
-        found = peak_servers(plan, over_regions=True)
-    return [(*names, f"{least} to {most}") for *names, least, most in found]
+        found = server_use(plan, over_regions=True)
+    return [
+        (
+            *(each.region, each.type, each.model),
+            f"{each.least} to {each.most}",
+            f"{each.mean:.2f}",
+            " ".join(map(str, each.by_part)),
+        )
+        for each in found
+    ]
+
+
+def _part(plan: Plan) -> str:
+    """How long the parts are in which servers are counted."""
+    from torta_opt.allocation.plan.make import PARTS
+
+    slots = plan.slots_with_demand
+    minutes = slots / min(PARTS, slots) * plan.instance.system.slot_ms / 60_000
+    return f"{minutes / 60:.3g} h" if minutes >= 60 else f"{minutes:.3g} min"
+
+
+def _emissions(plan: Plan) -> str:
+    """What the plan emits, where the carbon intensity is known."""
+    metrics = plan.evaluation.metrics
+    grams = metrics.get("carbon_g")
+    if grams is None:
+        return ""
+    return f"; {grams / 1000:,.5g} kg of CO2 from {metrics['energy_kwh']:,.5g} kWh"
 
 
 def _classes(plan: Plan) -> list[tuple[str, ...]]:

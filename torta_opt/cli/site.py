@@ -12,7 +12,7 @@ from torta_opt.cli.options import Json, Settings, parameters_of
 from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
-    from torta_opt.allocation.profiles.data import Profile
+    from torta_opt.allocation.profiles.data import LoadPoint, Profile
     from torta_opt.allocation.profiles.reading import Reader
     from torta_opt.allocation.profiles.reading import Settings as ProfileSettings
 
@@ -79,7 +79,7 @@ def profile(
     from torta_opt.allocation.profiles.reading import Settings as ProfileSettings
 
     if output is not None:
-        inside = (part for each in files if each.is_dir() for part in each.glob("*"))
+        inside = (part for each in files if each.is_dir() for part in each.rglob("*"))
         check_writable(output, *map(str, (*files, *inside)))
     try:
         chosen = ProfileSettings.of(**parameters_of(settings))
@@ -106,6 +106,15 @@ def _chosen_points(profile: Profile, settings: ProfileSettings) -> list[str]:
     return [point.source for point in best if point is not None]
 
 
+def _in_order(profile: Profile) -> list[LoadPoint]:
+    """Load points by token lengths, then by load."""
+    from torta_opt.allocation.profiles.choose import by_lengths
+
+    groups = [sorted(each, key=lambda p: p.requests_per_s) for each in by_lengths(profile.points)]
+    groups.sort(key=lambda group: (group[0].input_tokens, group[0].output_tokens))
+    return [point for group in groups for point in group]
+
+
 def _profile_tables(
     reader: Reader, profiles: list[Profile], settings: ProfileSettings, output: str | None
 ) -> Any:
@@ -126,7 +135,7 @@ def _profile_tables(
                 "" if point.tpot_s is None else f"{point.tpot_s:.4g}",
                 point.source,
             )
-            for point in sorted(each.points, key=lambda p: (p.input_tokens, p.output_tokens))
+            for point in _in_order(each)
         ]
         engine = f", {each.engine}" if each.engine else ""
         parts.append(f"\n{each.model} on {each.label} ({each.basis}{engine})")

@@ -158,6 +158,11 @@ class TestKeda:
         with pytest.raises(InvalidInput, match="when slot 0 begins: --site SITE or --start TIME"):
             export("keda", blind, 30)
 
+    def test_cron_knows_whole_minutes_only(self, plan: Plan) -> None:
+        late = make_plan(plan.instance, plan.schedule, plan.site, start_ms=plan.start_ms + 3000)
+        with pytest.raises(InvalidInput, match="begins at 2026-11-30T00:00:03Z, and cron knows"):
+            export("keda", late, 30)
+
 
 def played(spec: dict[str, Any], hour: int) -> int:
     active = [spec["minReplicaCount"]]

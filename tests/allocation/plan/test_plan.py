@@ -18,7 +18,7 @@ from support.tiny import feasible_cases
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.plan.data import Plan, Table
-from torta_opt.allocation.plan.make import make_plan, peak_servers, site_facts
+from torta_opt.allocation.plan.make import make_plan, server_use, site_facts
 from torta_opt.allocation.plan.write import csv_bytes, plan_document, write_plan
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
@@ -174,16 +174,23 @@ class TestSite:
         with pytest.raises(InvalidInput, match="it was not built from this site"):
             site_facts(other, built.instance)
 
-    def test_peaks(self, plan: Plan) -> None:
-        most = {names: high for *names_, _, high in peak_servers(plan) for names in [tuple(names_)]}
-        assert all(0 < high <= 2 for high in most.values())
+    def test_use_of_servers_by_region(self, plan: Plan) -> None:
+        found = server_use(plan, parts=4)
+        assert all(0 < each.most <= 2 and each.least <= each.mean <= each.most for each in found)
+        system = plan.instance.system
+        for each in found:
+            j, k = system.regions.index(each.region), system.types.index(each.type)
+            course = plan.on[:12, j, k, system.models.index(each.model)]
+            assert each.by_part == tuple(course.reshape(4, 3).max(axis=1).tolist())
+            assert each.mean == pytest.approx(course.mean())
 
-    def test_peaks_over_all_regions(self, plan: Plan) -> None:
+    def test_use_of_servers_over_all_regions(self, plan: Plan) -> None:
         total = plan.on[:12].sum(axis=1)
-        for _, kind, model, least, most in peak_servers(plan, over_regions=True):
-            k = plan.instance.system.types.index(kind)
-            m = plan.instance.system.models.index(model)
-            assert (least, most) == (total[:, k, m].min(), total[:, k, m].max())
+        for each in server_use(plan, over_regions=True):
+            k = plan.instance.system.types.index(each.type)
+            m = plan.instance.system.models.index(each.model)
+            assert (each.least, each.most) == (total[:, k, m].min(), total[:, k, m].max())
+            assert each.region == "all"
 
 
 class TestFiles:

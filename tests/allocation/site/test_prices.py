@@ -38,6 +38,22 @@ class TestSkypilot:
         assert found.find("us-east-1", "H100", 8) is None
         assert found.left_out == {"machines without GPUs": 1}
 
+    def test_a_share_is_that_of_a_larger_instance(self, tmp_path: Path) -> None:
+        """Four GPUs of one server are not four servers of one, even where these are cheaper."""
+        found = offers(tmp_path / "a.csv", SKYPILOT.replace("3.00", "2.00"), "skypilot")
+        assert found.find("eu-west-1", "H100", 4) == (11.6, "4 of the 8 GPUs of eight")
+        assert found.find("eu-west-1", "H100", 16) == (32.0, "16 × one, none has 16 GPUs")
+
+    def test_gpus_without_a_machine_and_parts_of_gpus_are_left_out(self, tmp_path: Path) -> None:
+        rows = ",T4,1,,,0.35,us-east1,,0.12\npart,A10,0.167,6,55,0.45,us-east1,,\n"
+        found = offers(tmp_path / "a.csv", SKYPILOT + rows, "skypilot")
+        assert found.left_out == {
+            "machines without GPUs": 1,
+            "GPUs priced without their machine": 1,
+            "fractions of a GPU": 1,
+        }
+        assert found.find("us-east1", "T4", 1) is None
+
     def test_spot(self, tmp_path: Path) -> None:
         found = offers(tmp_path / "a.csv", SKYPILOT, "skypilot", "spot")
         assert found.find("eu-west-1", "H100", 8) == (10.0, "eight")

@@ -16,9 +16,10 @@ import dataclasses
 import os
 
 import numpy as np
+import numpy.typing as npt
 
 from torta_opt.allocation.instance.data import Instance
-from torta_opt.allocation.instance.imports.small_csv import read_table
+from torta_opt.allocation.instance.imports.small_csv import Row, Table, read_table
 from torta_opt.io import InvalidInput
 
 GRAMS_PER_TONNE = 1e6
@@ -28,7 +29,7 @@ TITLE = "g_per_kwh"
 NOTE = "Electricity prices include"  # begins what the description says of a price
 
 
-def with_carbon(instance: Instance, g_per_kwh: np.ndarray) -> Instance:
+def with_carbon(instance: Instance, g_per_kwh: npt.ArrayLike) -> Instance:
     """The instance with an intensity of shape (R,) or (T, R)."""
     shape = instance.price_usd_per_kwh.shape
     table = np.asarray(g_per_kwh, float)
@@ -64,9 +65,10 @@ def intensity_of(instance: Instance) -> np.ndarray:
 
 
 def read_intensity(instance: Instance, path: str | os.PathLike[str]) -> np.ndarray:
-    """(T, R) of a CSV with the columns region, g_per_kwh and, unless it is constant, slot.
+    """(T, R) of a CSV with the columns region, g_per_kwh and, unless it is constant, slot or hour.
 
-    A value holds until the next one of its region. Raises InvalidInput.
+    ``hour`` counts from the beginning of slot 0. A value holds until the next one of its region.
+    Raises InvalidInput.
     """
     table = read_table(path)
     table.require("region", TITLE)
@@ -78,9 +80,7 @@ def read_intensity(instance: Instance, path: str | os.PathLike[str]) -> np.ndarr
             raise row.fault(f"{name!r:.40} is not a region of the instance", "region")
         if not 0 <= value <= MOST_G:
             raise row.fault(f"{value:g} must lie in [0, {MOST_G:g}]", TITLE)
-        slot = row.whole("slot") if "slot" in table.titles else 0
-        if not 0 <= slot < instance.slots:
-            raise row.fault(f"{slot} must lie in [0, {instance.slots})", "slot")
+        slot = _slot_of(instance, table, row)
         if not np.isnan(found[slot, regions[name]]):
             raise row.fault("repeats an earlier row")
         found[slot, regions[name]] = value
@@ -92,3 +92,20 @@ def read_intensity(instance: Instance, path: str | os.PathLike[str]) -> np.ndarr
         raise InvalidInput(rule, TITLE, table.file)
     latest = np.where(np.isnan(found), 0, np.arange(instance.slots)[:, None])
     return np.take_along_axis(found, np.maximum.accumulate(latest, axis=0), axis=0)
+
+
+def _slot_of(instance: Instance, table: Table, row: Row) -> int:
+    per_hour = 3_600_000 / instance.system.slot_ms
+    if "slot" in table.titles:
+        title, slot, end = "slot", row.whole("slot"), float(instance.slots)
+    elif "hour" in table.titles:
+        title, end = "hour", instance.slots / per_hour
+        exact = row.number(title) * per_hour
+        slot = round(exact)
+        if abs(exact - slot) > 1e-6:
+            raise row.fault(f"{row.cells[title]} is not the beginning of a slot", title)
+    else:
+        return 0
+    if not 0 <= slot < instance.slots:
+        raise row.fault(f"{row.cells[title]} must lie in [0, {end:g})", title)
+    return slot

@@ -53,6 +53,23 @@ class SiteFacts:
     clouds: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class ServerUse:
+    """Servers on with a model, in one region (or in all) and of one type.
+
+    least, most, mean    over the slots with demand
+    by_part              the most in each of some parts of them, as long as each other
+    """
+
+    region: str
+    type: str
+    model: str
+    least: int
+    most: int
+    mean: float
+    by_part: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A verified schedule with its tables.

@@ -9,7 +9,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.plan.bill import bill_table, bill_warnings, priced_table
-from torta_opt.allocation.plan.data import Plan, SiteFacts, Unit
+from torta_opt.allocation.plan.data import Plan, ServerUse, SiteFacts, Unit
 from torta_opt.allocation.plan.tables import (
     classes_table,
     commands_table,
@@ -27,6 +27,8 @@ from torta_opt.allocation.site.files import read_site
 from torta_opt.allocation.site.fleet import fleet_of
 from torta_opt.allocation.site.service import choose_all, profiles_of
 from torta_opt.io.errors import InvalidInput, VerificationFailed
+
+PARTS = 8  # of a plan, in a table of when servers are on
 
 
 def make_plan(
@@ -123,19 +125,23 @@ def site_facts(path: str | os.PathLike[str], instance: Instance) -> SiteFacts:
     )
 
 
-def peak_servers(plan: Plan, over_regions: bool = False) -> list[tuple[str, str, str, int, int]]:
-    """(region, type, model, least, most) servers that are on, over the slots with demand."""
+def server_use(plan: Plan, over_regions: bool = False, parts: int = PARTS) -> list[ServerUse]:
+    """How many servers are on over the slots with demand, by region, type and model."""
     system = plan.instance.system
     on = plan.on[: plan.slots_with_demand]
     if over_regions:
         on = on.sum(axis=1, keepdims=True)
+    edges = np.linspace(0, len(on), min(parts, len(on)) + 1).round().astype(int)[:-1]
+    most = np.maximum.reduceat(on, edges, axis=0)
     return [
-        (
+        ServerUse(
             "all" if over_regions else system.regions[j],
             system.types[k],
             system.models[m],
             int(on[:, j, k, m].min()),
             int(on[:, j, k, m].max()),
+            float(on[:, j, k, m].mean()),
+            tuple(most[:, j, k, m].tolist()),
         )
         for j, k, m in np.argwhere(on.max(axis=0) > 0).tolist()
     ]

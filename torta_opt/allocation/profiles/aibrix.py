@@ -29,6 +29,8 @@ def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> No
         name = report.text("gpu")
         basis = settings.basis or ("modelled" if "simulator" in name.lower() else "measured")
         model, gpu = settings.need("model", collector.kind), settings.gpu or name
+        if settings.gpu is None:
+            collector.note(f"{name!r} is the file's own label of the GPU: gpu gives it its name")
         if not report.has("e2e"):
             raise report.fault(
                 "is missing: an older profile without latencies; make it anew with a later AIBrix",

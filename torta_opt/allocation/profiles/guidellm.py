@@ -31,16 +31,16 @@ def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> No
         if version != 2:
             raise report.fault(f"must be 2, found {version!r:.20}", "metadata.version")
         for benchmark in report.children("benchmarks"):
-            model = _model(report, benchmark)
+            model = settings.need("model", collector.kind, _model(report, benchmark))
             basis = settings.basis or ("mock" if "mock" in model.lower() else "measured")
             if (found := _point(benchmark, settings)) is not None:
                 engine = settings.engine or ""
-                collector.add(settings.model or model, gpu, gpus, basis, engine, found)
+                collector.add(model, gpu, gpus, basis, engine, found)
             else:
                 collector.note(f"{benchmark.path}: no request succeeded; left out")
 
 
-def _model(report: Entry, benchmark: Entry) -> str:
+def _model(report: Entry, benchmark: Entry) -> str | None:
     for owner, path in (
         (benchmark, ("config", "backend")),
         (report, ("config", "spec", "backend")),
@@ -49,7 +49,7 @@ def _model(report: Entry, benchmark: Entry) -> str:
             return owner.child(*path).text("model")
         except InvalidInput:
             continue
-    return "unknown"
+    return None
 
 
 def _point(benchmark: Entry, settings: Settings) -> LoadPoint | None:
@@ -62,7 +62,11 @@ def _point(benchmark: Entry, settings: Settings) -> LoadPoint | None:
 
     def milliseconds(name: str) -> float | None:
         """In seconds; None where a server that does not stream left it out."""
-        return mean(name) / 1000 if metrics.has(name) else None
+        found = metrics.values.get(name)
+        good = found.get("successful") if isinstance(found, dict) else None
+        if not isinstance(good, dict) or good.get("mean") is None or good.get("count") == 0:
+            return None
+        return mean(name) / 1000
 
     return point(
         benchmark,
@@ -72,7 +76,11 @@ def _point(benchmark: Entry, settings: Settings) -> LoadPoint | None:
         latency_s=mean("request_latency"),
         ttft_s=milliseconds("time_to_first_token_ms"),
         tpot_s=milliseconds("inter_token_latency_ms"),
-        concurrency=mean("request_concurrency") / settings.replicas,
+        concurrency=(
+            mean("request_concurrency") / settings.replicas
+            if metrics.has("request_concurrency")
+            else None
+        ),
         detail=_load(benchmark),
     )
 

@@ -2,7 +2,7 @@
 
 Times are SECONDS, rates requests per second of the whole deployment. A stage is one load; the
 summary mixes all stages and is left out. Neither GPU nor model are in these files: the model is
-read from a config.yaml or manifests.yaml beside them if it says ``model_name``. MEASURED.
+read from a config.yaml beside them, or one folder up, if it says ``model_name``. MEASURED.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def _point(stage: Entry, settings: Settings, collector: Collector) -> LoadPoint 
         collector.note(f"{Path(stage.file).name}: {failed:g} requests failed and do not count")
     latency = good.child("latency")
     served = good.child("throughput").number("requests_per_sec")
-    asked = stage.child("load_summary").optional("requested_rate")
+    load = stage.child("load_summary")
+    asked, streams = load.optional("requested_rate"), load.optional("concurrency")
     if asked and served < SATURATED * asked:
         collector.note(f"{Path(stage.file).name}: {asked:g} requests/s asked, {served:.4g} served")
     return point(
@@ -84,8 +85,13 @@ def _point(stage: Entry, settings: Settings, collector: Collector) -> LoadPoint 
         latency_s=latency.child("request_latency").number("mean"),
         ttft_s=_mean(latency, "time_to_first_token"),
         tpot_s=_mean(latency, "time_per_output_token"),
-        detail=f"{asked:g} requests/s asked" if asked else "",
+        detail=_load(asked, streams),
     )
+
+
+def _load(asked: float | None, streams: float | None) -> str:
+    parts = (f"{asked:g} requests/s asked" if asked else "", streams and f"{streams:g} at once")
+    return ", ".join(part for part in parts if part)
 
 
 def _mean(latency: Entry, name: str) -> float | None:

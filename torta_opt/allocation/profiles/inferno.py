@@ -11,14 +11,17 @@ once. Three generations of the parameters exist, all in MILLISECONDS:
 
 (the last as in llm-inferno's queue analyzer, pkg/analyzer/queueanalyzer.go). A load point is a
 batch size n: latency = prefill + (O − 1)·per token, rate = n / latency. The largest batch is
-maxBatchSize·atTokens/O. The GPUs of a replica are accCount times the accelerator's multiplicity.
+maxBatchSize·atTokens/O. Files differ in the case of keys, and resources of Kubernetes write numbers
+as text: both are read. The GPUs of a replica are accCount times the accelerator's multiplicity.
 Costs there are cents an hour and arrival rates requests a MINUTE; neither is used here. MODELLED.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torta_opt.allocation.profiles.reading import (
     Collector,
@@ -30,6 +33,10 @@ from torta_opt.allocation.profiles.reading import (
     read_object,
 )
 
+KEYS = (
+    *("name", "acc", "accCount", "maxBatchSize", "atTokens"),
+    *("perfParms", "decodeParms", "prefillParms", "alpha", "beta", "gamma", "delta"),
+)
 Times = Callable[[float], tuple[float, float]]  # batch → (prefill ms, ms per token)
 
 
@@ -40,11 +47,26 @@ def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> No
     multiplicity = _multiplicities(paths)
     for path in paths:
         report = read_object(path)
-        if "modelData" in report.values.get("system", report.values):
-            owner = report.child("system") if report.has("system") else report
-            report = owner.child("modelData")
-        for entry in report.children("models"):
-            _add(collector, entry, settings, multiplicity, tokens_in, tokens_out)
+        owner = report.child("system") if report.has("system") else report
+        owner = owner.child("modelData") if owner.has("modelData") else owner
+        for entry in owner.children("models"):
+            _add(collector, _plain(entry), settings, multiplicity, tokens_in, tokens_out)
+
+
+def _plain(entry: Entry) -> Entry:
+    """Keys in the case of ``KEYS``, and numbers that are written as text as numbers."""
+
+    def plain(value: Any, name: str) -> Any:
+        if isinstance(value, Mapping):
+            known = {key.lower(): key for key in KEYS}
+            named = ((known.get(str(key).lower(), str(key)), held) for key, held in value.items())
+            return {key: plain(held, key) for key, held in named}
+        if isinstance(value, str) and name not in ("name", "acc"):
+            with contextlib.suppress(ValueError):
+                return float(value)
+        return value
+
+    return Entry(entry.file, entry.path, plain(entry.values, ""))
 
 
 def _multiplicities(paths: Sequence[Path]) -> dict[str, tuple[str, int]]:

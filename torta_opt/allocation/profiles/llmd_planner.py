@@ -2,7 +2,8 @@
 
 Times are MILLISECONDS; the means are taken. The rate is ``responses_per_second`` (served) where the
 file has it, else ``requests_per_second`` (offered). One entry is one replica of ``hardware_count``
-GPUs. The files' own metadata call every figure simulated, interpolated or made up: MODELLED.
+GPUs. Without ``e2e_mean``, the latency is ttft + itl × (output tokens − 1). The files' own metadata
+call every figure simulated, interpolated or made up: MODELLED.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torta_opt.allocation.profiles.reading import (
 
 
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
-    for file in json_files(files):
+    for file in json_files(files, alike=False):
         report = read_object(file)
         _note_origin(report, collector)
         for entry in report.children("benchmarks"):
@@ -55,6 +56,10 @@ def _add(collector: Collector, entry: Entry, settings: Settings) -> None:
         collector.note("only offered rates are given: they are taken as served")
     if entry.values.get("estimated"):
         collector.note("entries are marked as estimated")
+    whole = entry.optional("e2e_mean")
+    if whole is None:
+        whole = first + step * max(out - 1, 0)
+        collector.note("no e2e_mean in some entries: ttft + itl × (output tokens − 1) is taken")
     served = entry.number("responses_per_second", "requests_per_second")
     collector.add(
         model,
@@ -67,12 +72,17 @@ def _add(collector: Collector, entry: Entry, settings: Settings) -> None:
             input_tokens=entry.number("prompt_tokens"),
             output_tokens=out,
             requests_per_s=served,
-            latency_s=entry.number("e2e_mean") / 1000,
+            latency_s=whole / 1000,
             ttft_s=first / 1000,
             tpot_s=step / 1000,
-            detail=f"{entry.number('requests_per_second'):.4g} requests/s offered",
+            detail=_load(entry),
         ),
     )
+
+
+def _load(entry: Entry) -> str:
+    offered = entry.optional("requests_per_second")
+    return "" if offered is None else f"{offered:.4g} requests/s offered"
 
 
 READER = Reader(

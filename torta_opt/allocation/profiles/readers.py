@@ -19,6 +19,7 @@ READERS = (  # modules here, each with a READER
     "llmd_planner",
     "inferno",
     "inferencex",
+    "aiperf",
 )
 
 

@@ -216,13 +216,26 @@ def read_object(path: str | os.PathLike[str]) -> Entry:
     return Entry(os.fspath(path), "", value)
 
 
-def json_files(paths: Sequence[Path], pattern: str = "*.json") -> Iterator[Path]:
-    """The files named, and those of the folders named, in order."""
+def json_files(
+    paths: Sequence[Path], pattern: str = "*.json", alike: bool = True
+) -> Iterator[Path]:
+    """The files named, and those of the folders named, in order.
+
+    A folder without such a file stands for the one in it that has some; for several where their
+    files say themselves what they are about (not ``alike``).
+    """
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.glob(pattern))
+            inside = sorted(path.glob(pattern)) or sorted(path.rglob(pattern))
             if not inside:
                 raise InvalidInput(f"holds no {pattern}", file=str(path))
+            folders = sorted({str(file.parent.relative_to(path)) for file in inside})
+            if alike and len(folders) > 1:
+                raise InvalidInput(
+                    f"holds {pattern} in several folders: {', '.join(folders[:6])}; name one, as "
+                    "each may be about another replica",
+                    file=str(path),
+                )
             yield from inside
         else:
             yield path
@@ -287,7 +300,11 @@ def point(
     concurrency: float | None = None,
     detail: str = "",
 ) -> LoadPoint:
-    """A load point of an entry of a file; what is wrong with it names the file and the entry."""
+    """A load point of an entry of a file; what is wrong with it names the file and the entry.
+
+    A time of 0 to the first token, or between two, was not measured: servers that do not stream
+    leave it so.
+    """
     source = os.path.basename(entry.file) + (f" {entry.path}" if entry.path else "")
     try:
         return LoadPoint(
@@ -295,8 +312,8 @@ def point(
             output_tokens,
             requests_per_s,
             latency_s,
-            ttft_s,
-            tpot_s,
+            ttft_s or None,
+            tpot_s or None,
             concurrency,
             f"{source}{f' ({detail})' if detail else ''}",
         )

@@ -2,7 +2,9 @@
 
 Fields that end in ``_ms`` are milliseconds; forms without it (InferenceX's decode study) are
 seconds. Rates are of everything that was benchmarked, so ``replicas`` divides them. The file does
-not say the GPU. Without an end-to-end latency, it is ttft + tpot × (output tokens − 1), from means.
+not say the GPU. Without an end-to-end latency, it is ttft + tpot × (output tokens − 1), from means;
+with it, ttft and tpot may be left out (``--percentile-metrics``). SGLang's bench_serving writes the
+same fields, with its latency as ``mean_e2e_latency_ms``.
 A sweep's summary is a list of such results, appended ones are lines. MEASURED, unless the user says
 otherwise.
 """
@@ -68,10 +70,11 @@ def _point(entry: Entry, settings: Settings, collector: Collector) -> LoadPoint:
     tokens_in = entry.number("total_input_tokens") / completed
     tokens_out = entry.number("total_output_tokens") / completed
     ttft, tpot = _seconds(entry, "ttft", collector), _seconds(entry, "tpot", collector)
-    if ttft is None or tpot is None:
-        raise entry.fault("is missing", "mean_ttft_ms" if ttft is None else "mean_tpot_ms")
-    whole = _seconds(entry, "e2el", collector)
+    whole = _seconds(entry, "e2el", collector) or _seconds(entry, "e2e_latency", collector)
     if whole is None:
+        if ttft is None or tpot is None:
+            lacking = "mean_ttft_ms" if ttft is None else "mean_tpot_ms"
+            raise entry.fault("is missing, and mean_e2el_ms with it", lacking)
         whole = ttft + tpot * max(tokens_out - 1, 0)
         collector.note("no end-to-end latency: ttft + tpot × (output tokens − 1) is taken")
     if completed < (entry.optional("num_prompts") or 0) and not entry.has("failed"):

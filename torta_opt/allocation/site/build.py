@@ -22,7 +22,8 @@ from torta_opt.allocation.instance.imports.electricity import (
     zones_of,
 )
 from torta_opt.allocation.instance.imports.fleet import server_names
-from torta_opt.allocation.site.demand import demand_of
+from torta_opt.allocation.site.carbon import check_carbon, counts_unpaid_energy, with_site_carbon
+from torta_opt.allocation.site.demand import check_shares, demand_of
 from torta_opt.allocation.site.faults import Faults
 from torta_opt.allocation.site.files import Site, read_site
 from torta_opt.allocation.site.fleet import (
@@ -63,7 +64,10 @@ class SiteReport:
         return {
             "service": [dataclasses.asdict(each) for each in self.chosen],
             "not_used": list(self.left_out),
-            "fleet": [dataclasses.asdict(pool) for pool in self.fleet.pools],
+            "fleet": [
+                {**dataclasses.asdict(pool), "barred": sorted(pool.barred)}
+                for pool in self.fleet.pools
+            ],
             "fixed_usd_per_hour": self.fleet.fixed_usd_per_hour,
             "notes": list(self.notes),
         }
@@ -77,6 +81,7 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     site = read_site(path)
     faults = Faults(site.file)
     _check_names(site, faults)
+    check_shares(site, faults)
     notes: list[str] = []
     topology = topology_of(site, faults)
     latency = latency_of(site, topology, faults)
@@ -86,10 +91,14 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     if not types and not faults.found:
         faults.add("fleet", "names no server", "[[fleet]] with a count above 0")
     chosen, left_out = choose_all(site, profiles, types, faults) if types else ([], [])
-    power = power_tables(site, fleet, faults)
+    _check_regions(site, fleet, chosen, faults, notes)
+    unpaid = counts_unpaid_energy(site, fleet)
+    power = power_tables(site, fleet, faults, unpaid)
     loading = _loading(site, fleet, chosen, faults)
     arrivals = _with_drain(site, demand_of(site, topology, faults, notes))
     price = _electricity(site, topology, fleet, len(arrivals), faults, notes)
+    price = np.zeros_like(price) if unpaid else price
+    check_carbon(site, fleet, faults, notes)
     _check_weights(site, faults)
     faults.stop()
     try:
@@ -105,6 +114,7 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
             price_usd_per_kwh=price,
             up=interruptions(site, fleet, len(arrivals)),
         )
+        instance = with_site_carbon(site, instance)
     except InvalidInput as error:
         raise error.within(site.file) from None
     return instance, SiteReport(tuple(chosen), tuple(left_out), fleet, (*fleet.notes, *notes))
@@ -147,6 +157,25 @@ def _check_names(site: Site, faults: Faults) -> None:
             faults.add(f"service[{position}].class", f"{figure.class_!r} is not in [[classes]]")
 
 
+def _check_regions(
+    site: Site, fleet: FleetTables, chosen: Sequence[Chosen], faults: Faults, notes: list[str]
+) -> None:
+    """Every class that names its regions has a server in one of them that can serve it."""
+    served = {(each.type, each.class_) for each in chosen}
+    for position, kind in enumerate(site.document.classes):
+        if kind.regions is None or not any(name == kind.name for _, name in served):
+            continue
+        able = [pool.region for pool in fleet.pools if (pool.type, kind.name) in served]
+        if not set(able) & set(kind.regions):
+            faults.add(
+                f"classes[{position}].regions",
+                f"no server in {', '.join(kind.regions)} can serve {kind.name}; servers that can "
+                f"stand in {', '.join(dict.fromkeys(able)) or 'no region'}",
+            )
+        else:
+            notes.append(f"{kind.name} is served in {', '.join(kind.regions)} only")
+
+
 def _check_weights(site: Site, faults: Faults) -> None:
     classes = {kind.name for kind in site.document.classes}
     for name in site.document.weights.expiry_usd:
@@ -166,13 +195,18 @@ def _loading(
     shape = (len(fleet.labels), len(models))
     start, switch = np.full(shape, CANNOT_HOLD), np.full(shape, CANNOT_HOLD)
     model_of = {kind.name: kind.model for kind in document.classes}
-    held = {(each.type, model_of[each.class_]) for each in chosen}
+    held = {
+        (label, model_of[each.class_])
+        for each in chosen
+        for label, type_, barred in zip(fleet.labels, fleet.types, fleet.barred, strict=True)
+        if type_ == each.type and each.class_ not in barred
+    }
     own = {(each.type, each.model): each for each in document.loading.times}
     for m, model in enumerate(document.models):
         if all(name != model.name for _, name in held):
             continue
-        for k, type_ in enumerate(fleet.types):
-            if (type_, model.name) not in held:
+        for k, (label, type_) in enumerate(zip(fleet.labels, fleet.types, strict=True)):
+            if (label, model.name) not in held:
                 continue
             given = own.get((type_, model.name)) or own.get((None, model.name))
             if given is not None:
@@ -216,7 +250,7 @@ def _electricity(
     price = np.zeros((slots, len(document.regions)))
     included = document.electricity.included_in
     paid = {pool.region for pool in fleet.pools if pool.buy not in included}
-    if not paid:
+    if not paid and not counts_unpaid_energy(site, fleet):
         notes.append(
             "electricity is in the price of every server: energy is neither counted nor paid "
             "(electricity.included_in)"
@@ -278,7 +312,7 @@ def _system(
         transfer_usd=np.round(away * np.array(gigabytes) * per_gb, 9),
         rent_usd_per_hour=rent_table(site, fleet),
         weights=Weights(document.weights.time_usd_per_s, 0.0, np.zeros(len(classes))),
-        **service_tables(chosen, fleet.types, classes),
+        **service_tables(chosen, fleet.types, fleet.barred, classes),
         **tables,
     )
 

@@ -61,18 +61,37 @@ def demand_of(site: Site, topology: Topology, faults: Faults, notes: list[str]) 
 
 
 def class_shares(site: Site) -> dict[str, list[tuple[int, float]]]:
-    """Model → (class, share of the model's requests); without shares, all alike."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    """Model → (class, share of the model's requests).
+
+    Classes without a share divide what the others leave of 1, all alike. Shares of all classes are
+    scaled to a sum of 1.
+    """
+    found: dict[str, list[tuple[int, float | None]]] = {}
     for c, kind in enumerate(site.document.classes):
-        found.setdefault(kind.model, []).append((c, -1.0 if kind.share is None else kind.share))
+        found.setdefault(kind.model, []).append((c, kind.share))
     shares = {}
     for model, entries in found.items():
-        given = [share for _, share in entries]
-        if all(share < 0 for share in given):
-            given = [1.0] * len(given)
-        total = math.fsum(max(share, 0.0) for share in given) or 1.0
-        shares[model] = [(c, max(s, 0.0) / total) for (c, _), s in zip(entries, given, strict=True)]
+        given = [share for _, share in entries if share is not None]
+        without = len(entries) - len(given)
+        rest = max(0.0, 1.0 - math.fsum(given)) / without if without else 0.0
+        filled = [rest if share is None else share for _, share in entries]
+        total = math.fsum(filled) or 1.0
+        shares[model] = [(c, s / total) for (c, _), s in zip(entries, filled, strict=True)]
     return shares
+
+
+def check_shares(site: Site, faults: Faults) -> None:
+    """Classes without a share are left something by those with one."""
+    for position, kind in enumerate(site.document.classes):
+        others = [k.share for k in site.document.classes if k.model == kind.model]
+        given = math.fsum(share for share in others if share is not None)
+        if kind.share is None and given >= 1:
+            faults.add(
+                f"classes[{position}].share",
+                f"is missing: the other classes of {kind.model} have {given:g} together, which "
+                "leaves it nothing",
+                "share = ...",
+            )
 
 
 def _courses(

@@ -9,6 +9,11 @@ a region and a type: ``4xH100`` on demand, ``4xH100 reserved``, ``4xH100 spot``,
                 adds it for every hour of the horizon
     owned       the same, with its price (depreciation) if it has one
 
+A class may be served in some regions only (``regions``). Which classes a server serves is a matter
+of its type, so a region that may not serve all of them has types of its own, ``4xH100@us-east``.
+There is no further rule: a class that a type cannot serve is what verifier, programs and proofs
+know already.
+
 An inventory of N GPUs becomes servers of the largest replica that figures exist for, as many as
 fit, then of the next smaller. Models share these servers: each holds one model at a time, in as
 many replicas as fit. This is how GPUs are shared between models without a rule of its own.
@@ -25,7 +30,7 @@ import numpy as np
 from torta_opt.allocation.profiles.data import Profile, type_label
 from torta_opt.allocation.site.faults import Faults
 from torta_opt.allocation.site.files import Site
-from torta_opt.allocation.site.gpus import TDP_KW, power_of, split_type
+from torta_opt.allocation.site.gpus import PLACE, TDP_KW, power_of, split_type
 from torta_opt.allocation.site.prices.offers import HOURS_PER_MONTH, Offers, read_offers
 from torta_opt.allocation.site.schema import Fleet
 from torta_opt.allocation.site.service import replica_sizes
@@ -38,6 +43,7 @@ class Pool:
 
     usd_per_hour    of one server, whoever pays it how
     ready           servers that hold a model before slot 0, by model; None: as the site says
+    barred          classes that may not be served in the region
     """
 
     region: str
@@ -49,6 +55,7 @@ class Pool:
     ready: dict[str, int] | None = None
     interruptions_per_month: float = 0.0
     back_after_minutes: float = 10.0
+    barred: frozenset[str] = frozenset()
 
     @property
     def gpus(self) -> int:
@@ -57,7 +64,8 @@ class Pool:
     @property
     def label(self) -> str:
         """The server type of the instance."""
-        return self.type if self.buy == "on_demand" else f"{self.type} {self.buy}"
+        place = f"{PLACE}{self.region}" if self.barred else ""
+        return f"{self.type}{place}{'' if self.buy == 'on_demand' else f' {self.buy}'}"
 
     @property
     def is_fixed(self) -> bool:
@@ -75,6 +83,12 @@ class FleetTables:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def barred(self) -> tuple[frozenset[str], ...]:
+        """By label: classes that it may not serve."""
+        of = {pool.label: pool.barred for pool in self.pools}
+        return tuple(of[label] for label in self.labels)
+
+    @property
     def fixed_usd_per_hour(self) -> float:
         """What reserved and owned servers cost an hour, on or off."""
         return math.fsum(p.usd_per_hour * p.count for p in self.pools if p.is_fixed)
@@ -85,6 +99,7 @@ def fleet_of(site: Site, profiles: Sequence[Profile], faults: Faults) -> FleetTa
     offers = _offers(site, faults)
     notes: list[str] = []
     pools: dict[tuple[str, str], Pool] = {}
+    barred = _barred(site, faults)
     for i, entry in enumerate(site.document.fleet):
         where = f"fleet[{i}]"
         if entry.region not in {region.name for region in site.document.regions}:
@@ -92,7 +107,7 @@ def fleet_of(site: Site, profiles: Sequence[Profile], faults: Faults) -> FleetTa
             continue
         for type_, count in _servers(site, profiles, entry, where, faults, notes):
             priced = _price(site, entry, type_, offers, where, faults)
-            pool = _pool(entry, type_, count, priced)
+            pool = replace(_pool(entry, type_, count, priced), barred=barred[entry.region])
             key = pool.region, pool.label
             before = pools.get(key)
             if before is not None and replace(before, count=0) != replace(pool, count=0):
@@ -113,6 +128,23 @@ def fleet_of(site: Site, profiles: Sequence[Profile], faults: Faults) -> FleetTa
             notes.append(f"prices[{position}].file: left out: {left}")
     labels, types = tuple(k[0] for k in kinds), tuple(k[1] for k in kinds)
     return FleetTables(tuple(ordered), labels, types, tuple(notes))
+
+
+def _barred(site: Site, faults: Faults) -> dict[str, frozenset[str]]:
+    """By region: classes that may be served in others only."""
+    names = [region.name for region in site.document.regions]
+    for position, kind in enumerate(site.document.classes):
+        for name in kind.regions or ():
+            if name not in names:
+                faults.add(f"classes[{position}].regions", f"{name!r} is not in [[regions]]")
+    return {
+        name: frozenset(
+            kind.name
+            for kind in site.document.classes
+            if kind.regions is not None and name not in kind.regions
+        )
+        for name in names
+    }
 
 
 def _offers(site: Site, faults: Faults) -> list[Offers]:
@@ -196,14 +228,17 @@ def _pool(entry: Fleet, type_: str, count: int, priced: tuple[float, str]) -> Po
     )
 
 
-def power_tables(site: Site, fleet: FleetTables, faults: Faults) -> dict[str, np.ndarray]:
-    """``idle_kw`` and ``peak_kw`` (K,): 0 where the rent includes electricity."""
+def power_tables(
+    site: Site, fleet: FleetTables, faults: Faults, unpaid: bool = False
+) -> dict[str, np.ndarray]:
+    """``idle_kw`` and ``peak_kw`` (K,): 0 where the rent includes electricity, unless ``unpaid``
+    energy is counted too."""
     idle, peak = np.zeros(len(fleet.labels)), np.zeros(len(fleet.labels))
     included = site.document.electricity.included_in
     own = {gpu.name: gpu for gpu in site.document.gpus}
     buy_of = {pool.label: pool.buy for pool in fleet.pools}
     for k, (label, type_) in enumerate(zip(fleet.labels, fleet.types, strict=True)):
-        if buy_of[label] in included:
+        if buy_of[label] in included and not unpaid:
             continue
         gpus, gpu = split_type(type_)
         entry = own.get(gpu)
@@ -215,7 +250,7 @@ def power_tables(site: Site, fleet: FleetTables, faults: Faults) -> dict[str, np
         else:
             faults.add(
                 "gpus",
-                f"the power of {gpu} is not known, and you pay its electricity",
+                f"the power of {gpu} is not known, and its energy counts",
                 f'[[gpus]] with name = "{gpu}", tdp_kw = ... (or idle_kw and peak_kw of one GPU)',
             )
             continue

@@ -41,13 +41,15 @@ def power_of(tdp_kw: float) -> tuple[float, float]:
     )
 
 
+PLACE = "@"  # before the region, in the types of a region where not every class may be served
 WAYS = ("reserved", "spot", "owned")
 
 
 def split_label(label: str) -> tuple[str, str]:
     """(type of server, way of buying) of a server type of a site's instance."""
     base, _, way = label.rpartition(" ")
-    return (base, way) if base and way in WAYS else (label, "on_demand")
+    base, way = (base, way) if base and way in WAYS else (label, "on_demand")
+    return base.partition(PLACE)[0], way
 
 
 def split_type(name: str) -> tuple[int, str]:

@@ -38,6 +38,7 @@ class Region(Strict):
     cloud: Name | None = Field(default=None, description="its name in price files")
     electricity_usd_per_kwh: Real | None = None
     zone: Name | None = Field(default=None, description="its column in the electricity file")
+    carbon_g_per_kwh: NotNegative | None = None
 
 
 class Latency(Strict):
@@ -78,6 +79,9 @@ class RequestClass(Strict):
     ttft_s: Positive | None = None
     tpot_s: Positive | None = None
     deadline_s: NotNegative | None = None
+    regions: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="that may serve it; all, if left out"
+    )
     share: NotNegative | None = Field(default=None, description="of its model's requests")
 
 
@@ -185,7 +189,14 @@ class Trace(Strict):
     factor: Positive = 1.0
     models: dict[Name, Name] = Field(default_factory=dict)
     origins: dict[Name, NotNegative] | None = None
+    origin: Name | None = Field(default=None, description="column with the region of a request")
     unit: Literal["s", "ms", "us"] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Trace:
+        if self.origin is not None and self.origins is not None:
+            raise ValueError("has origin and origins: the column names the regions already")
+        return self
 
 
 class Demand(Strict):
@@ -206,6 +217,10 @@ class Electricity(Strict):
     file: Name | None = None
     start: str | None = None
     included_in: list[Buy] = Field(default_factory=lambda: list(RENTED))
+
+
+class Carbon(Strict):
+    file: Name | None = Field(default=None, description="region, g_per_kwh, and hour or slot")
 
 
 class WeightsEntry(Strict):
@@ -242,6 +257,7 @@ class SiteDocument(Strict):
     loading: Loading = Loading()
     demand: Demand
     electricity: Electricity = Electricity()
+    carbon: Carbon = Carbon()
     weights: WeightsEntry = WeightsEntry()
 
 

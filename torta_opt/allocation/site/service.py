@@ -168,14 +168,20 @@ def _chosen(
 
 
 def service_tables(
-    chosen: Sequence[Chosen], types: Sequence[str], classes: Sequence[str]
+    chosen: Sequence[Chosen],
+    types: Sequence[str],
+    barred: Sequence[frozenset[str]],
+    classes: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """``service_s``, ``hot_service_s``, ``server_ms`` (K, C); ``types`` may come several times."""
+    """``service_s``, ``hot_service_s``, ``server_ms`` (K, C); ``types`` may come several times.
+
+    Types do not serve the classes in their ``barred``.
+    """
     shape = (len(types), len(classes))
     seconds, work = np.full(shape, np.nan), np.full(shape, INCOMPATIBLE)
     for each in chosen:
         for k, name in enumerate(types):
-            if name == each.type:
+            if name == each.type and each.class_ not in barred[k]:
                 c = classes.index(each.class_)
                 seconds[k, c] = round(each.latency_s, 6)
                 work[k, c] = each.server_ms

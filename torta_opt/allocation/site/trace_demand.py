@@ -2,7 +2,8 @@
 
 Requests of a model that the trace names go to the classes of the site's model (``models``); of a
 trace that names none, to the classes of all models. Among these classes, a request belongs to the
-one whose token counts are nearest in ratio. Origins are drawn by ``origins`` (default: all alike).
+one whose token counts are nearest in ratio. Origins are those in the column ``origin`` of the trace
+(by name of the region, or of its cloud), or drawn by ``origins`` (default: all alike).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from torta_opt.allocation.instance.imports.demand import scaled, spread
+from torta_opt.allocation.instance.imports.origins import regions_of
 from torta_opt.allocation.instance.imports.parameters import ImportParameters
 from torta_opt.allocation.instance.imports.readers import open_trace
 from torta_opt.allocation.instance.imports.rows import Batch
@@ -36,23 +38,39 @@ def demand_of_trace(site: Site, topology: Topology, faults: Faults, notes: list[
         start_s=entry.start_s if entry.start_s is not None else 0.0,
         slots=site.slots,
         unit=entry.unit,
+        origin=entry.origin,
     )
     seed = site.document.seed
-    counts = np.zeros((site.slots, 1, shape[2]), np.int64)
+    counts = np.zeros((site.slots, shape[1] if entry.origin else 1, shape[2]), np.int64)
     with (
         faults.catching("demand.trace.file"),
         open_trace(entry.kind, site.path(entry.file), parameters, seed) as trace,
     ):
         part = trace.part
+        places, file = _places(site, topology), site.path(entry.file)
+        told = regions_of(trace.origins, entry.origin or "", places, file, "name or cloud")
         for batch in trace.spool.batches(part.start_ms, part.end_ms):
             slot = (batch.arrival_ms - part.start_ms) // part.slot_ms
             kind = _class_of(site, entry, trace.models, batch)
-            np.add.at(counts[:, 0], (slot, kind), 1)
+            origin = np.zeros_like(slot) if batch.origin is None else told[batch.origin]
+            np.add.at(counts, (slot, origin, kind), 1)
         used = int(counts.sum())
         notes.append(f"{entry.file}: {used} of its {trace.requests} requests, {part.slots} slots")
         if part.slots < site.slots:
             notes.append(f"{entry.file} ends after {part.slots} of {site.slots} slots")
     return spread(scaled(counts, entry.factor, seed), share, seed)
+
+
+def _places(site: Site, topology: Topology) -> dict[str, int]:
+    """Region of each name: its own, and that of its cloud where this is told and no other's."""
+    own = {name: j for j, name in enumerate(topology.nodes)}
+    clouds = [region.cloud for region in site.document.regions if region.cloud is not None]
+    once = {
+        region.cloud: own[region.name]
+        for region in site.document.regions
+        if region.cloud is not None and clouds.count(region.cloud) == 1
+    }
+    return {**once, **own}
 
 
 def _origin_shares(topology: Topology, entry: Trace, faults: Faults) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
 from torta_opt.allocation.instance.imports.importer import Importer, Reading
+from torta_opt.allocation.instance.imports.origins import positions, with_origin
 from torta_opt.allocation.instance.imports.rows import Batch, Progress, Tally
 
 COLUMNS = {
@@ -31,21 +32,28 @@ NOTE = (
 
 
 def read_azure(
-    path: str | os.PathLike[str], tally: Tally, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    tally: Tally,
+    progress: Progress | None = None,
+    origin: str | None = None,
 ) -> Iterator[Batch]:
     """Requests of an Azure trace, in the order of the file; times are milliseconds since 1970."""
-    for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="azure"):
+    columns = with_origin(COLUMNS, origin)
+    for rows in read_csv_columns(path, columns, tally, progress, kind="azure"):
         model = None
         if "images" in rows:
             if NOTE not in tally.notes:
                 tally.notes.append(NOTE)
             text, images = tally.model("text"), tally.model("images")
             model = np.where(rows["images"] > 0, images, text)
-        yield Batch(rows["time"], rows["input"], rows["output"], model)
+        where = positions(rows, tally)
+        yield Batch(rows["time"], rows["input"], rows["output"], model, origin=where)
 
 
 def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
-    return read_azure(path, reading.tally, reading.progress)
+    return read_azure(path, reading.tally, reading.progress, reading.parameters.origin)
 
 
-IMPORTER = Importer("Azure LLM inference trace: CSV, a request a row", _read, has_clock=True)
+IMPORTER = Importer(
+    "Azure LLM inference trace: CSV, a request a row", _read, has_clock=True, has_origin=True
+)

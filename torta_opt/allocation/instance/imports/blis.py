@@ -15,6 +15,7 @@ import numpy as np
 from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
 from torta_opt.allocation.instance.imports.importer import Importer, Reading
 from torta_opt.allocation.instance.imports.kinds import UNITS_MS
+from torta_opt.allocation.instance.imports.origins import positions, with_origin
 from torta_opt.allocation.instance.imports.rows import Batch
 
 COLUMNS = {
@@ -32,7 +33,8 @@ def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
 
     tally, unit = reading.tally, reading.parameters.unit
     factor = UNITS_MS[unit or "us"]
-    for rows in read_csv_columns(path, COLUMNS, tally, reading.progress, kind="blis", unit=unit):
+    columns = with_origin(COLUMNS, reading.parameters.origin)
+    for rows in read_csv_columns(path, columns, tally, reading.progress, kind="blis", unit=unit):
         batch = Batch(
             arrival_ms=np.floor(rows["time"] * factor + 1e-6).astype(np.int64),
             input_tokens=rows["input"],
@@ -43,6 +45,7 @@ def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
                 if "client" in rows
                 else None
             ),
+            origin=positions(rows, tally),
         )
         if "status" in rows and not reading.parameters.keep_failed:
             good = np.isin(np.char.lower(np.char.strip(rows["status"].astype(str))), ("", "ok"))
@@ -61,4 +64,6 @@ def _models(names: np.ndarray, reading: Reading) -> np.ndarray:
     return np.array(places, dtype=np.int64)[codes] if len(known) else codes.astype(np.int64)
 
 
-IMPORTER = Importer("BLIS TraceV2: CSV, times in microseconds", _read, has_unit=True)
+IMPORTER = Importer(
+    "BLIS TraceV2: CSV, times in microseconds", _read, has_unit=True, has_origin=True
+)

@@ -41,6 +41,7 @@ from torta_opt.allocation.instance.imports.gpu_prices import (
     read_rents,
     rent_table,
 )
+from torta_opt.allocation.instance.imports.origins import regions_of
 from torta_opt.allocation.instance.imports.parameters import ImportParameters
 from torta_opt.allocation.instance.imports.readers import Trace, importer, open_trace
 from torta_opt.allocation.instance.imports.regions import Regions, build_regions, origin_shares
@@ -49,6 +50,8 @@ from torta_opt.allocation.instance.imports.rows import Progress
 from torta_opt.allocation.instance.utilisation import least_load, load_of
 from torta_opt.io import InvalidInput
 from torta_opt.io.seeds import check_seed
+
+CHOSEN_BY = "by topology, latency and regions"
 
 
 def import_trace(
@@ -76,10 +79,10 @@ def import_trace(
     chosen = ImportParameters.of(**parameters)
     regions = build_regions(chosen, chosen.paper(slots=chosen.deadline_slots + 1), seed)
     with open_trace(kind, path, chosen, seed, progress) as trace:
-        by_client = _asks_by_client(chosen, trace)
         shares = origin_shares(regions, chosen.origins)
-        client_share = shares if by_client else None
-        demand = count_demand(trace.spool, trace.part, chosen, trace.models, client_share, seed)
+        told = _origin_regions(chosen, trace, regions, path)
+        by_region = shares if told is not None or _asks_by_client(chosen, trace) else None
+        demand = count_demand(trace.spool, trace.part, chosen, trace.models, by_region, seed, told)
     rents = None
     if chosen.gpu_prices is not None:
         rents = read_rents(chosen.gpu_prices, chosen.gpu_places, chosen.spot)
@@ -113,6 +116,16 @@ class _Plan:
     @property
     def requests_used(self) -> int:
         return int(self.demand.counts.sum())
+
+
+def _origin_regions(
+    parameters: ImportParameters, trace: Trace, regions: Regions, path: str | os.PathLike[str]
+) -> np.ndarray | None:
+    """(origins,) region of each origin that the trace names; None if it is not asked for them."""
+    if parameters.origin is None:
+        return None
+    places = {name: j for j, name in enumerate(regions.topology.nodes)}
+    return regions_of(trace.origins, parameters.origin, places, path, CHOSEN_BY)
 
 
 def _asks_by_client(parameters: ImportParameters, trace: Trace) -> bool:
@@ -310,6 +323,8 @@ def _part(plan: _Plan) -> str:
 
 
 def _origins(plan: _Plan) -> str:
+    if plan.parameters.origin is not None:
+        return f"origins from the column {plan.parameters.origin}"
     if plan.by_client:
         return "each client asks from one region"
     if plan.parameters.origins == "uniform":

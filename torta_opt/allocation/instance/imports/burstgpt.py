@@ -15,6 +15,7 @@ import numpy as np
 from torta_opt.allocation.instance.imports.csv_rows import Column, read_csv_columns
 from torta_opt.allocation.instance.imports.importer import Importer, Reading
 from torta_opt.allocation.instance.imports.kinds import UNITS_MS
+from torta_opt.allocation.instance.imports.origins import positions, with_origin
 from torta_opt.allocation.instance.imports.rows import Batch, Progress, Tally
 
 COLUMNS = {
@@ -32,6 +33,7 @@ def read_burstgpt(
     progress: Progress | None = None,
     keep_failed: bool = False,
     unit: str | None = None,
+    origin: str | None = None,
 ) -> Iterator[Batch]:
     """Requests of a BurstGPT trace, in the order of the file.
 
@@ -39,13 +41,15 @@ def read_burstgpt(
     seconds if it is None.
     """
     factor = UNITS_MS[unit or "s"]
-    for rows in read_csv_columns(path, COLUMNS, tally, progress, kind="burstgpt", unit=unit):
+    columns = with_origin(COLUMNS, origin)
+    for rows in read_csv_columns(path, columns, tally, progress, kind="burstgpt", unit=unit):
         batch = Batch(
             arrival_ms=np.floor(rows["time"] * factor + 1e-6).astype(np.int64),
             input_tokens=rows["input"],
             output_tokens=rows["output"],
             model=_models(rows["model"], tally),
             client=_hashes(rows["session"]) if "session" in rows else None,
+            origin=positions(rows, tally),
         )
         answered = batch.output_tokens > 0
         if not keep_failed:
@@ -73,7 +77,8 @@ def _hashes(sessions: np.ndarray) -> np.ndarray:
 
 def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
     keep, unit = reading.parameters.keep_failed, reading.parameters.unit
-    return read_burstgpt(path, reading.tally, reading.progress, keep, unit)
+    origin = reading.parameters.origin
+    return read_burstgpt(path, reading.tally, reading.progress, keep, unit, origin)
 
 
-IMPORTER = Importer("BurstGPT trace: CSV, a request a row", _read, has_unit=True)
+IMPORTER = Importer("BurstGPT trace: CSV, a request a row", _read, has_unit=True, has_origin=True)

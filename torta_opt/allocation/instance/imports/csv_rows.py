@@ -25,7 +25,7 @@ from torta_opt.io import InvalidInput
 MAX_NUMBER = 1e11
 _EARLIEST_MS, _LATEST_MS = 0, 7_258_118_400_000  # years 1970 to 2199
 _SHORTEST_DATETIME = len("2023-11-16 18:17:03")
-_DTYPES = {"tokens": "int64", "number": "float64", "datetime": str, "text": str}
+_DTYPES = {"tokens": "int64", "number": "float64", "datetime": str, "text": str, "name": str}
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class Column:
     number      real number in [0, MAX_NUMBER]
     datetime    ISO 8601 date and time, UTC unless it says otherwise; becomes milliseconds
     text        anything
+    name        anything but an empty cell
     """
 
     title: str
-    kind: Literal["tokens", "number", "datetime", "text"]
+    kind: Literal["tokens", "number", "datetime", "text", "name"]
     is_optional: bool = False
 
 
@@ -231,6 +232,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "number": _real,
     "datetime": str,
     "text": str,
+    "name": str,
 }
 
 
@@ -285,11 +287,17 @@ def _check_text(given: np.ndarray) -> Checked:
     return given, []
 
 
+def _check_names(given: np.ndarray) -> Checked:
+    empty = np.fromiter((not str(cell).strip() for cell in given), bool, len(given))
+    return given, [(empty, "is missing")]
+
+
 _RULES: dict[str, Callable[[np.ndarray], Checked]] = {
     "tokens": _check_tokens,
     "number": _check_number,
     "datetime": _check_datetimes,
     "text": _check_text,
+    "name": _check_names,
 }
 
 

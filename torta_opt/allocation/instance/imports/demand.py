@@ -75,13 +75,15 @@ def count_demand(
     models: Sequence[str],
     region_share: np.ndarray | None,
     seed: int,
+    origin_region: np.ndarray | None = None,
 ) -> Demand:
     """Requests of ``part`` by slot, origin and class.
 
     ``models`` are the names of the trace's models. With ``region_share`` (R,) each client asks
-    from one region, drawn by these shares.
+    from one region, drawn by these shares; with ``origin_region`` beside it, each request from the
+    region of the origin that the trace names.
     """
-    counter = _Counter(spool, part, parameters, models, region_share, seed)
+    counter = _Counter(spool, part, parameters, models, region_share, seed, origin_region)
     for batch in spool.batches(part.start_ms, part.end_ms):
         counter.add(batch)
     return counter.demand()
@@ -145,8 +147,10 @@ class _Counter:
         models: Sequence[str],
         region_share: np.ndarray | None,
         seed: int,
+        origin_region: np.ndarray | None,
     ):
         self.part, self.share, self.seed = part, region_share, seed
+        self.origin_region = origin_region
         self.inputs, self.outputs = bins_of(spool, part, parameters)
         self.rng = stream(seed, "models")
         self.models, self.known, self.drawn, self.drawn_share = _models(parameters, models)
@@ -164,7 +168,10 @@ class _Counter:
         grid = self._class(batch)
         slot = (batch.arrival_ms - self.part.start_ms) // self.part.slot_ms
         origin: np.ndarray | int = 0
-        if self.share is not None:
+        if self.origin_region is not None:
+            assert batch.origin is not None
+            origin = self.origin_region[batch.origin]
+        elif self.share is not None:
             assert batch.client is not None
             origin = region_of(batch.client, self.share, self.seed)
         cell = (slot * self.shape[1] + origin) * self.shape[2] + grid

@@ -28,7 +28,8 @@ class Reading:
     parameters    everything the user chose
     seed          of requests that are drawn
     progress      called with what has been read and how much there is; may be None
-    tally         account of the rows: bad ones, columns that are not used, names of models
+    tally         account of the rows: bad ones, columns that are not used, names of models and
+                  origins
     hot_permille  repeated prompt blocks in thousandths, where the trace tells
     part, first_ms    set by an importer that draws requests, for the part that it draws and the
                   beginning of its trace; None: the part is chosen among the requests read
@@ -52,6 +53,7 @@ class Importer:
     has_clock   times are milliseconds since 1970 UTC, not since the trace's own zero
     has_unit    times are numbers, whose unit a user may give: ``read`` heeds ``parameters.unit``
     in_folder   a trace may be a folder
+    has_origin  a request may say its origin: ``read`` heeds ``parameters.origin``, the column
     """
 
     summary: str
@@ -59,3 +61,4 @@ class Importer:
     has_clock: bool = False
     has_unit: bool = False
     in_folder: bool = False
+    has_origin: bool = False

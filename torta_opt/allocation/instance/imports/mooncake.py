@@ -70,53 +70,66 @@ def read_mooncake(
     progress: Progress | None = None,
     seen: SeenBlocks | None = None,
     unit: str | None = None,
+    origin: str | None = None,
 ) -> Iterator[Batch]:
     """Requests of a Mooncake trace, in the order of the file; ``seen`` counts their blocks.
 
     ``unit`` is that of the times, milliseconds if it is None. ``tally.fractions`` counts times that
-    are no whole milliseconds.
+    are no whole milliseconds. ``origin`` is the key of the region that a request comes from.
     """
     factor = UNITS_MS[unit or "ms"]
     with open_lines(path, progress) as lines:
         text = lines.first()
         check_form("mooncake", text, unit)
         first = (text + "\n").encode()
-        entry = _check_json(first)
-        tally.leave_out(str(key) for key in entry if key not in (*FIELDS, "hash_ids"))
-        yield _batch(1, first, tally, seen, factor)
+        entry = _check_json(first, FIELDS if origin is None else (*FIELDS, origin))
+        tally.leave_out(str(key) for key in entry if key not in (*FIELDS, "hash_ids", origin))
+        yield _batch(1, first, tally, seen, factor, origin)
         for line, block in lines.blocks(2):
-            yield _batch(line, block, tally, seen, factor)
+            yield _batch(line, block, tally, seen, factor, origin)
 
 
-def _check_json(first: bytes) -> dict[str, Any]:
+def _check_json(first: bytes, fields: tuple[str, ...]) -> dict[str, Any]:
     """A first line that is no JSON object means another kind of file."""
     try:
         entry = json.loads(first)
     except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict):
-        wanted = ", ".join(FIELDS)
+        wanted = ", ".join(fields)
         raise InvalidInput(f"must be a JSON object with {wanted}", field="line 1")
-    for field in FIELDS:
+    for field in fields:
         if field not in entry:
             found = ", ".join(map(str, entry))[:200]
             raise InvalidInput(f"lacks {field}; found: {found}", field="line 1")
     return entry
 
 
-def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None, factor: float) -> Batch:
+def _batch(
+    line: int,
+    block: bytes,
+    tally: Tally,
+    seen: SeenBlocks | None,
+    factor: float,
+    origin: str | None,
+) -> Batch:
     latest = round(MAX_MILLISECONDS / factor)
     rows: list[tuple[float, int, int]] = []
+    origins: list[int] = []
     prompts: list[list[int]] = []
     for number, raw in enumerate(block.split(b"\n")[:-1], start=line):
         if not raw.strip():
             continue
         tally.rows += 1
         try:
-            row, blocks = _request(raw, latest)
+            entry = _object(raw)
+            row, blocks = _request(entry, latest)
+            name = None if origin is None else _name(entry, origin)
         except ValueError as error:
             tally.refuse(number, str(error))
             continue
+        if name is not None:
+            origins.append(tally.origin(name))
         rows.append(row)
         prompts.append(blocks)
     if seen is not None:
@@ -124,7 +137,8 @@ def _batch(line: int, block: bytes, tally: Tally, seen: SeenBlocks | None, facto
     times = [_milliseconds(time, factor) for time, _, _ in rows]
     tally.fractions += sum(time != int(time) for time, _, _ in rows)
     table = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, 2)
-    return Batch(np.array(times, dtype=np.int64), table[:, 0], table[:, 1])
+    where = None if origin is None else np.array(origins, dtype=np.int64)
+    return Batch(np.array(times, dtype=np.int64), table[:, 0], table[:, 1], origin=where)
 
 
 def _milliseconds(time: float, factor: float) -> int:
@@ -132,8 +146,7 @@ def _milliseconds(time: float, factor: float) -> int:
     return int(time) if factor == 1 and time == int(time) else math.floor(time * factor + 1e-6)
 
 
-def _request(raw: bytes, latest: int) -> tuple[tuple[float, int, int], list[int]]:
-    """((time in the unit of the trace, input tokens, output tokens), prompt blocks)."""
+def _object(raw: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(raw)
     except UnicodeDecodeError:
@@ -144,6 +157,11 @@ def _request(raw: bytes, latest: int) -> tuple[tuple[float, int, int], list[int]
         raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(entry, dict):
         raise ValueError("is not a JSON object")
+    return entry
+
+
+def _request(entry: dict[str, Any], latest: int) -> tuple[tuple[float, int, int], list[int]]:
+    """((time in the unit of the trace, input tokens, output tokens), prompt blocks)."""
     time = _number(entry, "timestamp", latest)
     prompt, output = (_number(entry, field, MAX_TOKENS) for field in FIELDS[1:])
     if prompt != int(prompt) or output != int(output):
@@ -165,6 +183,13 @@ def _number(entry: dict[str, Any], field: str, most: int) -> float:
     return value
 
 
+def _name(entry: dict[str, Any], field: str) -> str:
+    value = entry.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{field} is missing" if value in (None, "") else f"{field} is not a name")
+    return value.strip()
+
+
 def _block_ids(ids: object) -> list[int]:
     if not isinstance(ids, list) or not set(map(type, ids)) <= {int}:
         raise ValueError("hash_ids is not a list of block numbers")
@@ -172,9 +197,11 @@ def _block_ids(ids: object) -> list[int]:
 
 
 def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
-    seen = SeenBlocks()
-    yield from read_mooncake(path, reading.tally, reading.progress, seen, reading.parameters.unit)
+    seen, unit, origin = SeenBlocks(), reading.parameters.unit, reading.parameters.origin
+    yield from read_mooncake(path, reading.tally, reading.progress, seen, unit, origin)
     reading.hot_permille = seen.repeat_permille
 
 
-IMPORTER = Importer("Mooncake trace: JSON lines, a request a line", _read, has_unit=True)
+IMPORTER = Importer(
+    "Mooncake trace: JSON lines, a request a line", _read, has_unit=True, has_origin=True
+)

@@ -72,6 +72,7 @@ class ImportParameters:
       origins             weights (of the regions), uniform, client (each client asks from one
                           region), or a table of weights by region; None: client if the trace
                           names clients, else weights
+      origin              column of the trace that holds the region of each request
     Fleet and demand; at most two of the three, the third follows
       gpu_counts          servers of each GPU type
       demand_factor       copies of each request
@@ -106,6 +107,7 @@ class ImportParameters:
     latency: PathLike | None = None
     regions: tuple[str, ...] | None = None
     origins: str | Mapping[str, float] | None = None
+    origin: str | None = None
     gpu_counts: Mapping[str, int] | None = None
     demand_factor: float | None = None
     load: float | None = None
@@ -131,6 +133,8 @@ class ImportParameters:
                 "cannot be given with both gpu_counts and demand_factor: it follows from them",
                 field="load",
             )
+        if self.origin is not None and self.origins is not None:
+            raise InvalidInput("is given with origin, which names them", field="origins")
         if self.prices is None and (self.price_start or self.zones):
             raise InvalidInput("is given without prices", field="price_start or zones")
         if self.gpu_prices is None and self.gpu_places is not None:
@@ -202,6 +206,8 @@ class ImportParameters:
                 raise InvalidInput("must be a table", field=name)
         if self.unit is not None and self.unit not in tuple(UNIT_NAMES):
             raise InvalidInput(f"must be one of {', '.join(UNIT_NAMES)}", field="unit")
+        if self.origin is not None and not (isinstance(self.origin, str) and self.origin.strip()):
+            raise InvalidInput("must be the title of a column", field="origin")
         if not isinstance(self.price_start, str | None):
             raise InvalidInput("must be a date and time", field="price_start")
         if not all(isinstance(name, str) for name in self.regions or ()):

@@ -21,9 +21,11 @@ def _read(path: str | os.PathLike[str], reading: Reading) -> Iterator[Batch]:
     unit = reading.parameters.unit
     with open_lines(path) as lines:
         check_form("qwen", lines.first(), unit)
-    seen = SeenBlocks()
-    yield from read_mooncake(path, reading.tally, reading.progress, seen, unit or "s")
+    seen, origin = SeenBlocks(), reading.parameters.origin
+    yield from read_mooncake(path, reading.tally, reading.progress, seen, unit or "s", origin)
     reading.hot_permille = seen.repeat_permille
 
 
-IMPORTER = Importer("Qwen-Bailian trace: JSON lines, times in seconds", _read, has_unit=True)
+IMPORTER = Importer(
+    "Qwen-Bailian trace: JSON lines, times in seconds", _read, has_unit=True, has_origin=True
+)

@@ -64,6 +64,10 @@ class Trace:
     def models(self) -> list[str]:
         return list(self.tally.models)
 
+    @property
+    def origins(self) -> list[str]:
+        return list(self.tally.origins)
+
 
 def importer(kind: str) -> Importer:
     """The importer of a kind. Raises InvalidInput if there is none."""
@@ -102,6 +106,12 @@ def open_trace(
     if parameters.unit is not None and not chosen.has_unit:
         known = ", ".join(name for name in IMPORTERS if importer(name).has_unit)
         raise InvalidInput(f"is for {known} only: the unit of the times of {kind} is known", "unit")
+    if parameters.origin is not None and not chosen.has_origin:
+        known = ", ".join(name for name in IMPORTERS if importer(name).has_origin)
+        raise InvalidInput(
+            f"is for {known} only: a {kind} trace has no column with the region of a request",
+            "origin",
+        )
     if not chosen.in_folder:
         check_file(kind, Path(path))
     with Spool() as spool:
@@ -165,6 +175,8 @@ def _checked(batch: Batch, tally: Tally) -> Batch:
     _check_whole("output_tokens", batch.output_tokens, batch.arrival_ms, MAX_TOKENS)
     if batch.model is not None:
         _check_whole("model", batch.model, batch.arrival_ms, len(tally.models) - 1)
+    if batch.origin is not None:
+        _check_whole("origin", batch.origin, batch.arrival_ms, len(tally.origins) - 1)
     if batch.client is not None:
         _check_whole("client", batch.client, batch.arrival_ms, 2**64 - 1)
     return batch

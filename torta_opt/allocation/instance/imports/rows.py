@@ -24,6 +24,7 @@ class Batch:
     input_tokens, output_tokens   (n,)
     model                         (n,) position in ``Tally.models``; None where the trace has none
     client                        (n,) uint64, equal for requests of one client or session; or None
+    origin                        (n,) position in ``Tally.origins``; None where none was asked for
     """
 
     arrival_ms: np.ndarray
@@ -31,6 +32,7 @@ class Batch:
     output_tokens: np.ndarray
     model: np.ndarray | None = None
     client: np.ndarray | None = None
+    origin: np.ndarray | None = None
 
     def where(self, keep: np.ndarray) -> Batch:
         """The requests that ``keep`` (n,) marks."""
@@ -40,6 +42,7 @@ class Batch:
             self.output_tokens[keep],
             None if self.model is None else self.model[keep],
             None if self.client is None else self.client[keep],
+            None if self.origin is None else self.origin[keep],
         )
 
 
@@ -62,6 +65,7 @@ class Tally:
     failed      requests the trace itself marks as failed, left out
     bad         rows that break a rule, left out; ``bad_rows`` names the first of them
     models      names of the models in the trace, in order of appearance
+    origins     names of the origins in the column that the user named, in order of appearance
     notes       what else a user should know
     fractions   times of a trace that counts milliseconds which are no whole ones
     unused      titles of the columns, or keys, that nothing was read from
@@ -72,6 +76,7 @@ class Tally:
     bad: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
     models: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     fractions: int = 0
     unused: list[str] = field(default_factory=list)
@@ -85,6 +90,10 @@ class Tally:
     def model(self, name: str) -> int:
         """Position of a model named in the trace."""
         return self.models.setdefault(name, len(self.models))
+
+    def origin(self, name: str) -> int:
+        """Position of an origin named in the trace."""
+        return self.origins.setdefault(name, len(self.origins))
 
     def leave_out(self, titles: Iterable[str]) -> None:
         """Remember columns that are not used, each once, and not more than anyone would read."""

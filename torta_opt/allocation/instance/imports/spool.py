@@ -12,10 +12,13 @@ from torta_opt.io import InvalidInput
 
 MEMORY_BYTES = 64 << 20
 CHUNK = 1 << 18  # requests handled at once
-NO_MODEL = -1
+NO_MODEL = NO_ORIGIN = -1
 
 _RECORD = np.dtype(
-    [("ms", "<i8"), ("input", "<i4"), ("output", "<i4"), ("model", "<i4"), ("client", "<u8")]
+    [
+        *(("ms", "<i8"), ("input", "<i4"), ("output", "<i4")),
+        *(("model", "<i4"), ("client", "<u8"), ("origin", "<i4")),
+    ]
 )
 
 
@@ -25,13 +28,13 @@ class Spool:
     requests             how many there are
     first_ms, last_ms    the earliest and the latest arrival
     out_of_order         requests that came after one that arrived later
-    has_models, has_clients    whether every request says its model, its client
+    has_models, has_clients, has_origins    whether every request says its model, client, origin
     """
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115
         self.requests = self.out_of_order = self.first_ms = self.last_ms = 0
-        self.has_models = self.has_clients = True
+        self.has_models = self.has_clients = self.has_origins = True
 
     def __enter__(self) -> Spool:
         return self
@@ -47,11 +50,13 @@ class Spool:
         self._follow(batch.arrival_ms)
         self.has_models &= batch.model is not None
         self.has_clients &= batch.client is not None
+        self.has_origins &= batch.origin is not None
         records = np.empty(count, _RECORD)
         records["ms"] = batch.arrival_ms
         records["input"], records["output"] = batch.input_tokens, batch.output_tokens
         records["model"] = NO_MODEL if batch.model is None else batch.model
         records["client"] = 0 if batch.client is None else batch.client
+        records["origin"] = NO_ORIGIN if batch.origin is None else batch.origin
         try:
             self._file.write(records.tobytes())
         except OSError as error:
@@ -88,4 +93,5 @@ class Spool:
             output_tokens=records["output"].astype(np.int64),
             model=records["model"].astype(np.int64) if self.has_models else None,
             client=records["client"] if self.has_clients else None,
+            origin=records["origin"].astype(np.int64) if self.has_origins else None,
         )

@@ -34,7 +34,11 @@ def export(plan: Plan, minutes: int) -> dict[str, bytes]:
     if length_ms > 7 * DAY_MS:
         raise InvalidInput("repeats at most a week; the plan is longer", field="--export keda")
     if plan.start_ms % 60_000:
-        raise InvalidInput("must begin at a whole minute", field="--start")
+        raise InvalidInput(
+            f"the plan begins at {plan.time(0)}, and cron knows whole minutes only: give --start "
+            "TIME, or a whole minute as horizon.start of the site",
+            field="--export keda",
+        )
     files = {}
     for each, name in zip(found, distinct(each.name for each in found), strict=True):
         document = _scaled_object(plan.start_ms, minutes, each, name, length_ms > DAY_MS)

@@ -65,7 +65,8 @@ class Offers:
     def find(self, region: str, gpu: str, gpus: int) -> tuple[float, str] | None:
         """($ per hour of ``gpus`` GPUs, how): the cheapest instance of that size, else a share.
 
-        The share is that of the instance with the least price per GPU.
+        The share is that of a larger instance, the one with the least price per GPU; where all are
+        smaller, it is a multiple.
         """
         here = [o for o in self.offers if o.region == bare_name(region) and o.gpu == gpu]
         same = [o for o in here if o.gpus == gpus]
@@ -74,9 +75,12 @@ class Offers:
             return best.usd_per_hour, best.name
         if not here:
             return None
-        best = min(here, key=lambda o: (o.usd_per_hour / o.gpus, o.gpus))
+        larger = [o for o in here if o.gpus > gpus]
+        best = min(larger or here, key=lambda o: (o.usd_per_hour / o.gpus, o.gpus))
         usd = round(best.usd_per_hour / best.gpus * gpus, 6)
-        return usd, f"{gpus} of the {best.gpus} GPUs of {best.name}"
+        if larger:
+            return usd, f"{gpus} of the {best.gpus} GPUs of {best.name}"
+        return usd, f"{gpus / best.gpus:g} × {best.name}, none has {gpus} GPUs"
 
     def regions(self, gpu: str) -> Iterable[str]:
         return sorted({o.region for o in self.offers if o.gpu == gpu})

@@ -1,8 +1,9 @@
 """SkyPilot catalogue (github.com/skypilot-org/skypilot-catalog): vms.csv of one cloud.
 
 ``Price`` and ``SpotPrice`` are dollars per hour of the INSTANCE with ``AcceleratorCount`` GPUs;
-rows without an accelerator are CPU machines. Some clouds list every type in every region. There are
-no prices of reservations.
+rows without an accelerator are CPU machines, rows without an instance type GPUs that are paid on
+top of a machine (Google): neither is the price of a server. Some clouds list every type in every
+region. There are no prices of reservations.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ def add_offers(table: Table, offers: Offers, price: Column) -> None:
         gpu = row.cells["AcceleratorName"].strip()
         if not gpu:
             offers.skip("machines without GPUs")
+            continue
+        if not row.cells["InstanceType"].strip():
+            offers.skip("GPUs priced without their machine")
             continue
         count = row.number("AcceleratorCount")
         if count != int(count) or count < 1:
