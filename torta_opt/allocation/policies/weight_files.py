@@ -23,8 +23,14 @@ Learned = TypeVar("Learned")
 
 
 def models_folder() -> Path:
-    """Where weights that come with the project lie."""
-    return Path(os.environ.get("TORTA_MODELS", Path(__file__).parents[3] / "models"))
+    """Where weights that come with the project lie.
+
+    TORTA_MODELS, else ``torta_opt/models`` of an installed wheel, else ``models/`` of a checkout.
+    """
+    package = Path(__file__).parents[2]
+    inside = package / "models"
+    found = inside if inside.is_dir() else package.parent / "models"
+    return Path(os.environ.get("TORTA_MODELS", found))
 
 
 def find_weights(name: str) -> Path:
