@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import torta_opt
@@ -125,7 +125,10 @@ def test_a_profile_with_such_a_model_is_shown_harmlessly(
 # --- the page -----------------------------------------------------------------------------------
 
 
-def test_a_page_holds_no_script_of_a_name(hostile: Path, tmp_path: Path) -> None:
+def test_a_page_holds_no_script_of_a_name(
+    hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torta_opt.report.page._pictures", lambda *_: [])  # seconds to draw
     page = tmp_path / "r.html"
     files = [str(hostile / "i.json"), str(hostile / "s.json")]
     assert cli.run(["report", *files, "-o", str(page)]) == 0
@@ -144,7 +147,8 @@ def test_a_page_holds_no_script_of_a_name(hostile: Path, tmp_path: Path) -> None
 # --- tables -------------------------------------------------------------------------------------
 
 
-@given(st.text(alphabet="'=+-@\t\ra1", max_size=6))
+@settings(max_examples=25)
+@given(st.text(alphabet="'=+-@\t\ra1", max_size=4))
 def test_a_cell_is_no_formula_and_comes_back(text: str) -> None:
     assert not as_cell(text).startswith(("=", "+", "-", "@", "\t", "\r"))
     assert from_cell(as_cell(text)) == text
@@ -167,9 +171,7 @@ def is_formula(cell: str) -> bool:
     return False
 
 
-def test_tables_of_an_instance_hold_no_formulas_and_read_back(
-    hostile: Path, tmp_path: Path
-) -> None:
+def test_tables_hold_no_formulas_and_read_back(hostile: Path, tmp_path: Path) -> None:
     instance = torta_opt.open_instance(hostile / "i.json")
     save_tables(instance, tmp_path / "tables")
     assert not [cell for cell in cells(tmp_path / "tables") if is_formula(cell)]

@@ -63,7 +63,9 @@ class Record:
         """Keep the first file that fails at a place."""
         frames = traceback.extract_tb(error.__traceback__)
         ours = [each for each in frames if "torta_opt" in each.filename] or list(frames)
-        where = f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"
+        where = type(error).__name__
+        if ours:
+            where += f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}"
         if where in self.faults or len(self.faults) >= MOST_FAULTS:
             return
         self._faults.mkdir(exist_ok=True)

@@ -181,7 +181,7 @@ TABLES: dict[str, list[bytes]] = {
 GML = as_bytes(
     'graph [\n  node [ id 0 label "A" Longitude 1.5 Latitude 2.5 ]\n'
     '  node [ id 1 label "B" Longitude 3 Latitude 4 ]\n  edge [ source 0 target 1 ]\n]\n',
-    'graph [ node [ id 0 name "A" pos 1 pos 2 ] node [ id 1 ] node [ id 2 x 1 y 2 ]\n'
+    'graph [ node [ id 0 name "A" pos 1 pos 2 ] node [ id 1 ] node [ id 2 lon 1 lat 2 ]\n'
     "edge [ source 0 target 1 ] edge [ source 1 target 0 ] edge [ source 1 target 2 ] ]\n",
 )
 GRAPHML = as_bytes(

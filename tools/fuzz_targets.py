@@ -236,7 +236,8 @@ def _carbon(folder: Path) -> Opened:
 
     instance = torta_opt.generate("small/loading")
     rows = "".join(f"{region},{n + 300}\n" for n, region in enumerate(instance.system.regions))
-    seeds = as_bytes("region,g_per_kwh\n" + rows, "region,g_per_kwh,slot\n")
+    slots = "".join(f"{region},{n},0\n" for n, region in enumerate(instance.system.regions, 300))
+    seeds = as_bytes("region,g_per_kwh\n" + rows, "region,g_per_kwh,slot\n" + slots)
     return lambda path: read_intensity(instance, path), seeds
 
 

@@ -197,7 +197,7 @@ def read_json_lines(path: str | os.PathLike[str]) -> Any:
             raise
         try:
             return [json.loads(line) for line in lines]
-        except ValueError:
+        except (ValueError, RecursionError):
             raise error from None
 
 
