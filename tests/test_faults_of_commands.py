@@ -30,7 +30,7 @@ COMMANDS = {  # {i} instance, {s} schedule, {t} site, {o} what is written
     "bound": "bound {i} --method lp -o {o}",
     "gap": "gap {i} --policies greedy_forecast --report {o}",
     "compare": "compare {i} --policies round_robin,torta_ot --seeds 3 --bound lp -o {o}",
-    "train": "train {i} --seeds 0:1 --validation 1:2 --set " + SHORT + " -o {o}",
+    "train": "train {i} --set " + SHORT + " -o {o}",
     "build": "build {t} -o {o}",
     "report": "report {i} {s} -o {o}",
     "library": "library make small-hot -o {o}",

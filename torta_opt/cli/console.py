@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torta_opt.cli.provenance import with_origin
 from torta_opt.io import InvalidInput
 from torta_opt.io.text import harmless
 from torta_opt.io.writing import descriptor_of
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 100
 
 
-def show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
-    """``document`` as JSON, or what ``table()`` gives for people."""
+def show(json_: bool, document: Any, table: Callable[[], Any], is_result: bool = True) -> None:
+    """``document`` as JSON, or what ``table()`` gives for people.
+
+    A result says where it comes from; what is the same for everyone does not.
+    """
     with beside_the_file(document):
         if json_:
-            return print_json(document)
+            return print_json(with_origin(document) if is_result else document)
         print_table(table())
 
 
