@@ -41,6 +41,10 @@ WRITTEN = {
     "compare": "out.jsonl",
     "train": "net",
 }
+FAST = (  # the others draw pictures or load torch before they write
+    *("bound", "compare", "build", "library"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("solve", "gap", "report", "train")),
+)
 CALM = {0, 2, 4}
 
 
@@ -115,7 +119,7 @@ def disk(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", FAST)
 def test_a_read_only_disk_is_one_line(
     name: str, inputs: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,22 +132,8 @@ def test_a_read_only_disk_is_one_line(
         assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("name", ["solve", "bound", "compare", "build", "library"])
+@pytest.mark.parametrize("name", FAST)
 def test_a_full_disk_is_one_line_and_leaves_no_part(
-    name: str, inputs: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    full_disk(name, inputs, tmp_path, capfd)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["gap", "report", "train"])
-def test_a_full_disk_is_one_line_and_leaves_no_part_of_large_files(
-    name: str, inputs: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    full_disk(name, inputs, tmp_path, capfd)
-
-
-def full_disk(
     name: str, inputs: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with disk(tmp_path / "disk", "size=4k") as folder:

@@ -109,6 +109,10 @@ def test_weights_of_networks() -> None:
     system = torta_opt.generate("paper/abilene", slots=6).system
     assert load_value("cuts", system, ONE / "server-value") is not None
     assert load_start_network(system, ONE / "start-network") is not None
+
+
+@pytest.mark.slow  # loads torch
+def test_bundled_networks() -> None:
     for name in ("abilene", "polska"):
         assert len(load_networks(models_folder() / f"paper-{name}").card["regions"]) == 12
 

@@ -95,7 +95,8 @@ def execution(
             read(path)
         except TortaOptError as error:
             record.refused += 1
-            if not str(error).isprintable() or not str(error):
+            # a site names all that is wrong with it at once, each in a line
+            if not str(error).replace("\n", "").isprintable() or not str(error):
                 record.fault(AssertionError(f"message {str(error)!r}"), data)
         except Exception as error:  # MemoryError and TooSlow too
             record.fault(error, data)

@@ -7,6 +7,7 @@ the package writes that kind of file, and must then be read again.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,8 +60,8 @@ def _schedules(preset: str, method: str | None) -> Callable[[Path], Opened]:
 
         def read(path: Path) -> None:
             schedule = torta_opt.load_schedule(path, instance)
-            torta_opt.verify(instance, schedule)
-            torta_opt.evaluate(instance, schedule)
+            if torta_opt.verify(instance, schedule).ok:
+                torta_opt.evaluate(instance, schedule)
 
         return read, _of_files(folder)
 
@@ -300,6 +301,19 @@ def _networks(folder: Path) -> Opened:
     )
 
 
+def _network_card(folder: Path) -> Opened:
+    """The card of a trained network; its weights, a megabyte, stay as they are."""
+    from torta_opt.allocation.policies.neural.files import load_networks
+    from torta_opt.allocation.policies.weight_files import models_folder
+
+    stem = models_folder() / "paper-polska"
+    weights = stem.with_name("paper-polska.safetensors").read_bytes()
+    (folder / "input.safetensors").write_bytes(weights)
+    card = json.loads(stem.with_name("paper-polska.json").read_text())
+    seed = {name: value for name, value in card.items() if not isinstance(value, dict)}
+    return lambda path: load_networks(path.with_suffix("")), as_bytes(seed)
+
+
 TARGETS: dict[str, Target] = {
     "instance": Target(
         "json", ".json", _instances("small/loading", "small/outage", "small/residency")
@@ -311,6 +325,7 @@ TARGETS: dict[str, Target] = {
     "placement-certificate": Target("json", ".json", _bounds("placement/tiny", "combinatorial")),
     "weights": Target("json", ".json", _weights),
     "networks": Target("pick+json", ".bin", _networks),
+    "network-card": Target("json", ".json", _network_card),
     "tables": Target("pick+csv", ".csv", _tables),
     "site": Target("pick+text", ".toml", _site),
     "profile-file": Target("json", ".json", _profile_file),

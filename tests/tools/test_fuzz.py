@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import fuzz
 import pytest
 from fuzz_mutate import MOST_BYTES, mutate
+from fuzz_seeds import PROFILES
 from fuzz_targets import TARGETS, Target
 
 FEW, MANY = 10, 3000
+
+
+def changed(kind: str, **fields: float) -> bytes:
+    """The valid profile of a kind with other numbers."""
+    text = PROFILES[kind][0].decode()
+    for name, value in fields.items():
+        text, times = re.subn(rf'"{name}": [0-9.]+', f'"{name}": {value!r}', text)
+        assert times
+    return text.encode()
+
+
 FOUND = {  # files that once ended a reader with an error of its own: target → files
     "profile-aibrix": (
         b'{"gpu": "g", "tputs": [[8.0, 4.0], 0.5], "indexes": [[16, 64], [128, 512]], "e2e": []}',
         b'{"gpu": "g", "tputs": [[8.0], 1], "e2e": [[0.2], 1], "indexes": [[16, 64], [128]]}',
         b'{"gpu": "g", "tputs": [], "e2e": [], "indexes": [16, 64]}',
     ),
-    "profile-vllm": (b"{}\n" + b"[" * 100_000 + b"\n",),
+    "profile-vllm": (b"{}\n" + b"[" * 100_000 + b"\n", changed("vllm", completed=10**400)),
+    "profile-inferno": (
+        changed("inferno", maxBatchSize=1e308, atTokens=1e308),
+        changed("inferno", maxBatchSize=10**9, atTokens=10**9),
+    ),
+    "profile-inferencex": (changed("inferencex", osl=0), changed("inferencex", isl=-1)),
+    "profile-aiconfigurator": (PROFILES["aiconfigurator"][0].replace(b"system", b"sistem"),),
 }
 
 
@@ -91,7 +110,7 @@ def test_a_message_with_control_characters_is_a_fault(
     from torta_opt.io.errors import Infeasible
 
     def read(path: Path) -> None:
-        raise Infeasible("two\nlines")
+        raise Infeasible("\x1b[2J")
 
     monkeypatch.setitem(TARGETS, "bad", Target("text", ".txt", lambda _: (read, [b"a"])))
     record = fuzz.Record(tmp_path / "bad.json", tmp_path / "faults")

@@ -59,7 +59,7 @@ def test_a_part_for_another_system_is_refused(stem: Path, field: str) -> None:
 )
 def test_a_file_that_is_not_what_its_card_says_is_refused(stem: Path, content: bytes) -> None:
     stem.with_suffix(".safetensors").write_bytes(content)
-    with pytest.raises(InvalidInput, match="does not hold the weights its card describes"):
+    with pytest.raises(InvalidInput, match="does not hold the weights that its card describes"):
         load(stem)
     stem.with_suffix(".safetensors").unlink()
     with pytest.raises(InvalidInput, match=r"mine\.safetensors: cannot be read: No such file"):

@@ -111,7 +111,7 @@ def test_weights_that_are_not_what_the_card_says_are_refused(broken, tmp_path):
     card = {"format": "torta-opt/start-network", "version": 1, **fitted(system)}
     (tmp_path / "mine.json").write_text(json.dumps(card))
     (tmp_path / "mine.safetensors").write_bytes(save(tensors))
-    with pytest.raises(InvalidInput, match="does not hold the weights its card describes"):
+    with pytest.raises(InvalidInput, match="does not hold the weights that its card describes"):
         load_start_network(system, tmp_path / "mine")
 
 

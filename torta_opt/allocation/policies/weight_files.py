@@ -71,9 +71,11 @@ def load_fitted(
             raise InvalidInput(
                 f"is for other {field} than those of this system: {remedy}", file=str(file)
             )
-    with reading(file):
-        tensors = load(file.read_bytes())
-        return build({name: np.asarray(t, float) for name, t in tensors.items()}), file
+    with reading(file), np.errstate(invalid="ignore"):
+        tensors = {name: np.asarray(t, float) for name, t in load(file.read_bytes()).items()}
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            raise InvalidInput("holds numbers that are not finite", file=str(file))
+        return build(tensors), file
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ NEEDED = ("model", "isl", "osl", "concurrency", "ttft", "tpot", "request_latency
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
     for file in json_files(files, "*.csv"):
         table = read_table(file)
-        table.require(*NEEDED, "num_total_gpus")
+        owner = "(d)" if "(d)system" in table.titles else ""
+        table.require(*NEEDED, "num_total_gpus", f"{owner}system", f"{owner}backend")
         for row in table:
             collector.attempt(functools.partial(_add, collector, table, row, settings))
     collector.note("times hold no queueing, as the model that made them says")

@@ -53,6 +53,8 @@ def _add(collector: Collector, entry: Entry, settings: Settings) -> None:
     metrics = entry.child("metrics")
     output = metrics.optional("output_tput_per_gpu")
     isl, osl = entry.number("isl"), entry.number("osl")
+    if not (isl >= 1 and osl >= 1):
+        raise entry.fault(f"isl {isl:g} and osl {osl:g} must be at least 1")
     if output is not None:
         rate = output * decoding / osl
     else:

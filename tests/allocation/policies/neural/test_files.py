@@ -47,7 +47,7 @@ def test_another_topology_is_refused(saved):
         ({"head": "tail"}, "head: must be beta or softmax"),
         ({"regions": 3}, "regions: must be a list of names"),
         ({"features": "many"}, "features: must be a number"),
-        ({"features": 30}, "does not hold the weights its card describes"),
+        ({"features": 30}, "does not hold the weights that its card describes"),
     ],
 )
 def test_a_broken_card_is_refused(saved, change, message):
