@@ -2,8 +2,8 @@
 
     python tools/dist.py [-o dist] [--try [--python PYTHON]]
 
-Each build starts from a fresh copy of the files that git tracks, in a folder of its own, so names
-of folders and times of files differ; the wheel is built from the source distribution, as pip would.
+Each build starts from a copy of the files that git tracks, in a folder of its own, so names of
+folders and times of files differ; the wheel is built from the source distribution, as pip would.
 Times inside the archives are that of the last commit (or SOURCE_DATE_EPOCH). If a byte differs, the
 exit code is 5. --try installs the wheel into an empty environment, without the checkout, and
 runs the main job there.
@@ -88,10 +88,8 @@ def backend(step: str, source: Path, target: Path, epoch: int) -> Path:
 
 
 def build(folder: Path, epoch: int) -> list[Path]:
-    """Source distribution and wheel, built in ``folder``."""
-    source = folder / "source"
-    copy_tracked(source)
-    archive = backend("build_sdist", source, folder / "sdist", epoch)
+    """Source distribution and wheel of ``folder/source``, built in ``folder``."""
+    archive = backend("build_sdist", folder / "source", folder / "sdist", epoch)
     archive.write_bytes(same_bytes(archive.read_bytes(), epoch))
     with tarfile.open(archive) as packed:
         packed.extractall(folder / "unpacked", filter="data")
@@ -101,9 +99,10 @@ def build(folder: Path, epoch: int) -> list[Path]:
 
 def build_twice(folder: Path, epoch: int) -> list[Path]:
     """The archives of the first of two builds. Ends the program if the second differs."""
+    copy_tracked(folder / "source")  # once: a file may change while this runs
     builds = []
     for name in ("first", "second"):
-        (folder / name).mkdir()
+        shutil.copytree(folder / "source", folder / name / "source", copy_function=shutil.copy)
         builds.append(build(folder / name, epoch))
     for one, other in zip(*builds, strict=True):
         if (one.name, one.read_bytes()) != (other.name, other.read_bytes()):

@@ -65,6 +65,7 @@ def test_builds_that_differ_are_not_kept(
         return [folder / "a.whl"]
 
     monkeypatch.setattr(dist, "build", build)
+    monkeypatch.setattr(dist, "copy_tracked", lambda target: target.mkdir())
     monkeypatch.setattr(dist.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     with pytest.raises(SystemExit) as ended:
         dist.build_twice(tmp_path, dist.EARLIEST)
@@ -105,6 +106,14 @@ def test_the_wheel_runs_the_main_job_without_a_checkout(wheel: Path, tmp_path: P
             assert done.returncode == 0, done.stderr
     for policy in ("greedy_forecast", "torta", "torta_plus"):
         assert policy in done.stdout
+
+
+@pytest.mark.slow
+@needs_git
+@pytest.mark.skipif("TORTA_INSTALL" not in os.environ, reason="downloads: TORTA_INSTALL=python3")
+def test_the_wheel_runs_the_main_job_in_an_empty_environment(wheel: Path) -> None:
+    """Of the Python that TORTA_INSTALL names, with the pinned versions of a registry."""
+    dist.try_out(wheel, dist.ROOT / "constraints.txt", os.environ["TORTA_INSTALL"])
 
 
 @pytest.mark.slow
