@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from pathlib import Path
@@ -14,7 +15,8 @@ from fuzz_mutate import MOST_BYTES, mutate
 from fuzz_seeds import PROFILES
 from fuzz_targets import TARGETS, Target
 
-FEW, MANY = 10, 3000
+FEW = 10
+MANY = int(os.environ.get("TORTA_FUZZ", "3000"))  # files of each kind in the slow tests
 
 
 def changed(kind: str, **fields: float) -> bytes:
