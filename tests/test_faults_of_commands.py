@@ -277,3 +277,74 @@ def load_of(number: int, inputs: dict[str, str], folder: Path) -> None:
 @pytest.mark.slow
 def test_fifty_gaps_at_once_in_one_folder(inputs: dict[str, str], tmp_path: Path) -> None:
     load_of(50, inputs, tmp_path)
+
+
+# --- for a long time ----------------------------------------------------------------------------
+
+
+def resident_mb(process: int | str = "self") -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+needs_statm = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+
+
+@pytest.mark.slow
+@needs_statm
+def test_memory_stays_flat_over_many_runs(tmp_path: Path) -> None:
+    """What a run leaves behind adds up over the hundreds of runs of a study."""
+    from torta_opt.allocation.policies.experiment import compare
+
+    instance = torta_opt.generate("small/loading")
+    sizes = []
+    for block in range(4):
+        seeds = range(1000 * block, 1000 * block + 150)
+        compare([instance], ["torta_ot", "sdib"], seeds, tmp_path / f"{block}.jsonl")
+        sizes.append(resident_mb())
+    assert sizes[3] - sizes[1] < 0.02 * sizes[1], sizes
+
+
+@pytest.mark.slow
+@needs_statm
+def test_a_long_comparison_is_killed_again_and_again(tmp_path: Path) -> None:
+    """TORTA_ENDURANCE minutes (half a one if it is not set); no row is lost or differs."""
+    minutes = float(os.environ.get("TORTA_ENDURANCE", "0.5"))
+    files = []
+    for n in range(3):
+        files.append(str(tmp_path / f"{n}.json"))
+        torta_opt.save_instance(torta_opt.generate("paper/abilene", n, slots=6), files[-1])
+    count = max(2, round(12 * minutes))
+    line = ["compare", *files, "--policies", "torta_ot:split=sample", "--jobs", "2"]
+    line += ["--seeds", str(count), "--bound", "floor"]
+    table, draw, sizes, kept = tmp_path / "t.jsonl", random.Random(0), [], 0
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end:
+        process = start([*line, "-o", str(table)])
+        time.sleep(draw.uniform(2, 12))
+        if process.poll() is None:
+            sizes.append(resident_mb(process.pid))
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        rows = table.read_bytes().count(b"\n") if table.exists() else 0
+        assert rows >= kept
+        kept = rows
+    process = start([*line, "-o", str(table)])
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    calm = tmp_path / "calm.jsonl"
+    process = start([*line, "-o", str(calm)])
+    assert process.wait(timeout=1200) == 0
+    assert costs(table) == costs(calm)
+    assert len(costs(calm)) == 3 * count + 3
+    assert max(sizes) < 1000, sizes
+
+
+def costs(table: Path) -> dict[tuple[str, str, int], float]:
+    """Cost of every run and value of every bound of a table."""
+    found = {}
+    for line in table.read_text().splitlines():
+        row = json.loads(line)
+        what = row["policy"] if "policy" in row else row["bound"]
+        found[row["sha256"], what, row.get("seed", 0)] = row.get("cost", row.get("value"))
+    return found
