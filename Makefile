@@ -14,7 +14,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OPENBL
   $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight soundness library schemas notebooks notebooks-open lint format clean
+.PHONY: help docs models gap certificate test test-all bench instances placement-study reproduction foresight soundness fuzz library schemas notebooks notebooks-open dist hashes licences lint format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -50,6 +50,10 @@ foresight: $(VENV)/run.stamp ## write docs/foresight.md anew: how much of each g
 soundness: $(VENV)/test.stamp ## two solvers and brute force on thousands of random instances: half an hour, goes on where it was
 	OMP_NUM_THREADS=1 $(BIN)/python studies/soundness.py --jobs 0
 
+fuzz: $(VENV)/test.stamp ## broken files for every reader, found by coverage: a quarter of an hour, goes on where it was
+	@$(PIP) install -q -c constraints.txt -e '.[fuzz]'
+	OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz.py
+
 library: $(VENV)/run.stamp ## fill torta_opt/library/data/library.csv and docs/library.md, in steps that resume (an hour; again after Ctrl-C)
 	$(BIN)/python studies/library.py
 
@@ -74,6 +78,17 @@ notebooks-open: $(VENV)/notebooks.stamp ## open the notebooks in a browser
 docs: $(VENV)/docs.stamp ## the documentation site, into build/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "build/docs/index.html"
+
+dist: $(VENV)/run.stamp ## wheel and source distribution into dist/, built twice: both must be the same to the byte
+	$(BIN)/python tools/dist.py
+
+hashes: $(VENV)/test.stamp ## hashes/ anew from constraints.txt: asks PyPI
+	@$(PIP) install -q -c constraints.txt uv
+	$(BIN)/python tools/hashes.py
+
+licences: $(VENV)/test.stamp ## docs/licences.md anew from the metadata of the pinned packages
+	@grep -v '^#\|^torch=' constraints.txt | xargs $(PIP) install -q --no-deps --upgrade --target build/pinned
+	$(BIN)/python tools/licences.py --also build/pinned
 
 lint: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .

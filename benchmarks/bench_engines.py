@@ -37,7 +37,7 @@ from torta_opt.allocation.instance import Instance, load_instance
 from torta_opt.allocation.instance.document import instance_sha256
 from torta_opt.allocation.law import law_of
 from torta_opt.allocation.policies import experiment
-from torta_opt.parallel import engine, in_order
+from torta_opt.parallel import Deadline, engine, in_order
 from torta_opt.parallel.tasks import run_task
 from torta_opt.solvers import Limits
 
@@ -52,7 +52,7 @@ def window_tasks(instance: Instance) -> Tasks:
     cuts = windows._cuts(instance.slots, windows.WINDOW, shifted=False)
     split = windows.Split.of(program)
     found = split.windows(cuts, np.zeros(len(program.row_lower)))
-    return [(each.problem, Limits(threads=1), time.time() + 3600) for each in found]
+    return [(each.problem, Limits(threads=1), Deadline.after(3600)) for each in found]
 
 
 def run_tasks(instance: Instance) -> Tasks:

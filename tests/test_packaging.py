@@ -45,7 +45,21 @@ def test_installed_version_is_the_code_s() -> None:
     assert version("torta-opt") == torta_opt.__version__
 
 
-@pytest.mark.parametrize("target", ["gap", "test", "test-all", "bench", "instances", "schemas"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "gap",
+        "test",
+        "test-all",
+        "bench",
+        "instances",
+        "schemas",
+        "fuzz",
+        "dist",
+        "hashes",
+        "licences",
+    ],
+)
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(
         ["make", "-n", "-C", str(ROOT), target], capture_output=True, text=True, check=False

@@ -6,10 +6,12 @@ import importlib.metadata
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 from torta_opt import __version__
 
+_CPUS = Path("/proc/cpuinfo")
 # Packages by what they are for; the distribution name is what pip knows.
 _PACKAGES = {
     "highspy": "linear and mixed-integer programs (HiGHS)",
@@ -27,13 +29,17 @@ _PACKAGES = {
 
 def environment() -> dict[str, Any]:
     """Versions of everything that matters to a result; None for a package that is missing."""
+    return {"torta_opt": __version__, **machine(), "highs": _highs()}
+
+
+def machine() -> dict[str, Any]:
+    """Python, the machine and the packages, of which none is loaded."""
     return {
-        "torta_opt": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": _processor(),
         "threads": _threads(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        "highs": _highs(),
     }
 
 
@@ -52,6 +58,17 @@ def environment_rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def is_complete(found: dict[str, Any]) -> bool:
     return found["highs"] is not None and None not in found["packages"].values()
+
+
+def _processor() -> str:
+    """Its model where Linux tells it, else its architecture."""
+    try:
+        for line in _CPUS.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
 
 
 def _threads() -> int:

@@ -33,6 +33,7 @@ from torta_opt.cli.instances import describe, generate, import_, tables
 from torta_opt.cli.library import library
 from torta_opt.cli.pictures import plot, report
 from torta_opt.cli.plan import plan
+from torta_opt.cli.provenance import WORDS
 from torta_opt.cli.replay import replay
 from torta_opt.cli.simulate import simulate
 from torta_opt.cli.site import build, new, profile
@@ -151,6 +152,7 @@ def _out_of_memory(error: Exception) -> str:
 @_survives_lost_output
 def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
+    WORDS.set(tuple(arguments))
     try:
         code = command_line()(list(arguments), prog_name="torta-opt", standalone_mode=False)
     except LimitReached as error:

@@ -43,7 +43,7 @@ def methods(
         ]
         return rows_table(("name", "", "what it does"), rows)
 
-    show(json_, known, table)
+    show(json_, known, table, is_result=False)
     for why in families.broken().values():
         say(f"left out: {why}")
 
@@ -121,6 +121,6 @@ def doctor(json_: Json = False) -> None:
 
         return rows_table(("what", "version", ""), environment_rows(found))
 
-    show(json_, found, table)
+    show(json_, found, table, is_result=False)
     if not is_complete(found):
         raise InvalidInput("something is missing or does not work: run make clean, then make gap")

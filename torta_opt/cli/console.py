@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torta_opt.cli.provenance import with_origin
 from torta_opt.io import InvalidInput
+from torta_opt.io.text import harmless
 from torta_opt.io.writing import descriptor_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from torta_opt.allocation.instance import Instance
     from torta_opt.family import SolverWatch, Watch
     from torta_opt.results import BoundResult, Result
@@ -22,11 +26,14 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 100
 
 
-def show(json_: bool, document: Any, table: Callable[[], Any]) -> None:
-    """``document`` as JSON, or what ``table()`` gives for people."""
+def show(json_: bool, document: Any, table: Callable[[], Any], is_result: bool = True) -> None:
+    """``document`` as JSON, or what ``table()`` gives for people.
+
+    A result says where it comes from; what is the same for everyone does not.
+    """
     with beside_the_file(document):
         if json_:
-            return print_json(document)
+            return print_json(with_origin(document) if is_result else document)
         print_table(table())
 
 
@@ -49,21 +56,32 @@ def print_json(document: Any) -> None:
 def print_table(table: Any) -> None:
     """A terminal at its own width; anything else gets plain text of at most 100 columns.
 
-    Lines of text are printed as they are: a path that is broken in two can no longer be copied.
+    Lines of text keep their length: a path that is broken in two can no longer be copied. Names
+    out of files cannot move the cursor (``harmless``).
     """
     if isinstance(table, str):
-        return print(table)
-    from rich.console import Console
-
+        return print(harmless(table))
     is_terminal = sys.stdout.isatty()
-    width = None if is_terminal else PIPED_WIDTH
-    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    console = _harmless_console(None if is_terminal else PIPED_WIDTH)
     if is_terminal:
         return console.print(table)
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
         print(line.rstrip())
+
+
+def _harmless_console(width: int | None) -> Console:
+    """A console whose own colours work, and in which those of a name do not."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Harmless(Console):
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for part in super().render(renderable, options):
+                yield part if part.control else Segment(harmless(part.text), part.style)
+
+    return Harmless(width=width, markup=False, highlight=False, emoji=False)
 
 
 @contextlib.contextmanager
@@ -118,7 +136,7 @@ def how_it_ended(found: Result | BoundResult) -> str:
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(harmless(line), file=sys.stderr, flush=True)
 
 
 def complain(line: str, code: int) -> int:

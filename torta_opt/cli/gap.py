@@ -39,6 +39,7 @@ from torta_opt.cli.options import (
     use_engine,
 )
 from torta_opt.cli.pictures import subject_of, write_page
+from torta_opt.cli.provenance import with_origin
 from torta_opt.io import Infeasible, InvalidInput
 from torta_opt.io.status import DONE
 from torta_opt.io.writing import descriptor_of
@@ -179,7 +180,7 @@ def gap(
         say(f"report: {page}")
     documents = [report.to_document() for report in reports]
     if json_:
-        print_json(documents[0] if len(instances) == 1 else documents)
+        print_json(with_origin(documents[0] if len(instances) == 1 else documents))
     if all(report.left_out and not report.results for report in reports):
         raise Infeasible("no method found a schedule")
     broken = [result for report in reports for result in report.results if not result.feasible]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 _MISSING = "-"
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet computes when it opens a CSV file
 
 
 def money(values: Sequence[float | None]) -> list[str]:
@@ -37,6 +40,32 @@ def number(value: float | int | None) -> str:
 def one_line(title: str, entries: Mapping[str, str]) -> str:
     """The ``repr`` of something large: its title and sizes."""
     return f"<{title}: {', '.join(f'{name} {value}' for name, value in entries.items())}>"
+
+
+def as_cell(text: str) -> str:
+    """``text`` for a CSV file, with an apostrophe before it if a spreadsheet would compute it."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """The text of which ``as_cell`` made ``cell``."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def harmless(text: str) -> str:
+    """``text`` in which no character moves the cursor, changes colours or reverses the line.
+
+    Control, format (bidirectional ones too) and lone surrogate characters, and the line and
+    paragraph separators, become U+FFFD; line ends stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    category = unicodedata.category(char)
+    return char == "\n" or not (category.startswith("C") or category in ("Zl", "Zp"))
 
 
 def html_table(title: str, entries: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -335,6 +336,37 @@ class TestWhereTheTableCannotGrow:
         with pytest.raises(InvalidInput, match="full: cannot be written: No space left"):
             compare([generate("small/outage")], ["round_robin"], [0], device)
         assert stat.S_ISCHR(device.stat().st_mode)
+
+
+class TestWhatAnotherProcessIsWriting:
+    """A line that is being written looks like one that a kill cut short."""
+
+    def test_a_table_is_written_by_one_process_at_a_time(self, instances, tmp_path):
+        table = tmp_path / "t.jsonl"
+        compare(instances[:1], POLICIES[:1], [0], table)
+        kept = table.read_bytes() + table.read_bytes()[:100]
+        table.write_bytes(kept)
+        with table.open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(InvalidInput, match=r"t\.jsonl: is being written by another proc"):
+                compare(instances[:1], POLICIES, [0], table)
+            assert table.read_bytes() == kept
+        assert len(compare(instances[:1], POLICIES, [0], table)) == len(POLICIES)
+
+    def test_reading_leaves_the_line_alone(self, instances, tmp_path):
+        table = tmp_path / "t.jsonl"
+        compare(instances[:1], POLICIES[:1], [0], table)
+        kept = table.read_bytes() + table.read_bytes()[:100]
+        table.write_bytes(kept)
+        assert len(read_table(table)) == 1
+        assert table.read_bytes() == kept
+
+    def test_where_there_are_no_locks_nobody_holds_one(self, instances, tmp_path, monkeypatch):
+        def refused(*_):
+            raise OSError(errno.ENOLCK, "no locks")
+
+        monkeypatch.setattr(module.fcntl, "flock", refused)
+        assert len(compare(instances[:1], POLICIES[:1], [0], tmp_path / "t.jsonl")) == 1
 
 
 def half_written(handle, content):

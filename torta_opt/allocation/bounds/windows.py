@@ -46,7 +46,7 @@ from torta_opt.allocation.formulations.user_constraint import UserConstraint, wi
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.family import Request
 from torta_opt.io.errors import InvalidInput, LimitReached
-from torta_opt.parallel import in_order
+from torta_opt.parallel import Deadline, in_order
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Problem, Progress, Status, solve_lp
 
@@ -323,14 +323,14 @@ def solved(windows: Sequence[Window], limits: Limits, workers: int) -> list[np.n
 
     ``limits.seconds`` is for all of them together; ``workers`` processes, 0 for one per core.
     """
-    ends = time.time() + limits.seconds
+    ends = Deadline.after(limits.seconds)
     tasks = [(window.problem, limits, ends) for window in windows]
     return list(in_order(_duals, tasks, workers))
 
 
-def _duals(problem: Problem, limits: Limits, ends: float) -> np.ndarray | None:
+def _duals(problem: Problem, limits: Limits, ends: Deadline) -> np.ndarray | None:
     """Basic duals: without crossover those of columns outside the window come out too imprecise."""
-    left = ends - time.time()
+    left = ends.left()
     if left <= 0:
         return None
     result = solve_lp(problem, limits=dataclasses.replace(limits, seconds=left, work=None))

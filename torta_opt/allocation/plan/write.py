@@ -1,7 +1,7 @@
 """A plan as a folder of CSV tables and one JSON document.
 
 Text in CSV that a spreadsheet would take for a formula (it begins with = + - or @) gets an
-apostrophe before it; numbers stay numbers. Names of an instance hold no control characters.
+apostrophe before it; numbers stay numbers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from torta_opt.allocation.plan.data import Plan, Table
+from torta_opt.io.text import as_cell
 from torta_opt.io.writing import whole_folder, write_all
-
-FORMULA = ("=", "+", "-", "@")
 
 
 def write_plan(
@@ -70,6 +69,4 @@ def csv_bytes(table: Table) -> bytes:
 def _safe(cell: Any) -> Any:
     if cell is None:
         return ""
-    if isinstance(cell, str) and cell.startswith(FORMULA):
-        return f"'{cell}"
-    return cell
+    return as_cell(cell) if isinstance(cell, str) else cell

@@ -21,6 +21,7 @@ demand, as cuts of one day that overlap do (``units``). One unit has no interval
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -146,13 +147,18 @@ def _complete(
     jobs: int,
     watch: Watch | None,
 ) -> list[Row]:
-    """The rows of ``tasks``; those that the table lacks are made by ``work`` and appended."""
-    known = {_key(row): row for row in _read(table) if "failed" not in row}
-    missing = [task for key, task in tasks.items() if key not in known]
-    done = len(tasks) - len(missing)
-    if watch is not None:
-        watch(done, len(tasks))
+    """The rows of ``tasks``; those that the table lacks are made by ``work`` and appended.
+
+    The table is locked meanwhile: a line that another process is writing looks like one that a kill
+    cut short, and would be cut off.
+    """
+    _read(table)  # what is no table is refused before it is opened for writing
     with _appending(table) as write:
+        known = {_key(row): row for row in _read(table, mend=True) if "failed" not in row}
+        missing = [task for key, task in tasks.items() if key not in known]
+        done = len(tasks) - len(missing)
+        if watch is not None:
+            watch(done, len(tasks))
         for _, row in as_finished(work, missing, jobs):
             write(_line(row))
             known[_key(row)] = row
@@ -164,12 +170,19 @@ def _complete(
 
 @contextlib.contextmanager
 def _appending(table: str | os.PathLike[str]) -> Iterator[Callable[[str], None]]:
-    """What adds a line to ``table``, and leaves no part of it where the disk is full."""
+    """What adds a line to ``table``, and leaves no part of it where the disk is full.
+
+    Raises InvalidInput if another process does so already.
+    """
     own = descriptor_of(table)
     flags = os.O_WRONLY | os.O_APPEND | (0 if is_special(table) else os.O_CREAT)
     with _complaining(table):
         handle = os.open(table, flags, 0o666) if own is None else os.dup(own)
     has_size = own is None and stat.S_ISREG(os.fstat(handle).st_mode)
+    if has_size and _is_locked(handle):
+        os.close(handle)
+        rule = "is being written by another process: wait for it, or name another file"
+        raise InvalidInput(rule, file=str(table))
 
     def write(line: str) -> None:
         with _complaining(table):
@@ -189,6 +202,20 @@ def _appending(table: str | os.PathLike[str]) -> Iterator[Callable[[str], None]]
         os.close(handle)
 
 
+def _is_locked(handle: int) -> bool:
+    """Whether another process holds the lock; otherwise this one does, until it closes the file.
+
+    Where the file system has no locks, nobody holds one.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def _complaining(table: str | os.PathLike[str]) -> Iterator[None]:
     try:
@@ -198,15 +225,15 @@ def _complaining(table: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def read_table(table: str | os.PathLike[str]) -> list[Row]:
-    """The runs in a table, none if it does not exist; cuts off a last line that is incomplete.
+    """The runs in a table, none if it does not exist; an incomplete last line does not count.
 
-    A file that is something else is refused and stays as it is. A device or a pipe holds no rows.
+    A file that is something else is refused. A device or a pipe holds no rows.
     """
     return [row for row in _read(table) if not _is_bound(row)]
 
 
-def _read(table: str | os.PathLike[str]) -> list[Row]:
-    """Rows of both kinds."""
+def _read(table: str | os.PathLike[str], mend: bool = False) -> list[Row]:
+    """Rows of both kinds; ``mend`` cuts off a last line that is incomplete."""
     path = Path(table)
     if not path.exists() or is_special(path):
         return []
@@ -219,7 +246,7 @@ def _read(table: str | os.PathLike[str]) -> list[Row]:
     cut_short = content[len(whole) :]
     if cut_short and not _may_begin_a_row(cut_short):
         raise InvalidInput("is not a table of comparisons", file=str(path))
-    if cut_short:
+    if cut_short and mend:
         _truncate(path, len(whole))
     return rows
 

@@ -24,8 +24,14 @@ Learned = TypeVar("Learned")
 
 
 def models_folder() -> Path:
-    """Where weights that come with the project lie."""
-    return Path(os.environ.get("TORTA_MODELS", Path(__file__).parents[3] / "models"))
+    """Where weights that come with the project lie.
+
+    TORTA_MODELS, else ``torta_opt/models`` of an installed wheel, else ``models/`` of a checkout.
+    """
+    package = Path(__file__).parents[2]
+    inside = package / "models"
+    found = inside if inside.is_dir() else package.parent / "models"
+    return Path(os.environ.get("TORTA_MODELS", found))
 
 
 def find_weights(name: str) -> Path:
@@ -82,9 +88,14 @@ def load_tensors(
 
 
 def _tensors_of(file: Path) -> dict[str, np.ndarray]:
+    """Raises InvalidInput if a number is not finite."""
     from safetensors.numpy import load
 
-    return {name: np.asarray(t, float) for name, t in load(file.read_bytes()).items()}
+    with np.errstate(invalid="ignore"):
+        found = {name: np.asarray(t, float) for name, t in load(file.read_bytes()).items()}
+    if not all(np.isfinite(tensor).all() for tensor in found.values()):
+        raise InvalidInput("holds numbers that are not finite", file=str(file))
+    return found
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from torta_opt.allocation.profiles.reading import (
     Collector,
@@ -58,15 +59,19 @@ def _note_target(report: Entry, collector: Collector) -> None:
         collector.note(f"rates are the highest that meet the file's own target: {told} (e2e in s)")
 
 
+def _is_table(value: Any) -> TypeGuard[list[list[Any]]]:
+    return isinstance(value, list) and all(isinstance(row, list) for row in value)
+
+
 def _cells(report: Entry) -> list[tuple[Entry, tuple[float, float], float, float]]:
     """(place, (output, input) tokens, requests per second, latency in s) of every cell."""
     indexes = report.values.get("indexes")
-    if not (isinstance(indexes, list) and len(indexes) == 2):
+    if not (_is_table(indexes) and len(indexes) == 2):
         raise report.fault("must be [[output tokens], [input tokens]]", "indexes")
     outputs, inputs = indexes
     tables = {name: report.values.get(name) for name in ("tputs", "e2e")}
     for name, table in tables.items():
-        fits = isinstance(table, list) and len(table) == len(outputs)
+        fits = _is_table(table) and len(table) == len(outputs)
         if not fits or any(len(row) != len(inputs) for row in table or ()):
             size = f"{len(outputs)} rows (output tokens) of {len(inputs)} (input tokens)"
             raise report.fault(f"must have {size}, as indexes say", name)

@@ -31,7 +31,7 @@ NEEDED = ("isl", "osl", "ttft", "tpot", "seq/s", "num_total_gpus")
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
     for file in json_files(files, "*.csv", alike=False):
         table = read_table(file)
-        table.require(*NEEDED)
+        table.require(*NEEDED, "(d)system" if "(d)system" in table.titles else "system")
         for row in table:
             collector.attempt(functools.partial(_add, collector, table, row, settings))
     collector.note("times hold no queueing, as the model that made them says")

@@ -57,6 +57,8 @@ def _add(collector: Collector, entry: Entry, settings: Settings) -> None:
     output = metrics.optional("output_tput_per_gpu")
     isl = _length(entry, "isl", settings.input_tokens)
     osl = _length(entry, "osl", settings.output_tokens)
+    if not (isl >= 1 and osl >= 1):
+        raise entry.fault(f"isl {isl:g} and osl {osl:g} must be at least 1")
     if output is not None:
         rate = output * decoding / osl
     else:

@@ -37,6 +37,7 @@ KEYS = (
     *("name", "acc", "accCount", "maxBatchSize", "atTokens"),
     *("perfParms", "decodeParms", "prefillParms", "alpha", "beta", "gamma", "delta"),
 )
+MOST_BATCH = 1_000_000
 Times = Callable[[float], tuple[float, float]]  # batch → (prefill ms, ms per token)
 
 
@@ -101,7 +102,9 @@ def _add(
         return
     times = _times(entry, tokens_in, tokens_out)
     largest = entry.number("maxBatchSize") * entry.number("atTokens") / tokens_out
-    for batch in _batches(max(int(largest), 1)):
+    if largest > MOST_BATCH:
+        raise entry.fault(f"times atTokens is more than {MOST_BATCH:,} requests", "maxBatchSize")
+    for batch in _batches(max(int(max(largest, 1.0)), 1)):
         prefill_ms, token_ms = times(batch)
         latency_s = (prefill_ms + (tokens_out - 1) * token_ms) / 1000
         found = point(

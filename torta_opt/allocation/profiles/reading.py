@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torta_opt.io import InvalidInput
 from torta_opt.io.text import did_you_mean
 
 MAX_BYTES = 256 << 20
+MOST = 1e15  # of any figure
 MOST_ODD = 0.1  # share of entries that may be left out
 
 
@@ -152,7 +152,7 @@ class Entry:
     def _finite(self, name: str) -> float:
         value = self.values[name]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
+        if not is_number or not -MOST <= value <= MOST:  # also of NaN and of integers of any length
             raise self.fault(f"{value!r:.40} is not a number", name)
         return float(value)
 
@@ -197,7 +197,7 @@ def read_json_lines(path: str | os.PathLike[str]) -> Any:
             raise
         try:
             return [json.loads(line) for line in lines]
-        except ValueError:
+        except (ValueError, RecursionError):
             raise error from None
 
 

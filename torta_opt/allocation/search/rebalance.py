@@ -47,7 +47,7 @@ from torta_opt.allocation.search.server_cells import (
 )
 from torta_opt.allocation.search.slot_programs import nearest_program, relaxed_program
 from torta_opt.allocation.search.slot_routing import Router
-from torta_opt.parallel import in_order
+from torta_opt.parallel import Deadline, in_order
 from torta_opt.solvers import Limits, Problem, Status, solve_lp, solve_milp
 
 RELAXING, ROUNDING = 0.3, 0.7  # shares of the time after which they end; the rest is for routing
@@ -63,22 +63,23 @@ def rebalanced(instance: Instance, schedule: Schedule, limits: Limits | None = N
     longer. ``limits.threads`` processes, 0 for one per core. Raises KeyboardInterrupt.
     """
     limits = limits or Limits()
-    began = time.time()
-    ends = began + limits.seconds
+    began = time.monotonic()
     lost = _expiring(instance, schedule)
     pools = Pools.of(instance)
     slots = _Slots(instance, pools, schedule, lost)
     rounding = []
     for t in range(instance.slots):
-        if time.time() >= began + RELAXING * limits.seconds:
+        if time.monotonic() >= began + RELAXING * limits.seconds:
             break
         rounding.append(slots.relax(t))
-    found = _rounded(rounding, began + ROUNDING * limits.seconds, limits.threads)
+    left = began + ROUNDING * limits.seconds - time.monotonic()
+    found = _rounded(rounding, Deadline.after(left), limits.threads)
     processing = slots.processing(found)
     work = served_by_region(instance, processing)
     served, waiting = (instance.arrivals - lost).sum(axis=1), instance.initial.backlog.sum(axis=0)
     inflow = lost + inflow_of(served, waiting, work, instance.system.deadline_slots)
-    routing = route(instance, send_rest(instance, work, inflow), branch_until=ends)
+    until = began + limits.seconds
+    routing = route(instance, send_rest(instance, work, inflow), branch_until=until)
     processing = clip_to_available(instance, routing, processing)
     return dataclasses.replace(schedule, routing=routing, processing=processing)
 
@@ -216,7 +217,7 @@ def _less(arrivals: np.ndarray, routing: np.ndarray, lost: np.ndarray) -> np.nda
 
 
 def _rounded(
-    rounding: list[_Rounding | None], ends: float, workers: int
+    rounding: list[_Rounding | None], ends: Deadline, workers: int
 ) -> list[tuple[_Rounding, np.ndarray]]:
     """Whole z of every slot that has an answer in time."""
     todo = [each for each in rounding if each is not None]
@@ -228,8 +229,8 @@ def _rounded(
     ]
 
 
-def _whole(problem: Problem, ends: float) -> np.ndarray | None:
-    left = ends - time.time()
+def _whole(problem: Problem, ends: Deadline) -> np.ndarray | None:
+    left = ends.left()
     if left <= 0:
         return None
     result = solve_milp(problem, Limits(seconds=left, gap=NEAR, work=NODES))

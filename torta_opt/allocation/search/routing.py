@@ -90,14 +90,14 @@ def route(instance: Instance, inflow: np.ndarray, *, branch_until: float = 0.0) 
     Slot by slot at the least cost of network, transfer and re-routing since the slot before. Where
     data residency forbids what a region is to receive, requests go elsewhere at a penalty.
 
-    branch_until   until this time (``time.time()``) flows are made whole with re-routing in mind:
+    branch_until   until then (``time.monotonic()``) flows are made whole with re-routing in mind:
                    less of it, in twice the time
     """
     routing = np.zeros((*instance.arrivals.shape[:2], *inflow.shape[1:]), np.int64)
     router = Router(instance)
     before = instance.initial.routing
     for t in range(instance.slots):
-        branch = time.time() < branch_until
+        branch = time.monotonic() < branch_until
         routing[t] = router.slot(instance.arrivals[t], inflow[t], before, branch)
         before = routing[t].sum(axis=2)
     return routing

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from torta_opt.io import Infeasible, InvalidInput, write_bytes
+from torta_opt.io.text import as_cell
 from torta_opt.placement.instance.data import DELAY_SETTINGS, PlacementInstance
 from torta_opt.placement.instance.rules import check_feasible
 from torta_opt.placement.online.contenders import Contender, contender
@@ -148,7 +149,7 @@ def save_requests(
     for r in range(len(arrivals)):
         times = ["" if np.isnan(column[r]) else repr(float(column[r]) / 1000) for column in columns]
         at = repr(float(arrivals.at_ms[r]) / 1000)
-        rows.writerow([at, names[arrivals.client[r]], int(arrivals.tokens[r]), *times])
+        rows.writerow([at, as_cell(names[arrivals.client[r]]), int(arrivals.tokens[r]), *times])
     write_bytes(path, text.getvalue().encode())
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from torta_opt.allocation.instance.data import OFF, Instance, System
 from torta_opt.allocation.instance.document import instance_to_document
+from torta_opt.io.text import as_cell
 from torta_opt.io.writing import whole_folder, write_all
 
 WEIGHTS = (
@@ -74,11 +75,12 @@ def load_tables(folder: str | os.PathLike[str]) -> Instance:
 
 
 def _csv(titles: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
-    """Floats in the shortest form that reads back as the same number."""
+    """Floats in the shortest form that reads back as the same number; no text is a formula."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(titles)
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow([as_cell(cell) if isinstance(cell, str) else cell for cell in row])
     return text.getvalue().encode()
 
 

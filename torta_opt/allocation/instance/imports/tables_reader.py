@@ -22,6 +22,7 @@ from torta_opt.allocation.instance.imports.horizon import MAX_SLOTS
 from torta_opt.allocation.instance.imports.small_csv import Row, Table, read_table
 from torta_opt.allocation.instance.imports.tables import OPTIONAL, SETTINGS, TITLES, WEIGHTS
 from torta_opt.io import InvalidInput
+from torta_opt.io.text import from_cell
 
 MAX_AGE = 100_000
 
@@ -80,7 +81,11 @@ def _table(folder: Path, name: str) -> Table:
         raise InvalidInput(f"lacks {name}.csv", file=str(folder))
     table = read_table(file)
     table.require(*TITLES[name])
-    return table
+    rows = [
+        Row(row.file, row.line, {title: from_cell(cell) for title, cell in row.cells.items()})
+        for row in table
+    ]
+    return Table(table.file, table.titles, rows)
 
 
 class _Reader:

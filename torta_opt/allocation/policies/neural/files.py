@@ -22,6 +22,8 @@ from torta_opt.io.files import document_bytes
 from torta_opt.io.writing import write_all
 
 if TYPE_CHECKING:
+    import torch
+
     from torta_opt.allocation.policies.neural.layers import (
         ForecastNetwork,
         PolicyNetwork,
@@ -92,13 +94,30 @@ def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = 
             "torta-opt train, or use torta_ot, which needs none",
             file=str(weights),
         )
-    networks = _build(card)
     with reading(weights):
         tensors = load(weights.read_bytes())
+        _check_tensors(card, tensors)
+        networks = _build(card)
         for part in STORED:
             own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(part)}
             getattr(networks, part).load_state_dict(own)
     return networks
+
+
+def _check_tensors(card: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError unless there are finite tensors of the shapes that the card describes.
+
+    The shapes come from networks without memory: a card of a hundred bytes can ask for gigabytes.
+    """
+    import torch
+
+    with torch.device("meta"):
+        empty = _build(card)
+    for part in STORED:
+        for name, wanted in getattr(empty, part).state_dict(prefix=f"{part}.").items():
+            found = tensors.get(name)
+            if found is None or found.shape != wanted.shape or not found.isfinite().all():
+                raise ValueError(f"{name} is missing, has another shape or is not finite")
 
 
 def _build(card: dict[str, Any]) -> Networks:

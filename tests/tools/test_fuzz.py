@@ -1,0 +1,130 @@
+"""Readers meet broken files: some here, a million with ``make fuzz``."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import fuzz
+import pytest
+from fuzz_mutate import MOST_BYTES, mutate
+from fuzz_seeds import PROFILES
+from fuzz_targets import TARGETS, Target
+
+FEW = 10
+MANY = int(os.environ.get("TORTA_FUZZ", "3000"))  # files of each kind in the slow tests
+
+
+def changed(kind: str, **fields: float) -> bytes:
+    """The valid profile of a kind with other numbers."""
+    text = PROFILES[kind][0].decode()
+    for name, value in fields.items():
+        text, times = re.subn(rf'"{name}": [0-9.]+', f'"{name}": {value!r}', text)
+        assert times
+    return text.encode()
+
+
+FOUND = {  # files that once ended a reader with an error of its own: target → files
+    "profile-aibrix": (
+        b'{"gpu": "g", "tputs": [[8.0, 4.0], 0.5], "indexes": [[16, 64], [128, 512]], "e2e": []}',
+        b'{"gpu": "g", "tputs": [[8.0], 1], "e2e": [[0.2], 1], "indexes": [[16, 64], [128]]}',
+        b'{"gpu": "g", "tputs": [], "e2e": [], "indexes": [16, 64]}',
+    ),
+    "profile-vllm": (b"{}\n" + b"[" * 100_000 + b"\n", changed("vllm", completed=10**400)),
+    "profile-inferno": (
+        changed("inferno", maxBatchSize=1e308, atTokens=1e308),
+        changed("inferno", maxBatchSize=10**9, atTokens=10**9),
+    ),
+    "profile-inferencex": (changed("inferencex", osl=0), changed("inferencex", isl=-1)),
+    "profile-aiconfigurator": (PROFILES["aiconfigurator"][0].replace(b"system", b"sistem"),),
+}
+
+
+def record_of(name: str, tries: int, folder: Path, seed: int = 0) -> fuzz.Record:
+    record = fuzz.Record(folder / "record.json", folder / "faults")
+    (folder / "scratch").mkdir()
+    once, seeds = fuzz.execution(name, folder / "scratch", record)
+    for each in seeds:
+        once(each)
+    assert record.refused == 0, "a reader refuses a valid file"
+    draw = random.Random(f"{name} {seed}")
+    for _ in range(tries):
+        once(mutate(TARGETS[name].form, draw.choice(seeds), draw))
+    assert record.executions == tries + len(seeds)
+    return record
+
+
+@pytest.fixture(autouse=True)
+def _alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz.signal, "setitimer", lambda *_: None)  # no handler is set here
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_broken_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    record = record_of(name, FEW, tmp_path)
+    assert not record.faults
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_once_ended_a_reader_is_refused(name: str, tmp_path: Path) -> None:
+    record = fuzz.Record(tmp_path / "record.json", tmp_path / "faults")
+    (tmp_path / "scratch").mkdir()
+    once, _ = fuzz.execution(name, tmp_path / "scratch", record)
+    for data in FOUND[name]:
+        once(data)
+    assert not record.faults
+    assert record.refused == len(FOUND[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_many_broken_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    record = record_of(name, MANY, tmp_path, seed=1)
+    assert not record.faults
+    assert record.refused > MANY / 10
+
+
+def test_a_fault_is_kept_once_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> Any:
+        return json.loads(path.read_bytes())["a"]
+
+    monkeypatch.setitem(TARGETS, "bad", Target("json", ".json", lambda _: (read, [b'{"a": 1}'])))
+    record = fuzz.Record(tmp_path / "bad.json", tmp_path / "faults")
+    once, _ = fuzz.execution("bad", tmp_path, record)
+    for data in (b"{", b"{}", b"{", b'{"b": 2}', b'{"a": 2}'):
+        once(data)
+    assert record.executions == 5
+    assert len(record.faults) == 2  # JSONDecodeError and KeyError
+    assert {file.read_bytes() for file in (tmp_path / "faults").iterdir()} == {b"{", b"{}"}
+    again = fuzz.Record(tmp_path / "bad.json", tmp_path / "faults")
+    assert again.faults == record.faults
+
+
+def test_a_message_with_control_characters_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torta_opt.io.errors import Infeasible
+
+    def read(path: Path) -> None:
+        raise Infeasible("\x1b[2J")
+
+    monkeypatch.setitem(TARGETS, "bad", Target("text", ".txt", lambda _: (read, [b"a"])))
+    record = fuzz.Record(tmp_path / "bad.json", tmp_path / "faults")
+    once, _ = fuzz.execution("bad", tmp_path, record)
+    once(b"a")
+    assert len(record.faults) == 1
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "text", "pick+csv"])
+def test_changes_are_bounded_and_drawn_from_the_seed(form: str) -> None:
+    for data in (b"", b"\xff\x00", b'{"a": [1, {"b": null}]}', b"a,b\n1,2\n", b"[" * 5000):
+        for n in range(40):
+            changed = mutate(form, data, random.Random(n))
+            assert changed == mutate(form, data, random.Random(n))
+            assert len(changed) <= MOST_BYTES
