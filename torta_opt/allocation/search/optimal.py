@@ -176,6 +176,9 @@ class _Steps:
             schedule = replanned(best.instance, best.schedule, self.merged, left, tell)
         except PlanInterrupted as error:
             schedule, best.interrupted = error.schedule, True
+        except SolverFailed as error:  # the steps after this one need nothing of it
+            best.rule = f"requests were not planned anew: {error}"
+            return
         best.offer(schedule)
         self.is_replanned = planned == slots and best.schedule is schedule
 
