@@ -38,13 +38,13 @@ def without_work(schedule: Schedule, slot: int) -> Schedule:
 def test_the_better_part_of_each() -> None:
     """Each spoils a slot of its own: the result costs less than both, often enough."""
     better = 0
-    for instance, good in worked(15, seed=7, deadline_slots=1):
+    for instance, good in worked(30, seed=10, deadline_slots=1):
         first, last = without_work(good, 0), without_work(good, instance.slots - 1)
         best = cheaper_parts(instance, first, last)
         verify(instance, best).raise_if_broken("parts")
         cost = evaluate(instance, best).cost
         better += cost < min(evaluate(instance, each).cost for each in (first, last)) - 1e-9
-    assert better > 2
+    assert better > 4
 
 
 def test_of_the_same_schedule_it_is_that() -> None:
