@@ -53,7 +53,7 @@ NAMED_COLUMNS = 20_000
 WHOLE_COLUMNS = 150_000
 METHOD = "optimal"
 POLICIES = 0.1  # share of the time for policies after the first
-REPLANNING = 0.7  # share of the time left for planning requests anew
+REPLANNING = 0.5  # share of the time left for planning requests anew
 BALANCING = 0.4  # share of the time left for rebalancing
 COUNTED = 0.5  # share of the time left for whole servers, if the exact program comes after them
 EXACT_COST = 1024.0  # size of a typical cost while the exact program is solved
@@ -176,6 +176,9 @@ class _Steps:
             schedule = replanned(best.instance, best.schedule, self.merged, left, tell)
         except PlanInterrupted as error:
             schedule, best.interrupted = error.schedule, True
+        except SolverFailed as error:  # the steps after this one need nothing of it
+            best.rule = f"requests were not planned anew: {error}"
+            return
         best.offer(schedule)
         self.is_replanned = planned == slots and best.schedule is schedule
 
