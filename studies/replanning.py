@@ -1,12 +1,12 @@
 """How often ``open_loop`` should plan: the section "How often to plan" of docs/torta_plus.md.
 
     python studies/replanning.py tune
-    python studies/replanning.py judge [--rounds 8] [--policies a,b]
+    python studies/replanning.py judge [--rounds 8]
     python studies/replanning.py page
 
 ``tune`` runs ``open_loop`` over a small grid on tuning seeds; the point with the least mean ratio
 to the first point is the candidate. ``judge`` compares candidate and first point on seeds that
-nothing else uses, once, for ``open_loop`` and for ``torta_plus``. Rows are added to
+nothing else uses, once. ``torta_plus`` has the same servers. Rows are added to
 ``studies/results/replanning-*.jsonl`` as they finish; a killed run goes on where it stopped.
 """
 
@@ -39,8 +39,7 @@ JUDGED = {
     "Cost2": ("cost2", 3400, SLOTS),
     f"Abilene, {LONG} slots": ("abilene", 3450, LONG),
 }
-# instances of a column at most, by policy: torta_plus takes ten times as long
-MOST = {"open_loop": {SLOTS: 8, LONG: 4}, "torta_plus": {SLOTS: 3, LONG: 1}}
+MOST = {SLOTS: 8, LONG: 4}  # instances of a column
 
 
 def instance(name: str, seed: int, slots: int) -> Instance:
@@ -54,10 +53,10 @@ def tune() -> None:
         experiment.compare(made, specs, [0], RESULTS / "replanning-tuned.jsonl", 1, progress)
 
 
-def judge(rounds: int, policies: list[str]) -> None:
-    for policy, number, (name, first, slots) in product(policies, range(rounds), JUDGED.values()):
-        if number < MOST[policy][slots]:
-            specs = [f"{policy}:{GRID[0]}", f"{policy}:{CANDIDATE}"]
+def judge(rounds: int) -> None:
+    for number, (name, first, slots) in product(range(rounds), JUDGED.values()):
+        if number < MOST[slots]:
+            specs = [f"open_loop:{GRID[0]}", f"open_loop:{CANDIDATE}"]
             made = [instance(name, first + number, slots)]
             table = RESULTS / "replanning-judged.jsonl"
             experiment.compare(made, specs, [0], table, 1, progress)
@@ -96,10 +95,9 @@ def judged_table() -> str:
         f"| | {' | '.join(JUDGED)} | all |",
         f"|---|{'---|' * (len(JUDGED) + 1)}",
     ]
-    for policy in MOST:
-        columns = [_ratios(rows, policy, *where) for where in JUDGED.values()]
-        cells = [_cell(ratios) for ratios in [*columns, list(chain(*columns))]]
-        lines.append(f"| `{policy}` | {' | '.join(cells)} |")
+    columns = [_ratios(rows, *where) for where in JUDGED.values()]
+    cells = [_cell(ratios) for ratios in [*columns, list(chain(*columns))]]
+    lines.append(f"| `open_loop` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -117,14 +115,12 @@ def _flat(rows: list[experiment.Row]) -> list[experiment.Row]:
     ]
 
 
-def _ratios(
-    rows: list[experiment.Row], policy: str, name: str, first: int, slots: int
-) -> list[float]:
+def _ratios(rows: list[experiment.Row], name: str, first: int, slots: int) -> list[float]:
     """Cost of the candidate divided by that of the first point, on each instance of a column."""
     cost = {(row["policy"], row["instance"]): row["cost"] for row in rows}
     pairs = [
-        [cost.get((f"{policy}:{point}", f"paper/{name}@{seed}")) for point in (CANDIDATE, GRID[0])]
-        for seed in range(first, first + MOST[policy][slots])
+        [cost.get((f"open_loop:{point}", f"paper/{name}@{seed}")) for point in (CANDIDATE, GRID[0])]
+        for seed in range(first, first + MOST[slots])
     ]
     return [candidate / before for candidate, before in pairs if candidate and before]
 
@@ -142,13 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("stage", choices=["tune", "judge", "page"])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--policies", default=",".join(MOST))
     given = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     if given.stage == "tune":
         tune()
     elif given.stage == "judge":
-        judge(given.rounds, given.policies.split(","))
+        judge(given.rounds)
     else:
         page()
 
