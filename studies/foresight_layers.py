@@ -48,6 +48,7 @@ from torta_opt.parallel import in_order
 
 POLICIES = ("open_loop", "torta_plus")
 PRESET = "paper/abilene"
+FEWEST = 3  # futures, for an interval to be stated
 LEAVES = 8  # futures that the policy in the merged program draws in every slot
 STEPS = {
     "knowledge": "its plans and its dispatch are told the demand to come",
@@ -168,7 +169,7 @@ def column(rows: list[Row], *names: str) -> np.ndarray:
 def mean_of(rows: list[Row], values: np.ndarray) -> str:
     found = controlled(values, column(rows, "surprise"))
     half = (found.high - found.low) / 2
-    return f"{found.mean:.2f} ± {half:.2f}" if np.isfinite(half) else f"{found.mean:.2f}"
+    return f"{found.mean:.2f} ± {half:.2f}" if len(rows) >= FEWEST else f"{found.mean:.2f}"
 
 
 def table(rows: list[Row]) -> str:
