@@ -9,7 +9,8 @@ demand; on the first of them, what scenario trees add to that bound for whoever 
 and a policy with 0, 1, 2 … slots of perfect foresight. Then a long horizon, and what
 ``foresight_layers`` finds out. Every finished future is a file under ``--folder``: killed and
 started again, this computes only what is missing. ``--write`` computes nothing and writes the page
-from what there is; the page states the sizes.
+from what there is; the page states the sizes. All of it takes about an hour of processor time, more
+than half of that for the long horizon and the layers.
 """
 
 from __future__ import annotations
@@ -231,12 +232,12 @@ future. They are estimates, not certified. Bounds are those of the merged progra
 tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4. The long horizon has
 {long} slots and {long_futures} futures; the last sections state their own sizes.
 
-The last table of each case is about a single policy. It plans servers by the merged program in a
-window of at least 8 slots. It knows the given number of slots after the present one as they will
-come, and forecasts the others. "All" plans up to 48 slots at once, so it also sees the end of the
-horizon. "Between" in the text joins the ends of two intervals. The upper end is that of the policy
-that is cheapest on these futures, so it is too low more often than that of a policy chosen
-beforehand.
+The last table of each case, except the long horizon, is about a single policy. It plans servers by
+the merged program in a window of at least 8 slots. It knows the given number of slots after the
+present one as they will come, and forecasts the others. "All" plans up to 48 slots at once, so it
+also sees the end of the horizon. "Between" in the text joins the ends of two intervals. The upper
+end is that of the policy that is cheapest on these futures, so it is too low more often than that
+of a policy chosen beforehand.
 """
 
 
