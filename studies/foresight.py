@@ -99,21 +99,23 @@ def computed(
     name: str, given: argparse.Namespace, folder: Path, write_only: bool
 ) -> dict[str, Any] | None:
     """Everything about one case, from its file if it is complete there; None if it is not."""
-    path = folder / "result.json"
+    path, sizes = folder / "result.json", sizes_of(name, given)
     if path.exists():
-        return dict(json.loads(path.read_text()))
+        kept = dict(json.loads(path.read_text()))
+        if kept.get("sizes") == sizes:
+            return kept
     if write_only:
         return None
     instance = case(name, slots_of(name, given), given.trace)
     say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
     found: dict[str, Any] = {"name": instance.name, "regions": len(instance.system.regions)}
     found |= {"servers": len(instance.system.servers), "slots": instance.slots}
-    found["law"] = law_of(instance).name
+    found |= {"law": law_of(instance).name, "sizes": sizes}
     for way, options, policies in ways_of(name, instance, given):
         say(f"way {way}")
-        kept = dataclasses.replace(options, folder=folder / way)
+        options = dataclasses.replace(options, folder=folder / way)
         try:
-            found[way] = asdict(estimate(instance, kept, policies))
+            found[way] = asdict(estimate(instance, options, policies))
         except InvalidInput as error:  # trees need futures with the same outages
             if way == "none":
                 raise
@@ -123,6 +125,14 @@ def computed(
         found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
     write_document(path, found)
     return found
+
+
+def sizes_of(name: str, given: argparse.Namespace) -> dict[str, int]:
+    """What a result must have been computed with; the page states it."""
+    if name == LONG:
+        return {"slots": given.long, "futures": given.long_futures}
+    names = ("slots", "futures", "trees", "foreseen")
+    return {each: getattr(given, each) for each in names}
 
 
 def slots_of(name: str, given: argparse.Namespace) -> int:

@@ -76,8 +76,8 @@ def layers(instance: Instance, law: DemandLaw, number: int) -> Row:
     for name in POLICIES:
         cost = swap.cost(run(create(name), future).schedule)
         schedule = run(knowing(name, future), future).schedule
-        told, best = swap.cost(schedule), swap.cost(swap.best_requests(schedule))
-        rows[name] = {"cost": cost, "told": told, "requests": best}
+        knows, best = swap.cost(schedule), swap.cost(swap.best_requests(schedule))
+        rows[name] = {"cost": cost, "told": knows, "requests": best}
     found = {"bound": bound, "clairvoyant": clairvoyant, "policies": rows}
     return found | {"surprise": surprise_of(law, future)}
 
@@ -208,9 +208,9 @@ def _relaxed_text(rows: list[Row]) -> str:
     return _section(RELAXED, rows, leaves=LEAVES, above=above)
 
 
-def _section(text: str, rows: list[Row], **told: Any) -> str:
+def _section(text: str, rows: list[Row], **figures: Any) -> str:
     """The heading of a text, if it has one, and its paragraph."""
-    head, _, paragraph = text.format(**_size(rows), **told).rpartition("\n\n")
+    head, _, paragraph = text.format(**_size(rows), **figures).rpartition("\n\n")
     filled = textwrap.fill(paragraph, 100, break_on_hyphens=False)
     return f"{head}\n\n{filled}\n" if head else f"{filled}\n"
 
