@@ -9,7 +9,8 @@ demand; on the first of them, what scenario trees add to that bound for whoever 
 and a policy with 0, 1, 2 … slots of perfect foresight. Then a long horizon, and what
 ``foresight_layers`` finds out. Every finished future is a file under ``--folder``: killed and
 started again, this computes only what is missing. ``--write`` computes nothing and writes the page
-from what there is; the page states the sizes.
+from what there is; the page states the sizes. All of it takes about an hour of processor time, more
+than half of that for the long horizon and the layers.
 """
 
 from __future__ import annotations
@@ -98,21 +99,23 @@ def computed(
     name: str, given: argparse.Namespace, folder: Path, write_only: bool
 ) -> dict[str, Any] | None:
     """Everything about one case, from its file if it is complete there; None if it is not."""
-    path = folder / "result.json"
+    path, sizes = folder / "result.json", sizes_of(name, given)
     if path.exists():
-        return dict(json.loads(path.read_text()))
+        kept = dict(json.loads(path.read_text()))
+        if kept.get("sizes") == sizes:
+            return kept
     if write_only:
         return None
     instance = case(name, slots_of(name, given), given.trace)
     say = lambda line: print(f"{name}: {line}", flush=True)  # noqa: E731
     found: dict[str, Any] = {"name": instance.name, "regions": len(instance.system.regions)}
     found |= {"servers": len(instance.system.servers), "slots": instance.slots}
-    found["law"] = law_of(instance).name
+    found |= {"law": law_of(instance).name, "sizes": sizes}
     for way, options, policies in ways_of(name, instance, given):
         say(f"way {way}")
-        kept = dataclasses.replace(options, folder=folder / way)
+        options = dataclasses.replace(options, folder=folder / way)
         try:
-            found[way] = asdict(estimate(instance, kept, policies))
+            found[way] = asdict(estimate(instance, options, policies))
         except InvalidInput as error:  # trees need futures with the same outages
             if way == "none":
                 raise
@@ -122,6 +125,14 @@ def computed(
         found["foreseen"] = {ahead: asdict(interval(usd)) for ahead, usd in costs.items()}
     write_document(path, found)
     return found
+
+
+def sizes_of(name: str, given: argparse.Namespace) -> dict[str, int]:
+    """What a result must have been computed with; the page states it."""
+    if name == LONG:
+        return {"slots": given.long, "futures": given.long_futures}
+    names = ("slots", "futures", "trees", "foreseen")
+    return {each: getattr(given, each) for each in names}
 
 
 def slots_of(name: str, given: argparse.Namespace) -> int:
@@ -231,12 +242,12 @@ future. They are estimates, not certified. Bounds are those of the merged progra
 tree spans all slots and has 8 leaves: its futures part in slots 0, 2 and 4. The long horizon has
 {long} slots and {long_futures} futures; the last sections state their own sizes.
 
-The last table of each case is about a single policy. It plans servers by the merged program in a
-window of at least 8 slots. It knows the given number of slots after the present one as they will
-come, and forecasts the others. "All" plans up to 48 slots at once, so it also sees the end of the
-horizon. "Between" in the text joins the ends of two intervals. The upper end is that of the policy
-that is cheapest on these futures, so it is too low more often than that of a policy chosen
-beforehand.
+The last table of each case, except the long horizon, is about a single policy. It plans servers by
+the merged program in a window of at least 8 slots. It knows the given number of slots after the
+present one as they will come, and forecasts the others. "All" plans up to 48 slots at once, so it
+also sees the end of the horizon. "Between" in the text joins the ends of two intervals. The upper
+end is that of the policy that is cheapest on these futures, so it is too low more often than that
+of a policy chosen beforehand.
 """
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from torta_opt.parallel import in_order
 
 POLICIES = ("open_loop", "torta_plus")
 PRESET = "paper/abilene"
+FEWEST = 3  # futures, for an interval to be stated
 LEAVES = 8  # futures that the policy in the merged program draws in every slot
 STEPS = {
     "knowledge": "its plans and its dispatch are told the demand to come",
@@ -74,8 +76,8 @@ def layers(instance: Instance, law: DemandLaw, number: int) -> Row:
     for name in POLICIES:
         cost = swap.cost(run(create(name), future).schedule)
         schedule = run(knowing(name, future), future).schedule
-        told, best = swap.cost(schedule), swap.cost(swap.best_requests(schedule))
-        rows[name] = {"cost": cost, "told": told, "requests": best}
+        knows, best = swap.cost(schedule), swap.cost(swap.best_requests(schedule))
+        rows[name] = {"cost": cost, "told": knows, "requests": best}
     found = {"bound": bound, "clairvoyant": clairvoyant, "policies": rows}
     return found | {"surprise": surprise_of(law, future)}
 
@@ -168,7 +170,7 @@ def column(rows: list[Row], *names: str) -> np.ndarray:
 def mean_of(rows: list[Row], values: np.ndarray) -> str:
     found = controlled(values, column(rows, "surprise"))
     half = (found.high - found.low) / 2
-    return f"{found.mean:.2f} ± {half:.2f}" if np.isfinite(half) else f"{found.mean:.2f}"
+    return f"{found.mean:.2f} ± {half:.2f}" if len(rows) >= FEWEST else f"{found.mean:.2f}"
 
 
 def table(rows: list[Row]) -> str:
@@ -192,18 +194,25 @@ def sections(rows: dict[str, list[Row]]) -> list[str]:
 
 
 def _layers_text(rows: list[Row]) -> str:
-    return f"{LAYERS.format(**_size(rows))}\n{table(rows)}"
+    few = "" if len(rows) >= FEWEST else " They are too few for intervals."
+    return f"{_section(LAYERS, rows, few=few)}\n{table(rows)}"
 
 
 def _told_text(rows: list[Row]) -> str:
-    cost, less = column(rows, "cost"), column(rows, "cost") - column(rows, "told")
-    size = {"policy": POLICIES[0], "cost": mean_of(rows, cost), "less": mean_of(rows, less)}
-    return TOLD.format(**_size(rows), **size)
+    less = column(rows, "cost") - column(rows, "told")
+    return _section(TOLD, rows, policy=POLICIES[0], less=mean_of(rows, less))
 
 
 def _relaxed_text(rows: list[Row]) -> str:
     above = mean_of(rows, column(rows, "relaxed") - bounds(rows))
-    return RELAXED.format(**_size(rows), leaves=LEAVES, above=above)
+    return _section(RELAXED, rows, leaves=LEAVES, above=above)
+
+
+def _section(text: str, rows: list[Row], **figures: Any) -> str:
+    """The heading of a text, if it has one, and its paragraph."""
+    head, _, paragraph = text.format(**_size(rows), **figures).rpartition("\n\n")
+    filled = textwrap.fill(paragraph, 100, break_on_hyphens=False)
+    return f"{head}\n\n{filled}\n" if head else f"{filled}\n"
 
 
 def _size(rows: list[Row]) -> dict[str, Any]:
@@ -216,17 +225,18 @@ def bounds(rows: list[Row]) -> np.ndarray:
 
 LAYERS = """## Which layer the rest comes from
 
-`{preset}`, {slots} slots, {futures} futures. One layer of a policy is replaced at a time, all on
-the same futures; the last four rows add up to the distance from the clairvoyant bound. The first of
-them is what foresight is worth to this policy as it is: the same plans and the same dispatch, told
-the demand that comes. The second replaces its requests by the best known with hindsight, so it
-holds foresight in dispatch and losses of dispatch alike. The third holds what its plans lose
-although they are told the demand: they round to whole servers and leave out queues and regions.
-The last holds what whole servers and separate regions cost, and what the search did not find.
+`{preset}`, {slots} slots, {futures} futures.{few} One layer of a policy is replaced at a time, all
+on the same futures; the last four rows add up to the distance from the clairvoyant bound. The first
+of these four is what foresight is worth to this policy as it is: the same plans and the same
+dispatch, told the demand that comes. The second replaces its requests by the best known with
+hindsight, so it holds foresight in dispatch and losses of dispatch alike. The third holds what its
+plans lose although they are told the demand: they round to whole servers and leave out queues and
+regions. The last holds what whole servers and separate regions cost, and what the search did not
+find. What this means is [discussed with the bound](bounds/nonanticipative.md#what-was-measured).
 """
 
-TOLD = """The first row for a longer horizon: over {slots} slots of `{preset}`, `{policy}` costs
-{cost} $, and {less} $ less if it is told the demand that comes ({futures} futures).
+TOLD = """Over {slots} slots of `{preset}`, `{policy}` saves {less} $ if it is told the demand that
+comes ({futures} futures).
 """
 
 RELAXED = """## The most that trees can show

@@ -68,11 +68,11 @@ def decisions(future: Instance, draw: Draw, leaves: int, seed: int) -> Values:
 def _decided(drawn: Sequence[Instance], slot: int, done: Values) -> Values:
     """The plan from ``slot`` on, common to all drawn futures in this slot, as the first has it."""
     programs = [merged_of(each, 1).program for each in drawn]
-    first, span = programs[0], slice(max(0, slot - reach_of(programs[0])), None)
+    first, earliest = programs[0], max(0, slot - reach_of(programs[0]))
     node = np.zeros((len(drawn), first.instance.slots), np.int64)
     node[:, slot + 1 :] = np.arange(len(drawn))[:, None]
     tree = ScenarioTree(tuple(drawn), node, np.full(len(drawn), 1 / len(drawn)))
-    whole = joined(tree, [_piece(each, slot, span.start) for each in programs])
+    whole = joined(tree, [_piece(each, slot, earliest) for each in programs])
     result = solve_lp(_fixed(whole, first, slot, done), crossover=False).raise_if_interrupted()
     if result.x is None:
         raise RuntimeError(f"slot {slot}: the program of the futures drawn is not solved")

@@ -48,6 +48,26 @@ def test_the_page_names_sizes_bounds_and_every_policy() -> None:
     assert "| mean cost $ | 3.00 | 1.50 |" in text
 
 
+def test_the_long_horizon_has_its_own_sizes_and_is_computed_again_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = torta_opt.generate("paper/abilene", seed=3, **SMALL)
+    monkeypatch.setattr(foresight, "case", lambda name, slots, trace: small.cut(0, slots))
+    sizes = {"slots": 8, "futures": 9, "trees": 2, "foreseen": 1, "long": 3, "long_futures": 2}
+    given = argparse.Namespace(**sizes, jobs=1, trace=None)
+    found = foresight.computed(foresight.LONG, given, tmp_path, write_only=False)
+    assert found is not None
+    assert found["none"]["scenarios"] == 2
+    assert found["slots"] == 3
+    assert set(found["none"]["cost"]) == set(foresight.LONG_POLICIES)
+    assert foresight.computed(foresight.LONG, given, tmp_path, write_only=True) == found
+    text = foresight.page({foresight.LONG: found}, given)
+    assert "3 slots and 2 futures" in text
+    assert "slots of perfect foresight |" not in text
+    given.long_futures = 3
+    assert foresight.computed(foresight.LONG, given, tmp_path, write_only=True) is None
+
+
 def test_cases_are_refused_in_plain_words(tmp_path: Path) -> None:
     instance = torta_opt.generate("paper/abilene", seed=3, **SMALL)
     path = tmp_path / "trace.json"

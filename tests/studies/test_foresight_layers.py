@@ -82,7 +82,8 @@ def test_parts_add_up_and_finished_futures_are_kept(
     )
     assert "`paper/abilene`, 4 slots, 1 futures" in text
     assert f"| then the best requests known for its servers | {found['dispatch'][0]:.2f} |" in text
-    assert "`open_loop` costs\n7.00 $, and 3.00 $ less" in text
+    assert "`open_loop` saves 3.00 $ if it is told the demand" in text
+    assert "too few for intervals" in text
     assert "costs 2.00 $ more than the clairvoyant bound" in text
     with pytest.raises(InvalidInput, match="is a future of another run"):
         foresight_layers.row_of("layers", instance.cut(0, 5), 0, _renamed(tmp_path))
