@@ -127,12 +127,15 @@ def _part(plan: Plan) -> str:
 
 
 def _emissions(plan: Plan) -> str:
-    """What the plan emits, where the carbon intensity is known."""
-    metrics = plan.evaluation.metrics
+    """What the plan emits, where the carbon intensity is known; types without power are named."""
+    metrics, system = plan.evaluation.metrics, plan.instance.system
     grams = metrics.get("carbon_g")
     if grams is None:
         return ""
-    return f"; {grams / 1000:,.5g} kg of CO2 from {metrics['energy_kwh']:,.5g} kWh"
+    used = plan.on.any(axis=(0, 1, 3))
+    blind = [system.types[k] for k in (used & (system.peak_kw == 0)).nonzero()[0].tolist()]
+    but = f", without that of {', '.join(blind)}, whose power is not counted" if blind else ""
+    return f"; {grams / 1000:,.5g} kg of CO2 from {metrics['energy_kwh']:,.5g} kWh{but}"
 
 
 def _classes(plan: Plan) -> list[tuple[str, ...]]:

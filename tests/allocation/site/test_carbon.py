@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.carbon import with_carbon_price
 from torta_opt.allocation.site.build import build_site
 from torta_opt.api import solve
+from torta_opt.cli.app import run
 from torta_opt.io import InvalidInput
 
 US = ('name = "us-east-1"\n', 'name = "us-east-1"\ncarbon_g_per_kwh = 380\n')
@@ -45,6 +47,30 @@ def test_energy_in_the_rent_is_counted_at_a_price_of_0(tmp_path: Path) -> None:
     assert kwh > 1
     priced = with_carbon_price(instance, 100.0)
     assert solve(priced, "greedy_forecast").cost > after.cost
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ((US, EU), r"you pay [\d.,]+ \$; [\d.]+ kg of CO2 from [\d.]+ kWh\s"),
+        ((US, EU, OWNED, PAID), r"kWh, without that of 4xH100, whose power is not counted\s"),
+    ],
+)
+def test_the_plan_says_what_it_emits_and_whose_power_is_not_counted(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: tuple[tuple[str, str], ...],
+    told: str,
+) -> None:
+    site, instance = str(write_site(tmp_path, *changes)), str(tmp_path / "i.json")
+    schedule = str(tmp_path / "s.json")
+    for command in (
+        ["build", site, "-o", instance],
+        ["solve", instance, "--method", "round_robin", "-o", schedule],
+        ["plan", instance, schedule, "-o", str(tmp_path / "plan"), "--site", site],
+    ):
+        assert run(command) == 0
+    assert re.search(told, " ".join(capsys.readouterr().out.split()))
 
 
 def test_by_hour(tmp_path: Path) -> None:
