@@ -67,9 +67,27 @@ def words(name: str, inputs: dict[str, str], output: Path) -> list[str]:
     return COMMANDS[name].format(**inputs, o=output).split()
 
 
-def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
+# Tells when the command line is about to be loaded: Python itself cannot be interrupted before.
+TELLING = """
+import sys
+
+def watch(event, values):
+    if event == "import" and values[0] == "torta_opt.cli.app" and not told:
+        told.append(True)
+        print("BEGUN", file=sys.stderr, flush=True)
+
+told = []
+sys.addaudithook(watch)
+sys.argv = ["torta-opt", *sys.argv[1:]]
+from torta_opt.start import main
+main()
+"""
+
+
+def start(arguments: list[str], telling: bool = False, **options: object) -> subprocess.Popen[str]:
+    how = ["-c", TELLING] if telling else ["-m", "torta_opt"]
     return subprocess.Popen(
-        [sys.executable, "-m", "torta_opt", *arguments],
+        [sys.executable, *how, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,7 +178,10 @@ def test_too_little_memory(
         resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
     process = start(words(name, inputs, tmp_path / WRITTEN[name]), preexec_fn=limited)
-    _, said = process.communicate(timeout=300)
+    try:
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()  # SIGTERM does not end a library that waits for memory
     assert process.returncode in CALM, said
     assert "Traceback" not in said
     assert_whole_or_absent(name, tmp_path)
@@ -186,7 +207,9 @@ def test_ended_at_random_moments(name: str, inputs: dict[str, str], tmp_path: Pa
     draw, folder = random.Random(name), tmp_path / "ended"
     folder.mkdir()
     for how in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM) * 2:
-        process = start(words(name, inputs, folder / WRITTEN[name]))
+        process = start(words(name, inputs, folder / WRITTEN[name]), telling=True)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "BEGUN\n"
         time.sleep(draw.uniform(0, length))
         process.send_signal(how)
         _, said = process.communicate(timeout=120)

@@ -51,6 +51,10 @@ def test_a_folder_that_takes_no_file_is_one_plain_line(
         (MemoryError(), "not enough memory"),
         (MemoryError("Unable to allocate 9 GiB"), "not enough memory: Unable to allocate 9 GiB"),
         (RuntimeError("can't start new thread"), "not enough memory: can't start new thread"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp] can't allocate memory: 5 bytes"),
+            "not enough memory: [enforce fail at alloc_cpu.cpp] can't allocate memory",
+        ),
         (ImportError("a.so: failed to map segment from shared object"), "not enough memory: a.so"),
     ],
 )
@@ -63,6 +67,24 @@ def test_memory_that_ends_in_a_command(
     monkeypatch.setattr(cli, "command_line", lambda: failing)
     assert cli.run(["methods"]) == 4
     assert capsys.readouterr().err.startswith(f"torta-opt: {said}")
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "command", "refused"),
+    [(300, "solve", True), (500, "train", True), (500, "solve", False), (300, "methods", False)],
+)
+def test_a_limit_under_which_libraries_hang_is_refused(
+    megabytes: int,
+    command: str,
+    refused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli.resource, "getrlimit", lambda _: (megabytes << 20, -1))
+    monkeypatch.setattr(cli, "command_line", lambda: lambda *_, **__: 0)
+    assert cli.run([command]) == (4 if refused else 0)
+    said = capsys.readouterr().err
+    assert (f"a limit allows {megabytes} MB" in said) == refused
 
 
 def test_other_errors_of_ours_stay_errors(monkeypatch: pytest.MonkeyPatch) -> None:

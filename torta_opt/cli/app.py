@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -140,11 +141,33 @@ def _survives_lost_output(command: Callable[[Sequence[str]], int]) -> Callable[.
     return guarded
 
 
+# What Python's threads and torch say where there is no memory left.
+_NO_MEMORY = ("start new thread", "can't allocate memory", "not enough memory")
+# Address space, in MB, below which libraries wait for ever for memory while they are loaded.
+_LEAST_MB = {"train": 1000}
+_LEAST_OF_OTHERS_MB = 400
+_NEEDS_LITTLE = ("methods", "schema", "doctor")
+
+
+def _check_address_space(arguments: Sequence[str]) -> None:
+    """Raise LimitReached where a limit (``ulimit -v``) would make a command hang, not fail."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    command = arguments[0] if arguments else ""
+    if allowed == resource.RLIM_INFINITY or command not in COMMANDS or command in _NEEDS_LITTLE:
+        return
+    least = _LEAST_MB.get(command, _LEAST_OF_OTHERS_MB)
+    if allowed < least << 20:
+        raise LimitReached(
+            f"not enough memory: {command} needs {least} MB of address space, and a limit allows "
+            f"{allowed >> 20} MB (ulimit -v)"
+        )
+
+
 def _out_of_memory(error: Exception) -> str:
     """A line for an error that means that the machine, or a limit on the process, gives no more."""
     lacking = isinstance(error, MemoryError)
     lacking |= isinstance(error, ImportError) and "map segment" in str(error)
-    lacking |= isinstance(error, RuntimeError) and "start new thread" in str(error)
+    lacking |= isinstance(error, RuntimeError) and any(told in str(error) for told in _NO_MEMORY)
     detail = " ".join(str(error).split())
     return f"not enough memory{detail and ': '}{detail}" if lacking else ""
 
@@ -154,6 +177,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; errors that a user can meet become one plain line and an exit code."""
     WORDS.set(tuple(arguments))
     try:
+        _check_address_space(arguments)
         code = command_line()(list(arguments), prog_name="torta-opt", standalone_mode=False)
     except LimitReached as error:
         return _nothing(arguments, "limit", str(error))
