@@ -72,8 +72,8 @@ class TestBruteForce:
             assert brute_force_optimum(instance).cost == least_cost(instance), f"seed {seed}"
 
     def test_its_schedule_is_legal_and_costs_what_it_says(self):
-        beaten = 0
-        for seed in range(examples(60)):
+        beaten, count = 0, examples(60)
+        for seed in range(count):
             rng = np.random.default_rng(seed)
             instance = random_tiny_instance(rng, TINIEST)
             best = brute_force_optimum(instance)
@@ -83,7 +83,7 @@ class TestBruteForce:
                 other = simulate(instance, random_feasible_schedule(instance, rng)).cost
                 assert other >= best.cost
                 beaten += other > best.cost
-        assert beaten > 100
+        assert beaten > 5 * count // 3
 
     def test_by_hand(self):
         # A request costs 1 $ if it expires, 0.1 $ if it is served (1 s at 0.1 $/s); the server is
