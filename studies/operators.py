@@ -192,7 +192,8 @@ def table(document: dict[str, Any]) -> str:
 
     lines = [
         f"### {title}, {document['instances']} instances\n",
-        f"| policy | cost ÷ `{AGAINST}` (95 %) | gap (`{document['bound']}`) | within target | expired | response s |",
+        f"| policy | cost ÷ `{AGAINST}` (95 %) | gap (`{document['bound']}`) | "
+        "within target | expired | response s |",
         "|---|---|---|---|---|---|",
     ]
     for policy in sorted(rows, key=lambda each: float(rows[each]["ratio"]["mean"])):

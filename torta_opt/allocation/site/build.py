@@ -22,6 +22,7 @@ from torta_opt.allocation.instance.imports.electricity import (
     zones_of,
 )
 from torta_opt.allocation.instance.imports.fleet import server_names
+from torta_opt.allocation.site.admitted import check_regions
 from torta_opt.allocation.site.carbon import check_carbon, counts_unpaid_energy, with_site_carbon
 from torta_opt.allocation.site.demand import check_shares, demand_of
 from torta_opt.allocation.site.faults import Faults
@@ -91,7 +92,7 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
     if not types and not faults.found:
         faults.add("fleet", "names no server", "[[fleet]] with a count above 0")
     chosen, left_out = choose_all(site, profiles, types, faults) if types else ([], [])
-    _check_regions(site, fleet, chosen, faults, notes)
+    check_regions(site, fleet.pools, chosen, faults, notes)
     unpaid = counts_unpaid_energy(site, fleet)
     power = power_tables(site, fleet, faults, unpaid)
     loading = _loading(site, fleet, chosen, faults)
@@ -155,25 +156,6 @@ def _check_names(site: Site, faults: Faults) -> None:
     for position, figure in enumerate(document.service):
         if figure.class_ not in classes:
             faults.add(f"service[{position}].class", f"{figure.class_!r} is not in [[classes]]")
-
-
-def _check_regions(
-    site: Site, fleet: FleetTables, chosen: Sequence[Chosen], faults: Faults, notes: list[str]
-) -> None:
-    """Every class that names its regions has a server in one of them that can serve it."""
-    served = {(each.type, each.class_) for each in chosen}
-    for position, kind in enumerate(site.document.classes):
-        if kind.regions is None or not any(name == kind.name for _, name in served):
-            continue
-        able = [pool.region for pool in fleet.pools if (pool.type, kind.name) in served]
-        if not set(able) & set(kind.regions):
-            faults.add(
-                f"classes[{position}].regions",
-                f"no server in {', '.join(kind.regions)} can serve {kind.name}; servers that can "
-                f"stand in {', '.join(dict.fromkeys(able)) or 'no region'}",
-            )
-        else:
-            notes.append(f"{kind.name} is served in {', '.join(kind.regions)} only")
 
 
 def _check_weights(site: Site, faults: Faults) -> None:

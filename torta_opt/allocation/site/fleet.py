@@ -9,11 +9,6 @@ a region and a type: ``4xH100`` on demand, ``4xH100 reserved``, ``4xH100 spot``,
                 adds it for every hour of the horizon
     owned       the same, with its price (depreciation) if it has one
 
-A class may be served in some regions only (``regions``). Which classes a server serves is a matter
-of its type, so a region that may not serve all of them has types of its own, ``4xH100@us-east``.
-There is no further rule: a class that a type cannot serve is what verifier, programs and proofs
-know already.
-
 An inventory of N GPUs becomes servers of the largest replica that figures exist for, as many as
 fit, then of the next smaller. Models share these servers: each holds one model at a time, in as
 many replicas as fit. This is how GPUs are shared between models without a rule of its own.
@@ -28,6 +23,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from torta_opt.allocation.profiles.data import Profile, type_label
+from torta_opt.allocation.site.admitted import barred_by_region
 from torta_opt.allocation.site.faults import Faults
 from torta_opt.allocation.site.files import Site
 from torta_opt.allocation.site.gpus import PLACE, TDP_KW, power_of, split_type
@@ -99,7 +95,7 @@ def fleet_of(site: Site, profiles: Sequence[Profile], faults: Faults) -> FleetTa
     offers = _offers(site, faults)
     notes: list[str] = []
     pools: dict[tuple[str, str], Pool] = {}
-    barred = _barred(site, faults)
+    barred = barred_by_region(site, faults)
     for i, entry in enumerate(site.document.fleet):
         where = f"fleet[{i}]"
         if entry.region not in {region.name for region in site.document.regions}:
@@ -128,23 +124,6 @@ def fleet_of(site: Site, profiles: Sequence[Profile], faults: Faults) -> FleetTa
             notes.append(f"prices[{position}].file: left out: {left}")
     labels, types = tuple(k[0] for k in kinds), tuple(k[1] for k in kinds)
     return FleetTables(tuple(ordered), labels, types, tuple(notes))
-
-
-def _barred(site: Site, faults: Faults) -> dict[str, frozenset[str]]:
-    """By region: classes that may be served in others only."""
-    names = [region.name for region in site.document.regions]
-    for position, kind in enumerate(site.document.classes):
-        for name in kind.regions or ():
-            if name not in names:
-                faults.add(f"classes[{position}].regions", f"{name!r} is not in [[regions]]")
-    return {
-        name: frozenset(
-            kind.name
-            for kind in site.document.classes
-            if kind.regions is not None and name not in kind.regions
-        )
-        for name in names
-    }
 
 
 def _offers(site: Site, faults: Faults) -> list[Offers]:
