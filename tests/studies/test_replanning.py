@@ -48,10 +48,12 @@ def test_the_page_pairs_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, rows in (("tuned", tuned), ("judged", judged)):
         text = "".join(json.dumps(each) + "\n" for each in rows)
         (tmp_path / f"replanning-{name}.jsonl").write_text(text)
-    (tmp_path / "page.md").write_text("<!-- replanning -->\nold\n<!-- end of replanning -->\n")
+    (tmp_path / "page.md").write_text(
+        "<!-- replanning -->\nstale text\n<!-- end of replanning -->\n"
+    )
     replanning.page()
     page = (tmp_path / "page.md").read_text()
-    assert "old" not in page
+    assert "stale text" not in page
     (line,) = [line for line in page.splitlines() if line.startswith("| `open_loop` |")]
     cells = [cell.strip() for cell in line.split("|")[2:-1]]
     assert cells[0].startswith("1.000 (")
