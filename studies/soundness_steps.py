@@ -145,6 +145,8 @@ def optimal(rng: np.random.Generator, n: int) -> dict[str, int]:
     instance = random_tiny_instance(rng, limits)
     best = float(brute_force_optimum(instance, max_states=MOST_STATES).cost)
     found = solve_optimal(instance)
+    if found.interrupted:
+        raise KeyboardInterrupt
     assert found.schedule is not None
     cost = evaluate(instance, found.schedule).cost
     if not verify(instance, found.schedule).ok or not _close(cost, best):

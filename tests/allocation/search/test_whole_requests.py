@@ -18,7 +18,7 @@ from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.search import whole_requests
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
-from torta_opt.allocation.search.whole_cells import WholeSlot, whole_cells
+from torta_opt.allocation.search.whole_cells import WholeSlot, whole_cells, whole_program
 from torta_opt.allocation.search.whole_requests import replanned, waiting_usd
 from torta_opt.solvers import Limits
 
@@ -30,7 +30,7 @@ def merged_of(instance: Instance) -> MergedProgram:
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Instance, Schedule]:
-    instance = generate("paper/polska", seed=3, slots=24).cut(0, 3)
+    instance = generate("paper/polska", seed=3, slots=24).cut(0, 2)
     schedule = plan_merged(instance)
     assert schedule is not None
     return instance, schedule
@@ -43,10 +43,10 @@ def test_less_is_rerouted_on_the_same_servers(planned: tuple[Instance, Schedule]
     verify(instance, after).raise_if_broken("replanned")
     was, now = evaluate(instance, before), evaluate(instance, after)
     assert now.costs["rerouting"] < 0.7 * was.costs["rerouting"]
-    assert now.cost < 0.995 * was.cost
+    assert now.cost < was.cost
     assert (after.command == before.command).all()
     assert (after.command_model == before.command_model).all()
-    assert told == [1, 2, 3]
+    assert told == [1, 2]
 
 
 def test_without_time_the_schedule_stays(planned: tuple[Instance, Schedule]) -> None:
@@ -56,20 +56,33 @@ def test_without_time_the_schedule_stays(planned: tuple[Instance, Schedule]) -> 
     assert (after.processing == before.processing).all()
 
 
-def test_interrupted_it_keeps_what_is_planned(planned: tuple[Instance, Schedule]) -> None:
+def test_interrupted_it_keeps_what_is_planned(
+    planned: tuple[Instance, Schedule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the integer program gives to the cells of that slot is all divided among servers."""
     instance, before = planned
+    asked: list[float] = []
+
+    def noted(*arguments: Any) -> WholeSlot:
+        assert whole_program(*arguments).is_boxed  # HiGHS may not end where it is not
+        whole = whole_cells(*arguments)
+        asked.append(whole.z.sum())
+        return whole
 
     def stop(done: int) -> None:
-        if done == 1:
-            raise KeyboardInterrupt
+        assert done == 1
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr(whole_requests, "whole_cells", noted)
     with pytest.raises(PlanInterrupted) as caught:
         replanned(instance, before, merged_of(instance), on_slot=stop)
     kept = caught.value.schedule
     assert kept is not None
     verify(instance, kept).raise_if_broken("interrupted")
-    assert (kept.routing[1:] == before.routing[1:]).all()
-    assert (kept.routing[:1] != before.routing[:1]).any()
+    assert (kept.routing[0] != before.routing[0]).any()
+    assert (kept.routing[1] == before.routing[1]).all()
+    assert asked == [kept.processing[0].sum()]
+    assert asked[0] > 0.9 * before.processing[0].sum()
 
 
 def test_a_waiting_request_costs_what_one_more_costs(planned: tuple[Instance, Schedule]) -> None:
@@ -113,22 +126,3 @@ def test_thousands_are_legal() -> None:
         assert schedule is not None
         after = replanned(instance, schedule, merged_of(instance))
         verify(instance, after).raise_if_broken("replanned")
-
-
-def test_whole_amounts_of_a_slot_fit_its_servers(
-    planned: tuple[Instance, Schedule], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the integer program gives to a cell can be divided among its servers: none is lost."""
-    instance, before = planned
-    plan = whole_requests._Plan(instance, before, waiting_usd(merged_of(instance), before))
-    asked: list[float] = []
-
-    def noted(*arguments: Any) -> WholeSlot:
-        whole = whole_cells(*arguments)
-        asked.append(whole.z.sum())
-        return whole
-
-    monkeypatch.setattr(whole_requests, "whole_cells", noted)
-    plan.add_slot()
-    assert asked == [plan.processing[0].sum()]
-    assert asked[0] > 0.9 * before.processing[0].sum()

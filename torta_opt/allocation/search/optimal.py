@@ -164,6 +164,7 @@ class _Steps:
         if best.is_done or best.schedule is None or len(best.instance.system.regions) == 1:
             return
         slots, planned = best.instance.slots, 0
+        schedule: Schedule | None
         left = dataclasses.replace(best.left, seconds=REPLANNING * best.left.seconds)
 
         def tell(done: int) -> None:

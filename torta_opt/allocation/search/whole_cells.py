@@ -82,10 +82,11 @@ def whole_program(window: Window, data: WindowData, x: np.ndarray, dual: np.ndar
     ]
     above = np.concatenate([servers.rows.most, np.zeros(count), (waiting - due).ravel()])
     equal = np.concatenate([waiting.ravel(), arrivals.sum(axis=0), sent.sum(axis=1)])
-    none = np.full(2 * regions, np.inf)
+    there = waiting.sum(axis=0) + arrivals.sum(axis=0)  # no column is larger: HiGHS needs bounds
+    all_of = np.broadcast_to(there, shape)
     waits_most = np.where(stays, np.ceil(x[window.q] - 1e-6), 0.0)
-    more_most = np.broadcast_to(np.where(stays, np.inf, 0.0), shape)
-    expire_most = np.where(stays, due, np.inf)
+    more_most = np.where(stays, all_of, 0.0)
+    expire_most = np.where(stays, due, all_of)
     move_usd = np.full(2 * regions, max(data.router.reroute_usd, MOVE))
     waits_usd = window.problem.cost[window.q] + later[window.q]
     expiry_usd = np.broadcast_to(system.weights.expiry_usd, shape)
@@ -98,7 +99,16 @@ def whole_program(window: Window, data: WindowData, x: np.ndarray, dual: np.ndar
         np.zeros(width),
         move_usd,
     ]
-    most = [np.full(count, np.inf), data.hot, waits_most, more_most, expire_most, reach, none]
+    apart_most = np.full(2 * regions, float(there.sum()))
+    most = [
+        there[servers.cells.kind],
+        np.minimum(data.hot, there[servers.cells.kind]),
+        waits_most,
+        more_most,
+        expire_most,
+        reach,
+        apart_most,
+    ]
     size = 2 * count + 4 * width + 2 * regions
     return Problem(
         matrix=sparse.csr_array(sparse.block_array(blocks)),
