@@ -47,7 +47,7 @@ def test_a_part_for_another_system_is_refused(stem: Path, field: str) -> None:
     card = stem.with_suffix(".json")
     card.write_text(json.dumps({**json.loads(card.read_text()), field: ["another"]}))
     with pytest.raises(
-        InvalidInput, match=rf"mine\.safetensors: is for other {field} than this system: train one"
+        InvalidInput, match=rf"mine\.safetensors: is for other {field} than those of this system"
     ):
         load(stem)
 
