@@ -229,10 +229,12 @@ def test_ended_at_random_moments(name: str, inputs: dict[str, str], tmp_path: Pa
         assert one.read_bytes() == two.read_bytes()
 
 
-def children(process: int) -> list[int]:
-    """Processes that a process started, and those that they started."""
-    own = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [int(each) for each in own] + [n for each in own for n in children(int(each))]
+def workers(process: int) -> list[int]:
+    """Processes of joblib that a process started."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [
+        n for n in map(int, children) if b"popen_loky" in Path(f"/proc/{n}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.slow
@@ -240,25 +242,23 @@ def children(process: int) -> list[int]:
 def test_a_worker_of_compare_is_killed(tmp_path: Path) -> None:
     """The others go on, and its run is repeated: the table is that of a run without faults."""
     torta_opt.save_instance(torta_opt.generate("paper/abilene", slots=12), tmp_path / "i.json")
-    tables = {}
+    line = f"compare {tmp_path / 'i.json'} --policies torta_ot:split=sample,sdib --seeds 6 --jobs 2"
+    tables, killed = {}, 0
     for name in ("calm", "killed"):
         table = tmp_path / f"{name}.jsonl"
-        line = f"compare {tmp_path / 'i.json'} --policies torta_ot,sdib --seeds 6 --jobs 2"
-        process = start([*line.split(), "-o", str(table)])
-        if name == "killed":
-            end = time.monotonic() + 120
-            while not (table.exists() and table.read_bytes().count(b"\n") >= 1):
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.01)
-            for child in children(process.pid)[-1:]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+        process = start([*line.split(), "--bound", "floor", "-o", str(table)])
+        while name == "killed" and process.poll() is None and not killed:
+            with contextlib.suppress(OSError):
+                for worker in workers(process.pid)[:1]:
+                    time.sleep(1)  # so that it is at work
+                    os.kill(worker, signal.SIGKILL)
+                    killed = worker
+            time.sleep(0.01)
         _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
-        rows = [json.loads(row) for row in table.read_text().splitlines()]
-        tables[name] = {(r["policy"], r["seed"]): r["cost"] for r in rows}
-        assert len(rows) == len(tables[name]) == 7  # sdib is the same for every seed
+        tables[name] = costs(table)
+        assert len(tables[name]) == 8  # sdib is the same for every seed; and the bound
+    assert killed
     assert tables["killed"] == tables["calm"]
 
 

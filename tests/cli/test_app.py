@@ -434,7 +434,7 @@ class TestProgram:
 
 
 class TestGap:
-    CONTRACT = ("instance", "floor", "bound", "results")
+    CONTRACT = ("instance", "floor", "bound", "results", "made_by")
     BOUND = ("value", "source", "certified", "certified_value", "seconds", "why", "stronger")
     RESULT = (
         "policy",

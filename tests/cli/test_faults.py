@@ -71,7 +71,13 @@ def test_memory_that_ends_in_a_command(
 
 @pytest.mark.parametrize(
     ("megabytes", "command", "refused"),
-    [(300, "solve", True), (500, "train", True), (500, "solve", False), (300, "methods", False)],
+    [
+        (300, "solve", True),
+        (1200, "train", True),
+        (1400, "train", False),
+        (500, "solve", False),
+        (300, "methods", False),
+    ],
 )
 def test_a_limit_under_which_libraries_hang_is_refused(
     megabytes: int,
