@@ -57,6 +57,8 @@ def test_servers_of_a_model_cover_its_plan_or_none_is_left_to_start(size: int) -
         for m in np.flatnonzero(there < need - 1e-9):
             assert not np.any((kinds.model == m) & (free[kinds.type] >= 1)), (size, m)
             assert np.all(moves.stop[kinds.model == m] <= plan.stop[0, kinds.model == m] + 1e-9)
+            could = kinds.type[kinds.model == m]
+            assert not moves.stop[np.isin(kinds.type, could) & (kinds.model != m)].any(), (size, m)
         plain = np.floor(plan.start[0] + 1 - THRESHOLD + 1e-9)
         added += int((moves.start > plain).any())
         assert (moves.start >= plain).all()
@@ -99,6 +101,24 @@ def test_a_server_that_is_planned_for_two_models_is_replaced_by_others() -> None
     assert moves.start.sum() == 1  # of the slowest kind that is fast enough
     able = (kinds.model == m) & ~same_type & (_speed(kinds) >= LOAD * 0.1 * _speed(kinds)[fast])
     assert _speed(kinds)[moves.start > 0].item() == _speed(kinds)[able].min()
+
+
+def test_a_server_that_would_stop_switches_where_none_is_off() -> None:
+    """One server of the only type that is planned; four tenths of it are to enter another model,
+    which rounding takes away, and the rest stops."""
+    kinds = FleetKinds(torta_opt.generate("paper/abilene", slots=8).system)
+    goal = 0
+    other = int(np.flatnonzero((kinds.type == kinds.type[goal]) & (kinds.model != 0))[0])
+    ready, nothing = np.zeros(len(kinds)), np.zeros((1, len(kinds)))
+    ready[other] = 1.0
+    stop, leave, enter = nothing.copy(), nothing.copy(), nothing.copy()
+    stop[0, other], leave[0, other], enter[0, goal] = 0.6, 0.4, 0.4
+    servers = np.zeros(len(kinds.system.types))
+    servers[kinds.type[goal]] = 1.0
+    plan = FleetPlan(0.0, nothing[0], nothing, nothing, stop, leave, enter, np.zeros(1))
+    moves = whole_moves(kinds, FleetState(ready, nothing[0], servers), plan, THRESHOLD, LOAD)
+    assert (moves.leave[other], moves.enter[goal]) == (1, 1)
+    assert moves.stop.sum() + moves.start.sum() == 0
 
 
 def test_servers_of_one_zone_do_not_cover_what_another_needs() -> None:

@@ -5,7 +5,8 @@ Where many servers hold a model, what that loses is small. Where a plan wants 0.
 model and none is on, it would lose all of them, slot after slot. So the servers of a model have to
 cover its plan: with all of their time they can do the work that the plan does with the share
 ``load`` of it. Until they do, a stop is left out, or one more server is started: of a kind that the
-plan starts or, where it splits a single server between models, of any.
+plan starts or, where it splits a single server between models, of any. Where none is off, a server
+that would stop switches to the model instead.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def _one_more(
     """One server more of a model: a stop that rounding added is left out, or a server starts of
     the kind of which rounding took away the largest part of the plan's starts and switches. Where
     no server of such a kind is off, one starts of the slowest kind that does what is ``missing``,
-    requests in a second, or else of the fastest. False: there is none.
+    requests in a second, or else of the fastest. Where no server is off, one that would stop
+    switches. False: there is none.
     """
     stops = moves["stop"][of_model]
     added = np.where(stops > 0, stops - plan.stop[0, of_model], 0.0)
@@ -113,7 +115,7 @@ def _one_more(
     free = state.servers - np.bincount(kinds.type, taken_up, len(state.servers))
     is_free = free[kinds.type[of_model]] >= 1 - EPSILON
     if not is_free.any():
-        return False
+        return _switched(kinds, plan, moves, of_model)
     taken = np.where(is_free, taken, 0.0)
     if taken.max() > EPSILON:
         moves["start"][of_model[np.argmax(taken)]] += 1
@@ -122,4 +124,27 @@ def _one_more(
     enough = speed >= missing
     best = np.where(enough, speed, np.inf).argmin() if enough.any() else speed.argmax()
     moves["start"][of_model[best]] += 1
+    return True
+
+
+def _switched(
+    kinds: FleetKinds, plan: FleetPlan, moves: dict[str, np.ndarray], of_model: np.ndarray
+) -> bool:
+    """A server that would stop enters the model instead, of the type that the plan has enter most.
+
+    False: none of a type that can hold the model stops.
+    """
+    stopping = np.bincount(kinds.type, moves["stop"], kinds.type.max() + 1)
+    can = stopping[kinds.type[of_model]] >= 1
+    if not can.any():
+        return False
+    wanted = (plan.start[0] + plan.enter[0])[of_model]
+    to = of_model[np.argmax(np.where(can, wanted, -1.0))]
+    of_type = np.flatnonzero((kinds.type == kinds.type[to]) & (moves["stop"] >= 1))
+    of_other = of_type[~np.isin(of_type, of_model)]
+    if not len(of_other):
+        return False
+    moves["stop"][of_other[0]] -= 1
+    moves["leave"][of_other[0]] += 1
+    moves["enter"][to] += 1
     return True
