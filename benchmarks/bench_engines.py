@@ -36,7 +36,7 @@ from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.instance import Instance, load_instance
 from torta_opt.allocation.instance.document import instance_sha256
 from torta_opt.allocation.law import law_of
-from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.policies.experiment import runs
 from torta_opt.parallel import Deadline, engine, in_order
 from torta_opt.parallel.tasks import run_task
 from torta_opt.solvers import Limits
@@ -117,7 +117,7 @@ def main() -> None:
     print("task     tasks  bytes out bytes back    s each")
     tasks = window_tasks(instance)
     alone = weighed("window", windows._duals, tasks)
-    weighed("run", experiment._run, run_tasks(instance))
+    weighed("run", runs._run, run_tasks(instance))
     weighed("future", scenarios.scenario, future_tasks(instance))
     print("\nengine workers  start s  empty s   wall s    cpu s  of wall    of cpu")
     for name in chosen.engines.split(","):

@@ -36,6 +36,7 @@ from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.instance.imports import import_trace
 from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run as simulate
 from torta_opt.io import write_document
 
@@ -203,7 +204,7 @@ def speed() -> None:
         assert instance is not None
         instance = instance.cut(0, slots)
         for spec in TIMED_POLICIES:
-            policy = experiment.create(spec)
+            policy = create(spec)
             seconds: list[float] = []
             decide = policy.decide
 

@@ -181,7 +181,7 @@ def test_a_pipe_keeps_no_bounds(instances, tmp_path, capsys):
 # Waits once the table has two rows: a signal sent then comes in the middle of the third run.
 WAITS_AFTER_TWO_ROWS = """
 import sys, time
-from torta_opt.allocation.policies import experiment
+from torta_opt.allocation.policies.experiment import runs as experiment
 
 run, runs = experiment._run, []
 

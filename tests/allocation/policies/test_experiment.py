@@ -17,7 +17,6 @@ from support.tiny import random_tiny_instance
 
 from torta_opt.allocation.bounds import registry
 from torta_opt.allocation.instance.generate import generate
-from torta_opt.allocation.policies import experiment as module
 from torta_opt.allocation.policies.experiment import (
     bounds,
     compare,
@@ -32,6 +31,7 @@ from torta_opt.allocation.policies.experiment import (
     units,
     with_gaps,
 )
+from torta_opt.allocation.policies.experiment import runs as module
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate
@@ -310,7 +310,7 @@ class TestWhereTheTableCannotGrow:
     """Disks and devices that are full: one plain line, and no part of a row."""
 
     def test_disk(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("torta_opt.allocation.policies.experiment.write_fully", half_written)
+        monkeypatch.setattr(f"{module.__package__}.table.write_fully", half_written)
         with pytest.raises(InvalidInput, match="cannot be written: No space left"):
             compare([generate("small/outage")], ["round_robin"], [0], tmp_path / "t.jsonl")
         assert (tmp_path / "t.jsonl").read_bytes() == b""
@@ -365,7 +365,7 @@ class TestWhatAnotherProcessIsWriting:
         def refused(*_):
             raise OSError(errno.ENOLCK, "no locks")
 
-        monkeypatch.setattr(module.fcntl, "flock", refused)
+        monkeypatch.setattr(fcntl, "flock", refused)
         assert len(compare(instances[:1], POLICIES[:1], [0], tmp_path / "t.jsonl")) == 1
 
 
