@@ -8,8 +8,8 @@ knapsack rows (regions and server costs merged); processor seconds of HiGHS's in
 IPX and of HiPO, without crossover, on that matrix; what both prove, which must agree; the seconds
 of the merged bound and its clairvoyant plan, and the gap between them. The second table
 grows the regions (TopoHub's Gabriel graphs, ten servers a region): columns of the transport program
-of one slot over all pairs of regions; processor seconds a slot of the whole program and of columns
-priced in; cost of both, which must agree; peak memory of the process so far in MB.
+of one slot over all pairs of regions; processor seconds a slot of the whole program and of column
+generation ("priced"); cost of both, which must agree; peak memory of the process so far in MB.
 
 `--slots 480 960 1920` takes half an hour. `--curves` writes the seconds as files that
 `torta-opt plot growth` draws.
@@ -111,7 +111,7 @@ def in_regions(regions: int, curves: Curves, slots: int = 6) -> str:
     assert np.isclose(*costs, rtol=1e-6)
     each = seconds / (slots - 4)
     curves.add("HiGHS, all pairs of regions", regions, each[0])
-    curves.add("columns priced in", regions, each[1])
+    curves.add("column generation", regions, each[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return f"{regions:7d} {columns:8d} {each[0]:10.3f} {each[1]:10.3f} {costs[0]:12.5f} {peak:7d}"
 

@@ -73,7 +73,8 @@ def tuning_table() -> str:
     expired = experiment.summary(_flat(rows), "expired")
     lines = [
         f"Tuning: `open_loop` on Abilene and Gabriel, {SLOTS} slots, seeds "
-        f"{TUNED_ON[0][1]} to {TUNED_ON[-1][1]}; cost relative to `{GRID[0]}`, paired:\n",
+        f"{TUNED_ON[0][1]} to {TUNED_ON[-1][1]}; cost relative to `{GRID[0]}`, paired,\n"
+        f"over those of the {len(TUNED_ON)} instances that were finished:\n",
         "| | cost | instances | waiting, $ | expired, % |",
         "|---|---|---|---|---|",
     ]

@@ -85,7 +85,7 @@ def _tables(plan: Plan, output: str, files: int) -> Any:
     priced = list(zip(names, money([row[1] for row in plan.priced.rows]), strict=True))
     return Group(
         rows_table(
-            ("region", "type", "model", "servers on", "mean", f"most, by {_part(plan)}"),
+            ("region", "type", "model", "servers on", "mean", f"most per {_part(plan)}"),
             _servers(plan),
         ),
         rows_table(

@@ -78,9 +78,10 @@ def steps_into(folder: Path, slots: str | None = None) -> tuple[Step, ...]:
             f"its size, load and floor: torta-opt describe {shlex.quote(instance)}",
         ),
         Step(
-            "run two policies, prove what no schedule can beat, write a page (about a minute)",
+            "run two policies, prove a cost that no schedule can beat, write a page "
+            "(a whole day of slots takes about a minute)",
             ("gap", instance, *part, *policies, "--report", page),
-            f"open {page} in a browser",
+            f"open {page} in a browser: what each policy could save at most, its bill, pictures",
         ),
     )
 

@@ -103,7 +103,7 @@ def test_a_region_without_a_server_that_can_is_refused(tmp_path: Path) -> None:
     only_us = ("target_s = 10\n", 'target_s = 10\nregions = ["eu-west-1"]\n')
     no_server = ('region = "eu-west-1"\ntype = "4xH100"\ncount = 1', 
                  'region = "us-east-1"\ntype = "8xH100"\ncount = 1')  # fmt: skip
-    with pytest.raises(InvalidInput, match=r"no server in eu-west-1 can serve chat; servers that"):
+    with pytest.raises(InvalidInput, match=r"no server in eu-west-1 can serve chat; those that"):
         build_site(write_site(tmp_path, only_us, no_server))
 
 

@@ -54,8 +54,8 @@ def check_regions(
         if not set(able) & set(kind.regions):
             faults.add(
                 f"classes[{position}].regions",
-                f"no server in {', '.join(kind.regions)} can serve {kind.name}; servers that can "
-                f"stand in {', '.join(dict.fromkeys(able)) or 'no region'}",
+                f"no server in {', '.join(kind.regions)} can serve {kind.name}; those that can "
+                f"are in {', '.join(dict.fromkeys(able)) or 'no region'}",
             )
         else:
             notes.append(f"{kind.name} is served in {', '.join(kind.regions)} only")
