@@ -275,8 +275,12 @@ def test_names_alike_are_told_apart() -> None:
 
 
 def test_a_type_may_have_a_space_in_its_name() -> None:
-    assert split_label("RTX 4090") == ("RTX 4090", "on_demand")
-    assert split_label("4xH100 spot") == ("4xH100", "spot")
+    assert split_label("RTX 4090", "eu") == ("RTX 4090", "on_demand")
+    assert split_label("4xH100 spot", "eu") == ("4xH100", "spot")
+    assert split_label("4xH100@eu spot", "eu") == ("4xH100", "spot")
+    assert split_label("4xH100@we owned", "we owned") == ("4xH100", "on_demand")
+    assert split_label("4xH100@we owned reserved", "we owned") == ("4xH100", "reserved")
+    assert split_label("H100@SXM spot", "eu") == ("H100@SXM", "spot")
 
 
 def test_runs_cover_all_steps() -> None:

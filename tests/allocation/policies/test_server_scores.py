@@ -238,10 +238,23 @@ class TestFiles:
         with pytest.raises(InvalidInput, match="is for other features than"):
             load_server_scores(self.write(tmp_path, random_scores(1), features=["room"]))
 
-    def test_another_shape(self, tmp_path: Path) -> None:
-        short = dataclasses.replace(random_scores(1), straight=np.zeros(SEEN - 1))
+    @pytest.mark.parametrize(
+        ("name", "tensor"),
+        [
+            ("straight", np.zeros(SEEN - 1)),
+            ("last", np.zeros((4, 3))),
+            ("last", np.zeros((4, 1))),
+            ("first", np.zeros((SEEN, 4))),
+        ],
+    )
+    def test_another_shape(self, name: str, tensor: np.ndarray, tmp_path: Path) -> None:
+        other = dataclasses.replace(random_scores(1), **{name: tensor})
         with pytest.raises(InvalidInput, match="does not hold the weights that its card"):
-            load_server_scores(self.write(tmp_path, short))
+            load_server_scores(self.write(tmp_path, other))
+
+    def test_a_number_is_no_name(self) -> None:
+        with pytest.raises(InvalidInput, match="micro_weights: must be a file or a name"):
+            create("greedy_forecast:micro=learned:micro_weights=5")
 
     def test_a_missing_tensor(self, tmp_path: Path) -> None:
         path = self.write(tmp_path, random_scores(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from support.sizes import examples
 
 import torta_opt
 from torta_opt.allocation.formulations.fleet_program import FleetKinds, FleetPlan, FleetState
+from torta_opt.allocation.instance.data import INCOMPATIBLE
 from torta_opt.allocation.policies.whole_moves import _after, _speed, _whole, whole_moves
 
 LOAD, THRESHOLD = 0.85, 0.6
@@ -135,6 +137,27 @@ def test_servers_of_one_zone_do_not_cover_what_another_needs() -> None:
     zone = (np.arange(len(servers)) == kinds.type[second]).astype(int)
     assert not whole_moves(kinds, state, plan, THRESHOLD, LOAD).start.any()
     assert whole_moves(kinds, state, plan, THRESHOLD, LOAD, zone).start[second] == 1
+
+
+def test_servers_that_hold_a_model_and_serve_nothing_cover_nothing() -> None:
+    """Half of the only server that can serve moves to another model; the others cannot serve."""
+    system = torta_opt.generate("paper/abilene", slots=8).system
+    service = {name: getattr(system, name).copy() for name in ("service_s", "hot_service_s")}
+    for table in service.values():
+        table[0] = np.nan
+    work = system.server_ms.copy()
+    work[0] = INCOMPATIBLE
+    kinds = FleetKinds(dataclasses.replace(system, server_ms=work, **service))
+    nothing, ready = np.zeros((1, len(kinds))), np.zeros(len(kinds))
+    here, there = np.flatnonzero(kinds.type == 1)[:2]
+    ready[here] = 1.0
+    leave, enter = nothing.copy(), nothing.copy()
+    leave[0, here] = enter[0, there] = 0.5
+    servers = np.zeros(len(system.types))
+    servers[:2] = 5.0, 1.0
+    plan = FleetPlan(0.0, nothing[0], nothing, nothing, nothing, leave, enter, np.zeros(1))
+    state = FleetState(ready, np.zeros(len(kinds)), servers)
+    assert not whole_moves(kinds, state, plan, THRESHOLD, LOAD).start.any()
 
 
 @pytest.mark.parametrize(

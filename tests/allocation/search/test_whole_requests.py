@@ -20,7 +20,7 @@ from torta_opt.allocation.search import whole_requests
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
 from torta_opt.allocation.search.whole_cells import WholeSlot, whole_cells, whole_program
 from torta_opt.allocation.search.whole_requests import replanned, waiting_usd
-from torta_opt.solvers import Limits
+from torta_opt.solvers import Limits, Problem, solve_lp
 
 
 def merged_of(instance: Instance) -> MergedProgram:
@@ -49,11 +49,22 @@ def test_less_is_rerouted_on_the_same_servers(planned: tuple[Instance, Schedule]
     assert told == [1, 2]
 
 
-def test_without_time_the_schedule_stays(planned: tuple[Instance, Schedule]) -> None:
+def test_without_time_the_schedule_stays(
+    planned: tuple[Instance, Schedule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No program is solved for longer than there is time, not even that of the prices."""
     instance, before = planned
+    told: list[float] = []
+
+    def noted(problem: Problem, method: str, limits: Limits | None = None, **options: Any) -> Any:
+        told.append((limits or Limits()).seconds)
+        return solve_lp(problem, method, limits, **options)
+
+    monkeypatch.setattr(whole_requests, "solve_lp", noted)
     after = replanned(instance, before, merged_of(instance), Limits(seconds=0))
     assert (after.routing == before.routing).all()
     assert (after.processing == before.processing).all()
+    assert set(told) <= {0.0}
 
 
 def test_interrupted_it_keeps_what_is_planned(
@@ -98,6 +109,7 @@ def test_a_waiting_request_costs_what_one_more_costs(planned: tuple[Instance, Sc
     initial = dataclasses.replace(instance.initial, model=off)
     nobody = dataclasses.replace(instance, initial=initial)
     usd = waiting_usd(merged_of(nobody), idle)
+    assert usd is not None
     system = instance.system
     wait = system.weights.time_usd_per_s * system.slot_s
     assert usd.shape == (instance.slots, len(system.classes))

@@ -46,7 +46,7 @@ def test_types_of_a_region_that_may_not_serve_a_class_are_its_own(
     assert system.server_ms[:, REPORT].tolist() == [500, 500, 0]
     assert not system.holds[0, CHAT]  # models in the order of the classes here
     assert system.holds[0, REPORT]
-    assert [split_label(name) for name in system.types] == [
+    assert [split_label(name, "us-east-1") for name in system.types] == [
         ("4xH100", "on_demand"),
         ("4xH100", "on_demand"),
         ("H100", "spot"),

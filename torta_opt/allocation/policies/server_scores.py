@@ -183,8 +183,9 @@ def load_server_scores(path: str | os.PathLike[str] | None = None) -> ServerScor
     if set(tensors) != set(PARTS):
         raise InvalidInput("does not hold the weights that its card describes", file=str(file))
     scores = ServerScores(*(tensors[name] for name in PARTS))
-    width, seen = len(scores.last), len(FEATURES)
+    width, seen = scores.last.size, len(FEATURES)
     shapes = {
+        "last": (width,),
         "first": (width, seen),
         "first_constant": (width,),
         "straight": (seen,),

@@ -55,6 +55,8 @@ class Settings:
             raise InvalidInput(f"must be one of {', '.join(RULES)}", field="rule")
         if self.micro not in MICRO:
             raise InvalidInput(f"must be one of {', '.join(MICRO)}", field="micro")
+        if not isinstance(self.micro_weights, str | None):
+            raise InvalidInput("must be a file or a name", field="micro_weights")
         check_number("micro_slots", self.micro_slots, 0, 100)
         if self.micro_slots != int(self.micro_slots):
             raise InvalidInput(f"must be a whole number, found {self.micro_slots!r}", "micro_slots")

@@ -121,6 +121,8 @@ def _one_more(
         moves["start"][of_model[np.argmax(taken)]] += 1
         return True
     speed = np.where(is_free, _speed(kinds)[of_model], 0.0)
+    if speed.max() <= 0:  # they hold the model and serve nothing
+        return False
     enough = speed >= missing
     best = np.where(enough, speed, np.inf).argmin() if enough.any() else speed.argmax()
     moves["start"][of_model[best]] += 1

@@ -53,21 +53,34 @@ def whole_cells(window: Window, data: WindowData, x: np.ndarray, dual: np.ndarra
 
 def whole_program(window: Window, data: WindowData, x: np.ndarray, dual: np.ndarray) -> Problem:
     """Columns z, hot, q, more, expired, f, over, under; see the module."""
-    state, servers, instance = data.state, data.servers[0], data.instance
-    shape, system = window.q.shape, instance.system
-    (regions, classes), width, count = shape, window.q.size, len(window.z)
-    sent = np.zeros(shape)
-    np.add.at(sent, data.router.cells[data.pairs][:, 1], x[window.x])
+    state, system = data.state, data.instance.system
+    arrivals = data.instance.arrivals[state.slot]
     ages = np.arange(1, state.waiting.shape[2] + 1)
-    is_due = ages >= system.deadline_slots[:, None]
-    is_last = state.slot == instance.slots - 1
     waiting = state.waiting.sum(axis=2)
-    due = np.where(is_due, state.waiting, 0).sum(axis=2)
-    stays = (system.deadline_slots > 0) & ~is_last
-    later = later_usd(window, dual)
-    arrivals = instance.arrivals[state.slot]
-    reach = system.allowed.T.astype(np.int64) @ arrivals
-    each, mine = sparse.eye_array(width), sparse.eye_array(count)
+    due = np.where(ages >= system.deadline_slots[:, None], state.waiting, 0).sum(axis=2)
+    sent = np.zeros(window.q.shape)
+    np.add.at(sent, data.router.cells[data.pairs][:, 1], x[window.x])
+    matrix = _matrix(data, window.q.shape)
+    facets = data.servers[0].rows.most
+    above = np.concatenate([facets, np.zeros(len(window.z)), (waiting - due).ravel()])
+    equal = np.concatenate([waiting.ravel(), arrivals.sum(axis=0), sent.sum(axis=1)])
+    size = matrix.shape[1]
+    return Problem(
+        matrix=matrix,
+        row_lower=np.append(np.full(len(above), -np.inf), equal),
+        row_upper=np.append(above, equal),
+        col_lower=np.zeros(size),
+        col_upper=_most(window, data, x, due),
+        cost=_cost(window, data, later_usd(window, dual)),
+        integrality=np.arange(size) < len(window.z),
+    )
+
+
+def _matrix(data: WindowData, shape: tuple[int, ...]) -> sparse.csr_array:
+    """The rows of the module in their order; q and f have ``shape`` (R, C)."""
+    servers, (regions, classes) = data.servers[0], shape
+    width = regions * classes
+    each, mine = sparse.eye_array(width), sparse.eye_array(len(servers.usd))
     place = adding_up(np.repeat(np.arange(regions), classes), regions)
     apart = sparse.eye_array(regions)
     of_class = adding_up(np.tile(np.arange(classes), regions), classes)
@@ -80,45 +93,44 @@ def whole_program(window: Window, data: WindowData, x: np.ndarray, dual: np.ndar
         [None, None, None, None, None, of_class, None, None],
         [None, None, None, None, None, place, -apart, apart],
     ]
-    above = np.concatenate([servers.rows.most, np.zeros(count), (waiting - due).ravel()])
-    equal = np.concatenate([waiting.ravel(), arrivals.sum(axis=0), sent.sum(axis=1)])
-    there = waiting.sum(axis=0) + arrivals.sum(axis=0)  # no column is larger: HiGHS needs bounds
-    all_of = np.broadcast_to(there, shape)
-    waits_most = np.where(stays, np.ceil(x[window.q] - 1e-6), 0.0)
-    more_most = np.where(stays, all_of, 0.0)
-    expire_most = np.where(stays, due, all_of)
-    move_usd = np.full(2 * regions, max(data.router.reroute_usd, MOVE))
-    waits_usd = window.problem.cost[window.q] + later[window.q]
-    expiry_usd = np.broadcast_to(system.weights.expiry_usd, shape)
-    cost = [
+    return sparse.csr_array(sparse.block_array(blocks))
+
+
+def _most(window: Window, data: WindowData, x: np.ndarray, due: np.ndarray) -> np.ndarray:
+    """(columns,) upper bounds; ``due`` (R, C) of what waits expires if it is not served."""
+    state, instance = data.state, data.instance
+    system, arrivals = instance.system, instance.arrivals[state.slot]
+    kind = data.servers[0].cells.kind
+    stays = (system.deadline_slots > 0) & (state.slot < instance.slots - 1)
+    there = state.waiting.sum(axis=(0, 2)) + arrivals.sum(axis=0)  # HiGHS needs bounds
+    all_of = np.broadcast_to(there, due.shape)
+    parts = [
+        there[kind],
+        np.minimum(data.hot, there[kind]),
+        np.where(stays, np.ceil(x[window.q] - 1e-6), 0.0),
+        np.where(stays, all_of, 0.0),
+        np.where(stays, due, all_of),
+        system.allowed.T.astype(np.int64) @ arrivals,
+        np.full(2 * len(due), there.sum()),
+    ]
+    return np.concatenate([np.ravel(part) for part in parts]).astype(float)
+
+
+def _cost(window: Window, data: WindowData, later: np.ndarray) -> np.ndarray:
+    """(columns,) dollars, with what each costs ``later``."""
+    servers, shape = data.servers[0], window.q.shape
+    wait_usd = window.problem.cost[window.q]
+    expiry_usd = np.broadcast_to(data.instance.system.weights.expiry_usd, shape)
+    parts = [
         servers.usd + later[window.z],
         -servers.saved_usd,
-        waits_usd.ravel(),
-        np.maximum(waits_usd, window.problem.cost[window.q] + expiry_usd).ravel(),
-        expiry_usd.ravel(),
-        np.zeros(width),
-        move_usd,
+        wait_usd + later[window.q],
+        np.maximum(wait_usd + later[window.q], wait_usd + expiry_usd),
+        expiry_usd,
+        np.zeros(shape),
+        np.full(2 * shape[0], max(data.router.reroute_usd, MOVE)),
     ]
-    apart_most = np.full(2 * regions, float(there.sum()))
-    most = [
-        there[servers.cells.kind],
-        np.minimum(data.hot, there[servers.cells.kind]),
-        waits_most,
-        more_most,
-        expire_most,
-        reach,
-        apart_most,
-    ]
-    size = 2 * count + 4 * width + 2 * regions
-    return Problem(
-        matrix=sparse.csr_array(sparse.block_array(blocks)),
-        row_lower=np.append(np.full(len(above), -np.inf), equal),
-        row_upper=np.append(above, equal),
-        col_lower=np.zeros(size),
-        col_upper=np.concatenate([np.ravel(part) for part in most]).astype(float),
-        cost=np.concatenate(cost),
-        integrality=np.arange(size) < count,
-    )
+    return np.concatenate([np.ravel(part) for part in parts])
 
 
 def later_usd(window: Window, dual: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ schedule that it began with (``parts.py``).
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -62,10 +63,14 @@ def replanned(
     Where time is up the rest of ``schedule`` follows, less what is then not there to be processed.
     Raises PlanInterrupted with such a schedule if Ctrl-C ends it, and SolverFailed.
     """
-    ends = time.perf_counter() + (limits or Limits()).seconds
+    limits = limits or Limits()
+    ends = time.perf_counter() + limits.seconds
     plan = None
     try:
-        plan = _Plan(instance, schedule, waiting_usd(merged, schedule))
+        prices = waiting_usd(merged, schedule, limits.seconds)
+        if prices is None:
+            return schedule
+        plan = _Plan(instance, schedule, prices)
         for t in range(instance.slots):
             if time.perf_counter() >= ends:
                 break
@@ -76,17 +81,23 @@ def replanned(
     return plan.schedule()
 
 
-def waiting_usd(merged: MergedProgram, schedule: Schedule) -> np.ndarray:
-    """(T, C) dollars that a request that waits at the end of a slot costs in the slots after it.
+def waiting_usd(
+    merged: MergedProgram, schedule: Schedule, seconds: float = math.inf
+) -> np.ndarray | None:
+    """(T, C) dollars that a request that waits at the end of a slot costs in the slots after it;
+    None if time is up before they are known.
 
     They are duals of the merged program with the servers of the schedule. Where nothing of a class
     is there in the slot after, its dual says nothing, and the price is that of expiry.
     """
-    program = merged.program
+    ends, program = time.perf_counter() + seconds, merged.program
     servers = program.vector(lift_merged(merged, schedule))
     problem = with_servers(program, servers, program.matrix)
     method = merged_method(len(schedule.command))
-    found = solve_lp(problem, method, crossover=False).raise_if_interrupted()
+    left = Limits(seconds=max(0.0, ends - time.perf_counter()))
+    found = solve_lp(problem, method, left, crossover=False).raise_if_interrupted()
+    if time.perf_counter() >= ends:
+        return None
     x, dual = found.x if found.x is not None else found.near, found.row_dual
     if x is None or dual is None:
         raise SolverFailed("requests on given servers were not planned, though all may expire")

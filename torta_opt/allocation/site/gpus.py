@@ -45,11 +45,14 @@ PLACE = "@"  # before the region, in the types of a region where not every class
 WAYS = ("reserved", "spot", "owned")
 
 
-def split_label(label: str) -> tuple[str, str]:
-    """(type of server, way of buying) of a server type of a site's instance."""
+def split_label(label: str, region: str) -> tuple[str, str]:
+    """(type of server, way of buying) of a server type of a site's instance, with servers there."""
+    place = f"{PLACE}{region}"
+    if label.endswith(place):  # first: the name of a region may end like a way of buying
+        return label.removesuffix(place), "on_demand"
     base, _, way = label.rpartition(" ")
     base, way = (base, way) if base and way in WAYS else (label, "on_demand")
-    return base.partition(PLACE)[0], way
+    return base.removesuffix(place), way
 
 
 def split_type(name: str) -> tuple[int, str]:

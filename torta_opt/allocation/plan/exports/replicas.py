@@ -55,7 +55,7 @@ def deployments(plan: Plan, minutes: int) -> list[Deployment]:
     found = []
     for j, k, m in np.argwhere(on.max(axis=0) > 0).tolist():
         label, model = system.types[k], system.models[m]
-        base, buy = split_label(label)
+        base, buy = split_label(label, system.regions[j])
         gpus, gpu = split_type(base)
         unit = Unit(1, gpus)
         if plan.site is not None:
