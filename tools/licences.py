@@ -29,7 +29,7 @@ writes this page; a test checks that no package is missing. Packages marked *run
 torta-opt itself; the others belong to extras, tests, documentation or notebooks. torta-opt itself
 is under Apache-2.0, and its wheel contains no other package.
 
-| package | version | licence | |
+| package | version | licence | needed to |
 |---|---|---|---|
 """
 

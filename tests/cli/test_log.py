@@ -44,7 +44,7 @@ def test_writes_a_legal_schedule_with_cost_and_gap(files, tmp_path, capsys):
 def test_the_table_says_what_was_bent(files, capsys):
     assert run(arguments(files)) == 0
     text = capsys.readouterr().out
-    assert "what had to be bent" in text
+    assert "what was changed to make it legal" in text
     assert "replica slots" in text
 
 

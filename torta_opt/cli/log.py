@@ -62,7 +62,7 @@ def _table(document: dict[str, Any], report: Any, instance: str) -> Any:
     bent = {name.replace("_", " "): f"{number:,}" for name, number in document["bent"].items()}
     return Group(
         gap_tables(report),
-        pairs("the log, and what had to be bent", bent),
+        pairs("the log, and what was changed to make it legal", bent),
         f"next: torta-opt gap {instance} --schedule {document['output']} "
         "--policies greedy_forecast,clairvoyant",
     )

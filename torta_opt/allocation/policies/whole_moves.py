@@ -137,7 +137,7 @@ def _switched(
     False: none of a type that can hold the model stops.
     """
     stopping = np.bincount(kinds.type, moves["stop"], kinds.type.max() + 1)
-    can = stopping[kinds.type[of_model]] >= 1
+    can = (stopping[kinds.type[of_model]] >= 1) & (_speed(kinds)[of_model] > 0)
     if not can.any():
         return False
     wanted = (plan.start[0] + plan.enter[0])[of_model]
