@@ -28,6 +28,7 @@ def changed(kind: str, **fields: float) -> bytes:
     return text.encode()
 
 
+PLACEMENT = (Path(__file__).parents[2] / "instances" / "placement" / "tiny.json").read_bytes()
 FOUND = {  # files that once ended a reader with an error of its own: target → files
     "profile-aibrix": (
         b'{"gpu": "g", "tputs": [[8.0, 4.0], 0.5], "indexes": [[16, 64], [128, 512]], "e2e": []}',
@@ -41,6 +42,7 @@ FOUND = {  # files that once ended a reader with an error of its own: target →
     ),
     "profile-inferencex": (changed("inferencex", osl=0), changed("inferencex", isl=-1)),
     "profile-aiconfigurator": (PROFILES["aiconfigurator"][0].replace(b"system", b"sistem"),),
+    "placement": (PLACEMENT.replace(b'"blocks":4', b'"blocks":4' + b"0" * 400),),
 }
 
 

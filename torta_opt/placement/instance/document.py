@@ -32,11 +32,11 @@ class LlmEntry(Strict):
     """The model that is served."""
 
     name: Name
-    blocks: int = Field(ge=1, description="L")
+    blocks: int = Field(ge=1, le=10**9, description="L")
     block_bytes: Bytes = Field(description="memory one hosted block takes")
     cache_bytes_per_token: Bytes = Field(description="cache of one token on one block")
-    width: int = Field(default=1, ge=1, description="length of an embedding")
-    kv_groups: int = Field(default=1, ge=1, description="query heads per key and value")
+    width: int = Field(default=1, ge=1, le=10**9, description="length of an embedding")
+    kv_groups: int = Field(default=1, ge=1, le=10**9, description="query heads per key and value")
 
 
 class TypeEntry(Strict):
