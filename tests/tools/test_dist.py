@@ -11,9 +11,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import pytest
-
 import dist
+import pytest
 
 needs_git = pytest.mark.skipif(not (dist.ROOT / ".git").exists(), reason="needs a git checkout")
 
