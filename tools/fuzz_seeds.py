@@ -121,6 +121,22 @@ INFERENCEX = [
     }
 ]
 
+AIPERF = {
+    "request_throughput": {"unit": "requests/sec", "avg": 5.0},
+    "request_latency": {"unit": "ms", "avg": 2000.0},
+    "time_to_first_token": {"unit": "ms", "avg": 200.0},
+    "inter_token_latency": {"unit": "ms", "avg": 18.0},
+    "input_sequence_length": {"unit": "tokens", "avg": 512.0},
+    "output_sequence_length": {"unit": "tokens", "avg": 101.0},
+    "effective_concurrency": {"unit": "requests", "avg": 10.0},
+    "request_count": {"unit": "requests", "avg": 100.0},
+    "error_request_count": {"unit": "requests", "avg": 1.0},
+    "input_config": {
+        "models": {"items": [{"name": "m"}]},
+        "phases": [{"kind": "warmup"}, {"kind": "profiling", "concurrency": 10}],
+    },
+}
+
 
 def as_bytes(*seeds: Any) -> list[bytes]:
     """Texts as they are, everything else as JSON."""
@@ -136,6 +152,7 @@ PROFILES: dict[str, list[bytes]] = {
     "llmd_planner": as_bytes(PLANNER),
     "inferno": as_bytes(INFERNO),
     "inferencex": as_bytes(INFERENCEX),
+    "aiperf": as_bytes(AIPERF),
 }
 PRICES: dict[str, list[bytes]] = {
     "plain": as_bytes("region,type,usd_per_server_hour\nus-east-1,4xH100,11\n"),

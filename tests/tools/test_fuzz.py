@@ -15,6 +15,8 @@ from fuzz_mutate import MOST_BYTES, mutate
 from fuzz_seeds import PROFILES
 from fuzz_targets import TARGETS, Target
 
+from torta_opt.allocation.profiles.readers import READERS
+
 FEW = 10
 MANY = int(os.environ.get("TORTA_FUZZ", "3000"))  # files of each kind in the slow tests
 
@@ -41,9 +43,14 @@ FOUND = {  # files that once ended a reader with an error of its own: target →
         changed("inferno", maxBatchSize=10**9, atTokens=10**9),
     ),
     "profile-inferencex": (changed("inferencex", osl=0), changed("inferencex", isl=-1)),
+    "profile-aiperf": (PROFILES["aiperf"][0].replace(b'"unit": "ms"', b'"unit": ["ms"]'),),
     "profile-aiconfigurator": (PROFILES["aiconfigurator"][0].replace(b"system", b"sistem"),),
     "placement": (PLACEMENT.replace(b'"blocks":4', b'"blocks":4' + b"0" * 400),),
 }
+
+
+def test_every_reader_of_profiles_has_a_target() -> None:
+    assert set(PROFILES) == set(READERS)
 
 
 def record_of(name: str, tries: int, folder: Path, seed: int = 0) -> fuzz.Record:

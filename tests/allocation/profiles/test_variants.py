@@ -308,6 +308,13 @@ class TestAiperf:
         put(tmp_path, content, "profile_export_genai_perf.json")
         assert read("aiperf", tmp_path, **H100)[0].model == "other"
 
+    def test_a_load_that_it_does_not_say_is_left_out(self, tmp_path: Path) -> None:
+        phased = {"model": "m", "phases": [{"kind": "warmup"}, {"kind": "x", "concurrency": 4}]}
+        for config, ending in ((phased, " (concurrency 4)"), (phased | {"phases": 1}, "")):
+            path = put(tmp_path, self.FILE | {"input_config": config})
+            (point,) = read("aiperf", path, **H100)[0].points
+            assert point.source == f"{path.name}{ending}"
+
     def test_real_mock(self) -> None:
         folder = real_data("aiperf/mock_server_concurrency4")
         (found,) = read("aiperf", folder, **H100)

@@ -162,7 +162,10 @@ def test_gaps_are_rounded_up() -> None:
 
 @pytest.mark.parametrize(
     ("bound", "shown"),
-    [(1857.99, "1,857"), (18.929, "18.92"), (0.13549, "0.1354"), (-2.0001, "-2.001"), (0, "0")],
+    [
+        *((1857.99, "1,857"), (18.929, "18.92"), (0.13549, "0.1354"), (-2.0001, "-2.001")),
+        *((0, "0"), (1.9999999999, "1.999"), (1.001, "1.001"), (1e30, f"{1e30:,.0f}")),
+    ],
 )
 def test_bounds_are_rounded_down(bound: float, shown: str) -> None:
     assert dollars_down(bound) == shown

@@ -55,14 +55,15 @@ def _metric(report: Entry, name: str) -> Entry:
     value = report.values.get(name)
     if not isinstance(value, Mapping):
         found = ", ".join(list(report.values)[:12])
-        raise report.fault(f"is missing; the file has {found or 'nothing'}", name)
+        rule = "must be a metric with unit and avg" if report.has(name) else "is missing"
+        raise report.fault(f"{rule}; the file has {found or 'nothing'}", name)
     return Entry(report.file, name, value)
 
 
 def _seconds(report: Entry, name: str) -> float:
     metric = _metric(report, name)
     unit = metric.values.get("unit")
-    if unit not in SECONDS:
+    if not isinstance(unit, str) or unit not in SECONDS:
         raise metric.fault(f"{unit!r:.40} must be one of {', '.join(SECONDS)}", "unit")
     return metric.number("avg") * SECONDS[unit]
 
@@ -104,7 +105,8 @@ def _model(report: Entry) -> str | None:
 
 def _load(report: Entry) -> str:
     phases = _under(report.values, "input_config", "phases")
-    known = [each for each in phases or [] if isinstance(each, Mapping)]
+    listed = phases if isinstance(phases, list) else []
+    known = [each for each in listed if isinstance(each, Mapping)]
     told = [each for each in known if each.get("kind") != "warmup"] or known
     for name, unit in (("concurrency", "concurrency {:g}"), ("rate", "{:g} requests/s asked")):
         value = told[0].get(name) if told else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from torta_opt.report.figures import style
@@ -72,4 +73,5 @@ def dollars_down(bound: float) -> str:
     """A bound with four digits, rounded down: what is shown is a bound too."""
     digits = math.floor(math.log10(abs(bound))) + 1 if bound else 4
     decimals = min(max(4 - digits, 0), 9)
-    return f"{math.floor(round(bound * 10**decimals, 6)) / 10**decimals:,.{decimals}f}"
+    exact = Fraction(repr(float(bound)))  # the digits as they are written, 0.29 is no 0.28999…
+    return f"{math.floor(exact * 10**decimals) / 10**decimals:,.{decimals}f}"
