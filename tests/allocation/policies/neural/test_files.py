@@ -46,6 +46,7 @@ def test_another_topology_is_refused(saved):
         ({"version": 9}, "version"),
         ({"head": "tail"}, "head: must be beta or softmax"),
         ({"regions": 3}, "regions: must be a list of names"),
+        ({"regions": []}, "regions: must not be empty"),
         ({"features": "many"}, "features: must be a number"),
         ({"features": 30}, "does not hold the weights that its card describes"),
     ],

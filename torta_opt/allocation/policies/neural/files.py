@@ -136,6 +136,8 @@ def _check_card(card: dict[str, Any], file: str) -> None:
     regions = card.get("regions")
     if not (isinstance(regions, list) and all(isinstance(name, str) for name in regions)):
         raise InvalidInput("must be a list of names", field="regions", file=file)
+    if not regions:
+        raise InvalidInput("must not be empty", field="regions", file=file)
     if card.get("head") not in ("beta", "softmax"):
         raise InvalidInput("must be beta or softmax", field="head", file=file)
     for name in _NUMBERS:
