@@ -20,7 +20,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 gap: $(VENV)/run.stamp ## proven gaps on the paper's Abilene, from an empty machine
-	$(BIN)/torta-opt gap instances/paper/abilene.json.gz --certificate certificates/abilene.json.gz --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,open_loop,clairvoyant --report report.html
+	$(BIN)/torta-opt gap instances/paper/abilene.json.gz --certificate certificates/abilene.json.gz --policies round_robin,skylb,sdib,torta_ot,greedy_forecast,open_loop,torta_plus,clairvoyant --jobs 0 --report report.html
 	$(BIN)/torta-opt bound instances/paper/abilene.json.gz --slots 0:48 --method windows --work-limit 1 --threads 2
 
 certificate: $(VENV)/run.stamp ## prove the bundled bound of Abilene anew: minutes
