@@ -388,6 +388,14 @@ class TestSideBySide:
         merged = torta_opt.bound(torta_opt.generate("small/loading"), "merged")
         assert self.rows(2, proved=merged) == self.rows(1, proved=merged)
 
+    @pytest.mark.parametrize("method", ["lp", "merged", "windows"])
+    def test_a_bound_from_a_file_goes_along(self, method: str, tmp_path: Path) -> None:
+        instance = torta_opt.generate("small/loading")
+        document = api.bound_to_document(torta_opt.bound(instance, method), instance)
+        (tmp_path / "bound.json").write_text(json.dumps(document))
+        loaded = torta_opt.load_bound(tmp_path / "bound.json", instance)
+        assert self.rows(2, proved=loaded) == self.rows(1, proved=loaded)
+
     def test_what_was_judged_before_ctrl_c_stays_in_order(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -387,7 +387,9 @@ class _Run:
             return
         methods = [self.evaluator.family.method(name) for name in names]
         order = sorted(range(len(names)), key=lambda place: not methods[place].knows_future)
-        apart = dataclasses.replace(request, watch=unwatched, solver_watch=None)
+        apart = dataclasses.replace(
+            request, watch=unwatched, solver_watch=None, known=_without_checks(request.known)
+        )
         tasks = [(instance, names[place], apart) for place in order]
         with closing(as_finished(_answer, tasks, workers)) as found:
             for count, (number, answer) in enumerate(found, 1):
@@ -458,6 +460,14 @@ def _answer(instance: Instance, name: str, request: Request) -> Found | TortaOpt
             return method.solve(instance, request)
     except TortaOptError as error:
         return error
+
+
+def _without_checks(known: BoundResult | None) -> BoundResult | None:
+    """What a method can continue from: its checks and its certificate stay in this process."""
+    if known is None:
+        return None
+    beside = _without_checks(known.beside)
+    return dataclasses.replace(known, holds=None, duals=None, certificate=None, beside=beside)
 
 
 def _cheaper(family: Family, results: Sequence[GapResult]) -> str:
