@@ -230,6 +230,12 @@ class TestGuidellm:
         assert (point.latency_s, point.ttft_s, point.tpot_s) == (2.0, 0.2, 0.018)
         assert found.basis == "measured"
 
+    def test_a_load_that_is_no_load_is_not_told(self, tmp_path: Path) -> None:
+        report = self.report()
+        report["benchmarks"][0]["config"]["strategy"]["rate"] = 10**400
+        (found,) = read("guidellm", write(tmp_path / "a.json", report), **H100)
+        assert [point.source.endswith("(constant)") for point in found.points] == [True]
+
     def test_a_latency_in_milliseconds_is_found_out(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.json", self.report(request_latency=2000.0))
         with pytest.raises(InvalidInput, match="the latency is in ms, not in s"):

@@ -22,6 +22,8 @@ from torta_opt.allocation.profiles.reading import (
 )
 from torta_opt.io import InvalidInput
 
+MOST_LOAD = 1e15  # requests a second or at a time: above it, a file's number is no load
+
 
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
     gpu, gpus = settings.need("gpu", collector.kind), settings.need("gpus", collector.kind)
@@ -92,7 +94,8 @@ def _load(benchmark: Entry) -> str:
         return ""
     kind = str(strategy.get("type_", ""))
     value = strategy.get("rate") or strategy.get("streams") or strategy.get("max_concurrency")
-    return f"{kind} {value:g}" if isinstance(value, int | float) else kind
+    is_told = isinstance(value, int | float) and abs(value) <= MOST_LOAD
+    return f"{kind} {value:g}" if is_told else kind
 
 
 READER = Reader(
