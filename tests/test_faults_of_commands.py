@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.begun import AT_TIME
 
 import torta_opt
 from torta_opt.cli import app as cli
@@ -67,25 +68,8 @@ def words(name: str, inputs: dict[str, str], output: Path) -> list[str]:
     return COMMANDS[name].format(**inputs, o=output).split()
 
 
-# Tells when the command line is about to be loaded: Python itself cannot be interrupted before.
-TELLING = """
-import sys
-
-def watch(event, values):
-    if event == "import" and values[0] == "torta_opt.cli.app" and not told:
-        told.append(True)
-        print("BEGUN", file=sys.stderr, flush=True)
-
-told = []
-sys.addaudithook(watch)
-sys.argv = ["torta-opt", *sys.argv[1:]]
-from torta_opt.start import main
-main()
-"""
-
-
 def start(arguments: list[str], telling: bool = False, **options: object) -> subprocess.Popen[str]:
-    how = ["-c", TELLING] if telling else ["-m", "torta_opt"]
+    how = ["-c", AT_TIME] if telling else ["-m", "torta_opt"]
     return subprocess.Popen(
         [sys.executable, *how, *arguments],
         stdout=subprocess.PIPE,

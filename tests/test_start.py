@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.begun import AT_TIME
 
 from torta_opt import start
 from torta_opt.allocation.instance import save_instance
@@ -37,22 +38,6 @@ def watch(event, values):
 
 pressed = []
 sys.addaudithook(watch)
-from torta_opt.start import main
-main()
-"""
-
-# Says when the command line is about to be loaded: Ctrl-C is taken care of then.
-AT_TIME = """
-import sys
-
-def watch(event, values):
-    if event == "import" and values[0] == "torta_opt.cli.app" and not told:
-        told.append(True)
-        print("BEGUN", file=sys.stderr, flush=True)
-
-told = []
-sys.addaudithook(watch)
-sys.argv = ["torta-opt", *sys.argv[1:]]
 from torta_opt.start import main
 main()
 """

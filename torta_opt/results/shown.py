@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torta_opt.io.text import html_table, one_line
 
 
-class Shown:
+class Shown(ABC):
     """A ``repr`` of one line, and a table in notebooks, from a title and a few entries."""
 
     @property
-    def _title(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _title(self) -> str: ...
 
+    @abstractmethod
     def _entries(self) -> dict[str, str]:
         """What is shown, by name."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return one_line(self._title, self._entries())

@@ -310,7 +310,11 @@ class TestAiperf:
 
     def test_a_load_that_it_does_not_say_is_left_out(self, tmp_path: Path) -> None:
         phased = {"model": "m", "phases": [{"kind": "warmup"}, {"kind": "x", "concurrency": 4}]}
-        for config, ending in ((phased, " (concurrency 4)"), (phased | {"phases": 1}, "")):
+        for config, ending in (
+            (phased, " (concurrency 4)"),
+            (phased | {"phases": 1}, ""),
+            (phased | {"phases": [{"rate": 10**400}]}, ""),
+        ):
             path = put(tmp_path, self.FILE | {"input_config": config})
             (point,) = read("aiperf", path, **H100)[0].points
             assert point.source == f"{path.name}{ending}"

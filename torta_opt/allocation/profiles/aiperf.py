@@ -18,6 +18,7 @@ from torta_opt.allocation.profiles.reading import (
     Reader,
     Settings,
     json_files,
+    load_of,
     point,
     read_object,
 )
@@ -108,11 +109,9 @@ def _load(report: Entry) -> str:
     listed = phases if isinstance(phases, list) else []
     known = [each for each in listed if isinstance(each, Mapping)]
     told = [each for each in known if each.get("kind") != "warmup"] or known
-    for name, unit in (("concurrency", "concurrency {:g}"), ("rate", "{:g} requests/s asked")):
-        value = told[0].get(name) if told else None
-        if isinstance(value, int | float):
-            return unit.format(value)
-    return ""
+    first = told[0] if told else {}
+    streams = load_of("concurrency {:g}", first.get("concurrency"))
+    return streams or load_of("{:g} requests/s asked", first.get("rate"))
 
 
 def _under(value: Any, *names: str) -> Any:

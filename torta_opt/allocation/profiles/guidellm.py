@@ -17,12 +17,11 @@ from torta_opt.allocation.profiles.reading import (
     Reader,
     Settings,
     json_files,
+    load_of,
     point,
     read_object,
 )
 from torta_opt.io import InvalidInput
-
-MOST_LOAD = 1e15  # requests a second or at a time: above it, a file's number is no load
 
 
 def _read(files: Sequence[Path], settings: Settings, collector: Collector) -> None:
@@ -94,8 +93,7 @@ def _load(benchmark: Entry) -> str:
         return ""
     kind = str(strategy.get("type_", ""))
     value = strategy.get("rate") or strategy.get("streams") or strategy.get("max_concurrency")
-    is_told = isinstance(value, int | float) and abs(value) <= MOST_LOAD
-    return f"{kind} {value:g}" if is_told else kind
+    return f"{kind} {load_of('{:g}', value)}".rstrip()
 
 
 READER = Reader(

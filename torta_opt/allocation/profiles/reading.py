@@ -288,6 +288,11 @@ class Collector:
         ]
 
 
+def load_of(form: str, value: object) -> str:
+    """``form`` with the load that a file names; empty where that is no number, or of no load."""
+    return form.format(value) if isinstance(value, int | float) and abs(value) <= MOST else ""
+
+
 def point(
     entry: Entry,
     *,
