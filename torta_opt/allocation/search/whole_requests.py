@@ -36,7 +36,7 @@ from torta_opt.allocation.search.merged_plan import PlanInterrupted
 from torta_opt.allocation.search.parts import cheaper_parts
 from torta_opt.allocation.search.request_window import SlotServers, WindowData, request_window
 from torta_opt.allocation.search.rounding import with_servers
-from torta_opt.allocation.search.routing import clip_to_available
+from torta_opt.allocation.search.routing import clip_slot, clip_to_available
 from torta_opt.allocation.search.server_cells import cells_of, processing_by_server, rows_of
 from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.allocation.search.whole_cells import whole_cells
@@ -151,7 +151,8 @@ class _Plan:
         )
         inflow = self._inflow(whole.waits, processing)
         routing = self.router.slot(instance.arrivals[t], inflow, state.routing, branch=True)
-        processing = self._clipped(processing, routing)
+        there = state.waiting.sum(axis=2) + routing.sum(axis=0)
+        processing = clip_slot(instance.system, there, processing)
         decision = Decision(routing, self.base.command[t], self.base.command_model[t], processing)
         self.state = step(instance.system, state, slot_data(instance, t), decision).state
         self.routing[t], self.processing[t] = routing, processing
@@ -220,16 +221,6 @@ class _Plan:
         for c in np.flatnonzero(rest):
             inflow[:, c] += _divided(int(rest[c]), new[:, c], inflow[:, c])
         return inflow
-
-    def _clipped(self, processing: np.ndarray, routing: np.ndarray) -> np.ndarray:
-        """(S, C) what servers can process of it: no more than is in their region."""
-        there = self.state.waiting.sum(axis=2) + routing.sum(axis=0)
-        done = processing.copy()
-        for j in range(len(there)):
-            servers = np.flatnonzero(self.instance.system.server_region == j)
-            before = done[servers].cumsum(axis=0) - done[servers]
-            done[servers] = np.clip(there[j] - before, 0, done[servers])
-        return done
 
 
 def _prices(instance: Instance, pools: Pools) -> tuple[np.ndarray, np.ndarray]:
