@@ -10,7 +10,6 @@ from typing import Any
 
 WORDS: ContextVar[Sequence[str]] = ContextVar("WORDS", default=())  # of the command that runs
 MOST_BYTES = 256 << 20  # of a file that is hashed; a trace may take a minute
-CHUNK = 1 << 20
 
 
 def made_by() -> dict[str, Any]:
@@ -51,9 +50,6 @@ def _sha256(name: str) -> str | None:
         with open(name, "rb") as stream:
             if Path(name).stat().st_size > MOST_BYTES:
                 return None
-            found = hashlib.sha256()
-            while chunk := stream.read(CHUNK):
-                found.update(chunk)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None
-    return found.hexdigest()

@@ -115,15 +115,14 @@ def request_bounds(
 def fixed_costs(pools: Pools, tangents: Sequence[float]) -> dict[str, ArrayLike]:
     """(objective) Dollars of columns whose cost does not depend on prices; 0 where not named."""
     system, weights = pools.instance.system, pools.instance.system.weights
-    v, kind = weights.time_usd_per_s, pools.type
+    v = weights.time_usd_per_s
     latency_s = np.where(system.allowed, system.latency_s, 0.0)
-    saved_s = np.nan_to_num(system.service_s)[kind] - np.nan_to_num(system.hot_service_s)[kind]
     slope = np.array([slope for slope, _ in segments(tangents)])
     return {
         "x": v * latency_s[:, :, None] + weights.transfer_factor * system.transfer_usd,
         "q": v * system.slot_s,
         "expired": weights.expiry_usd,
-        "hot": -v * saved_s,
+        "hot": -pools.saved_usd,
         "moved": weights.reroute_usd,
         "rise": weights.frobenius_usd * slope,
         "fall": weights.frobenius_usd * slope,
@@ -132,15 +131,12 @@ def fixed_costs(pools: Pools, tangents: Sequence[float]) -> dict[str, ArrayLike]
 
 def costs_by_price(pools: Pools) -> dict[str, np.ndarray]:
     """(objective) Dollars of columns whose cost depends on prices of electricity."""
-    instance, system, weights = pools.instance, pools.instance.system, pools.instance.system.weights
-    kind = pools.type
+    system, weights, kind = pools.instance.system, pools.instance.system.weights, pools.type
     service_s = np.nan_to_num(system.service_s)[kind]
-    busy_kwh = (system.peak_kw - system.idle_kw)[kind][:, None] * pools.work_ms / 3.6e6
-    price = weights.energy_factor * instance.price_usd_per_kwh[:, pools.region]
     start = weights.loading_factor * system.start_usd[kind]
     switch = weights.loading_factor * system.switch_usd[kind]
     return {
-        "z": weights.time_usd_per_s * service_s + price[:, :, None] * busy_kwh,
+        "z": weights.time_usd_per_s * service_s + pools.busy_usd,
         "ready": pools.on_usd[:, :, None],
         "start": start + _on_while_loading(pools, pools.start_slots),
         "enter": switch + _on_while_loading(pools, pools.switch_slots),

@@ -145,6 +145,23 @@ class Pools:
         return on_usd
 
     @cached_property
+    def busy_usd(self) -> np.ndarray:
+        """(T, P, C) dollars for the energy above idle of one request."""
+        instance, system = self.instance, self.instance.system
+        price = system.weights.energy_factor * instance.price_usd_per_kwh[:, self.region]
+        kwh = (system.peak_kw - system.idle_kw)[self.type][:, None] * self.work_ms / 3.6e6
+        busy_usd: np.ndarray = price[:, :, None] * kwh
+        return busy_usd
+
+    @cached_property
+    def saved_usd(self) -> np.ndarray:
+        """(P, C) dollars that a hot request saves."""
+        system = self.instance.system
+        saved_s = np.nan_to_num(system.service_s) - np.nan_to_num(system.hot_service_s)
+        saved_usd: np.ndarray = system.weights.time_usd_per_s * saved_s[self.type]
+        return saved_usd
+
+    @cached_property
     def rounds(self) -> np.ndarray:
         """(T, P, C) bool: a server ready in slot t, or at the end of a loading begun within the
         horizon, has usable time that is no whole number of requests of the class."""

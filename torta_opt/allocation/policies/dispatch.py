@@ -73,6 +73,13 @@ class Tables:
         return usd[system.server_type]
 
     @cached_property
+    def saved_usd(self) -> np.ndarray:
+        """(S, C) $ that a hot request saves."""
+        system = self.system
+        saved_s = np.nan_to_num(system.service_s - system.hot_service_s)
+        return (system.weights.time_usd_per_s * saved_s)[system.server_type]
+
+    @cached_property
     def busy_kwh(self) -> np.ndarray:
         """(S, C) kWh above idle of one request."""
         system = self.system

@@ -111,7 +111,6 @@ def task_of(tables: Tables, slot: Slot, arrivals: np.ndarray) -> Task | None:
     price = weights.energy_factor * observation.price_ahead[ahead][:, region]
     serve = tables.service_usd[cells] + price[:, None, :] * tables.busy_kwh[cells]
     serve = np.where(able, serve, np.inf)
-    saved_s = np.nan_to_num(system.service_s - system.hot_service_s)[system.server_type]
     wait = weights.time_usd_per_s * system.slot_s
     usable = _usable_ms(tables, slot.fleet, slots)[servers]
     loaded = np.arange(len(system.models)) == slot.fleet.model[servers][:, None]
@@ -122,7 +121,7 @@ def task_of(tables: Tables, slot: Slot, arrivals: np.ndarray) -> Task | None:
         deadline_slots=system.deadline_slots[kind],
         work_ms=np.where(able, tables.work_ms[cells], 0),
         serve_usd=serve,
-        hot_usd=np.where(able, weights.time_usd_per_s * saved_s[cells], 0.0),
+        hot_usd=np.where(able, tables.saved_usd[cells], 0.0),
         hot_permille=system.hot_permille,
         quota=np.where(able, system.hot_permille * state.processing[cells] // 1000, 0),
         count=np.ones(len(servers), np.int64),

@@ -109,7 +109,7 @@ def slot_usd(tables: Tables, slot: Slot, processing: np.ndarray) -> float:
     hot = np.minimum(processing, system.hot_permille * state.processing // 1000)
     left = _come(slot).sum() - processing.sum()
     wait = system.weights.time_usd_per_s * system.slot_s
-    return float((processing * usd).sum() - (hot * _saved_usd(tables)).sum() + left * wait)
+    return float((processing * usd).sum() - (hot * tables.saved_usd).sum() + left * wait)
 
 
 def score_features(tables: Tables, slot: Slot) -> np.ndarray:
@@ -135,7 +135,7 @@ def score_features(tables: Tables, slot: Slot) -> np.ndarray:
     usable = slot.fleet.usable_ms[:, None] / system.slot_ms
     columns = (
         above / unit,
-        _saved_usd(tables) / unit,
+        tables.saved_usd / unit,
         hot,
         _ratio(room, rooms[region]),
         fill[region],
@@ -159,14 +159,6 @@ def _later(slot: Slot) -> np.ndarray:
     """(R, C) requests expected in the next slot, routed as those of this one."""
     sent = np.maximum(slot.routing.sum(axis=1), 1)
     return np.einsum("ijc,ic->jc", slot.routing / sent[:, None, :], slot.expected)
-
-
-def _saved_usd(tables: Tables) -> np.ndarray:
-    """(S, C) $ that a hot request saves."""
-    system = tables.system
-    saved_s = np.nan_to_num(system.service_s - system.hot_service_s)
-    usd: np.ndarray = system.weights.time_usd_per_s * saved_s[system.server_type]
-    return usd
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -63,8 +63,7 @@ def load_fitted(
     Raises InvalidInput unless the card has this format and version and fits the system, and where
     ``build`` raises LookupError or ValueError.
     """
-    file = stem.with_name(stem.name + ".safetensors")
-    card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
+    file, card = _card_of(stem, format_)
     for field, names in fitted(system).items():
         if card.get(field) != names:
             raise InvalidInput(
@@ -81,10 +80,15 @@ def load_tensors(
 
     Raises InvalidInput.
     """
-    file = stem.with_name(stem.name + ".safetensors")
-    card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
+    file, card = _card_of(stem, format_)
     with reading(file):
         return _tensors_of(file), card, file
+
+
+def _card_of(stem: Path, format_: tuple[str, int]) -> tuple[Path, Document]:
+    """The file of tensors, and the card beside it."""
+    card = read_document(stem.with_name(stem.name + ".json"), dict([format_]))
+    return stem.with_name(stem.name + ".safetensors"), card
 
 
 def _tensors_of(file: Path) -> dict[str, np.ndarray]:

@@ -40,8 +40,8 @@ class Zones:
     @cached_property
     def are_few(self) -> bool:
         """Whether a plan by zones is small enough."""
-        (k, i), (c, o) = self._types.T, self._classes.T
-        able = self._pairs[np.ix_(o, i)].T & self.whole.usable_by[np.ix_(k, c)]
+        k, c = self._types[:, 0], self._classes[:, 0]
+        able = self._may_serve & self.whole.usable_by[np.ix_(k, c)]
         return bool(self.whole.allowed.all() or able.sum() <= MOST_PAIRS)
 
     @property
@@ -62,13 +62,12 @@ class Zones:
         """Types by zone of servers that has one, classes by zone of requests that can be served."""
         if self.is_one:
             return self.whole
-        whole, (k, i), (c, o) = self.whole, self._types.T, self._classes.T
-        able = self._pairs[np.ix_(o, i)].T
+        whole, k, c = self.whole, self._types[:, 0], self._classes[:, 0]
         _, kind = self._types_of_servers
         tables = ("service_s", "hot_service_s", "server_ms")
         nothing = (np.nan, np.nan, INCOMPATIBLE)
         changed: dict[str, Any] = {
-            name: np.where(able, getattr(whole, name)[np.ix_(k, c)], empty)
+            name: np.where(self._may_serve, getattr(whole, name)[np.ix_(k, c)], empty)
             for name, empty in zip(tables, nothing, strict=True)
         }
         by_type = ("idle_kw", "peak_kw", "start_ms", "switch_ms", "start_usd", "switch_usd")
@@ -112,6 +111,12 @@ class Zones:
         pairs = np.zeros((self.of_requests.max() + 1, self.of_servers.max() + 1), bool)
         origin, region = np.nonzero(self.whole.allowed)
         pairs[self.of_requests[origin], self.of_servers[region]] = True
+        return pairs
+
+    @cached_property
+    def _may_serve(self) -> np.ndarray:
+        """(K', C') bool: the zone of the requests may use that of the servers."""
+        pairs: np.ndarray = self._pairs[np.ix_(self._classes[:, 1], self._types[:, 1])].T
         return pairs
 
     @cached_property

@@ -126,7 +126,6 @@ class _Slots:
         self.barred = self._barred(lost)
         self.before = instance.initial.routing.astype(float)
         self.past = self._by_pool(instance.initial.processing)
-        self.saved_usd, self.busy_usd = self._prices()
 
     def _barred(self, lost: np.ndarray) -> np.ndarray:
         """(T, R, C) requests wait there to expire, and none of their class is processed."""
@@ -141,15 +140,6 @@ class _Slots:
         total = np.zeros((len(self.pools), processing.shape[1]))
         np.add.at(total, self.pools.of_server, processing)
         return total
-
-    def _prices(self) -> tuple[np.ndarray, np.ndarray]:
-        """(P, C) dollars that a hot request saves, (T, P, C) that one request burns."""
-        system, kind = self.instance.system, self.pools.type
-        weights = system.weights
-        saved = np.nan_to_num(system.service_s - system.hot_service_s)[kind]
-        price = weights.energy_factor * self.instance.price_usd_per_kwh[:, self.pools.region]
-        kwh = (system.peak_kw - system.idle_kw)[kind][:, None] * system.server_ms[kind] / 3.6e6
-        return weights.time_usd_per_s * saved, price[:, :, None] * kwh
 
     def relax(self, t: int) -> _Rounding | None:
         """Solve slot t's linear program, and say how to round it; None where it has no answer."""
@@ -184,8 +174,8 @@ class _Slots:
             before=self.before,
             region=self.pools.region[pool],
             hot=self.instance.system.hot_permille / 1000 * self.past[pool, c],
-            busy_usd=self.busy_usd[t, pool, c],
-            saved_usd=self.saved_usd[pool, c],
+            busy_usd=self.pools.busy_usd[t, pool, c],
+            saved_usd=self.pools.saved_usd[pool, c],
         )
 
     def processing(self, found: list[tuple[_Rounding, np.ndarray]]) -> np.ndarray:
@@ -197,9 +187,7 @@ class _Slots:
             t = rounding.slot
             before = whole[t - 1] if t else self.instance.initial.processing
             hot = self.instance.system.hot_permille * before // 1000
-            now = processing_by_server(
-                self.instance, self.pools, rounding.cells, z, hot, self.saved_usd
-            )
+            now = processing_by_server(self.instance, self.pools, rounding.cells, z, hot)
             if (now.sum(axis=0) == whole[t].sum(axis=0)).all():
                 whole[t] = now
         return whole

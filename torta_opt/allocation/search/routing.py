@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from torta_opt.allocation.instance.data import Instance
+from torta_opt.allocation.instance.data import Instance, System
 from torta_opt.allocation.search.slot_routing import Router
 
 
@@ -46,14 +46,23 @@ def clip_to_available(
     for t in range(instance.slots):
         ages[:, :, 0] = routing[t].sum(axis=0)
         there = ages.sum(axis=2)
-        for j in range(len(system.regions)):
-            servers = np.flatnonzero(system.server_region == j)
-            before = done[t, servers].cumsum(axis=0) - done[t, servers]
-            done[t, servers] = np.clip(there[j] - before, 0, done[t, servers])
-            served = done[t, servers].sum(axis=0)
-            older = ages[j][:, ::-1].cumsum(axis=1)[:, ::-1] - ages[j]
-            ages[j] -= np.clip(served[:, None] - older, 0, ages[j])
+        done[t] = clip_slot(system, there, done[t])
+        served = np.zeros_like(there)
+        np.add.at(served, system.server_region, done[t])
+        older = ages[:, :, ::-1].cumsum(axis=2)[:, :, ::-1] - ages
+        ages -= np.clip(served[:, :, None] - older, 0, ages)
         ages[:, :, 1:] = np.where(stays, ages, 0)[:, :, :-1].copy()
+    return done
+
+
+def clip_slot(system: System, there: np.ndarray, processing: np.ndarray) -> np.ndarray:
+    """(S, C) the processing of one slot, no more than is ``there`` (R, C): the first servers of a
+    region keep theirs."""
+    done = processing.copy()
+    for j in range(len(there)):
+        servers = np.flatnonzero(system.server_region == j)
+        before = done[servers].cumsum(axis=0) - done[servers]
+        done[servers] = np.clip(there[j] - before, 0, done[servers])
     return done
 
 

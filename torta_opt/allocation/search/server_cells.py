@@ -132,17 +132,12 @@ def _hull(instance: Instance, pools: Pools, cells: Cells) -> tuple[sparse.csr_ar
 
 
 def processing_by_server(
-    instance: Instance,
-    pools: Pools,
-    cells: Cells,
-    z: np.ndarray,
-    hot: np.ndarray,
-    saved_usd: np.ndarray,
+    instance: Instance, pools: Pools, cells: Cells, z: np.ndarray, hot: np.ndarray
 ) -> np.ndarray:
     """(S, C) whole ``z`` (n,) shared out to the servers of each cell.
 
-    ``hot`` (S, C) requests would be hot; one saves ``saved_usd`` (P, C). With three classes of a
-    model, some may not fit and be missing.
+    ``hot`` (S, C) requests would be hot. With three classes of a model, some may not fit and be
+    missing.
     """
     now = np.zeros_like(hot)
     for n, (first, after) in enumerate(cells.spans()):
@@ -150,7 +145,7 @@ def processing_by_server(
         classes = cells.column[first:after, 1]
         at = np.ix_(cells.members[n], classes)
         work_ms = instance.system.server_ms[pools.type[pool], classes]
-        gain = saved_usd[pool, classes] / work_ms
+        gain = pools.saved_usd[pool, classes] / work_ms
         now[at] = _shared(z[first:after], work_ms, usable_ms, hot[at], gain)
     return now
 

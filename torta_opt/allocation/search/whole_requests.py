@@ -36,7 +36,7 @@ from torta_opt.allocation.search.merged_plan import PlanInterrupted
 from torta_opt.allocation.search.parts import cheaper_parts
 from torta_opt.allocation.search.request_window import SlotServers, WindowData, request_window
 from torta_opt.allocation.search.rounding import with_servers
-from torta_opt.allocation.search.routing import clip_to_available
+from torta_opt.allocation.search.routing import clip_slot, clip_to_available
 from torta_opt.allocation.search.server_cells import cells_of, processing_by_server, rows_of
 from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.allocation.search.whole_cells import whole_cells
@@ -125,7 +125,8 @@ class _Plan:
         self.timeline = trace_servers(instance, schedule)
         self.state = initial_state(instance)
         self.routing, self.processing = schedule.routing.copy(), schedule.processing.copy()
-        self.usd, self.saved_usd = _prices(instance, self.pools)
+        service_s = np.nan_to_num(instance.system.service_s)[self.pools.type]
+        self.usd = instance.system.weights.time_usd_per_s * service_s + self.pools.busy_usd
         self.servers: dict[int, SlotServers] = {}
 
     def schedule(self) -> Schedule:
@@ -146,12 +147,12 @@ class _Plan:
         if found.x is None or found.row_dual is None:
             raise SolverFailed("the requests of a slot were not planned, though all may expire")
         whole = whole_cells(window, data, found.x, found.row_dual)
-        processing = processing_by_server(
-            instance, self.pools, data.servers[0].cells, whole.z, hot, self.saved_usd
-        )
+        cells = data.servers[0].cells
+        processing = processing_by_server(instance, self.pools, cells, whole.z, hot)
         inflow = self._inflow(whole.waits, processing)
         routing = self.router.slot(instance.arrivals[t], inflow, state.routing, branch=True)
-        processing = self._clipped(processing, routing)
+        there = state.waiting.sum(axis=2) + routing.sum(axis=0)
+        processing = clip_slot(instance.system, there, processing)
         decision = Decision(routing, self.base.command[t], self.base.command_model[t], processing)
         self.state = step(instance.system, state, slot_data(instance, t), decision).state
         self.routing[t], self.processing[t] = routing, processing
@@ -163,8 +164,9 @@ class _Plan:
             rows = rows_of(self.instance, self.pools, cells, np.zeros(len(cells.column), bool))
             rows.hull.eliminate_zeros()
             pool, c = cells.pool, cells.kind
+            saved_usd = self.pools.saved_usd[pool, c]
             self.servers[t] = SlotServers(
-                cells, rows, self.pools.region[pool], self.usd[t, pool, c], self.saved_usd[pool, c]
+                cells, rows, self.pools.region[pool], self.usd[t, pool, c], saved_usd
             )
         return self.servers[t]
 
@@ -220,27 +222,6 @@ class _Plan:
         for c in np.flatnonzero(rest):
             inflow[:, c] += _divided(int(rest[c]), new[:, c], inflow[:, c])
         return inflow
-
-    def _clipped(self, processing: np.ndarray, routing: np.ndarray) -> np.ndarray:
-        """(S, C) what servers can process of it: no more than is in their region."""
-        there = self.state.waiting.sum(axis=2) + routing.sum(axis=0)
-        done = processing.copy()
-        for j in range(len(there)):
-            servers = np.flatnonzero(self.instance.system.server_region == j)
-            before = done[servers].cumsum(axis=0) - done[servers]
-            done[servers] = np.clip(there[j] - before, 0, done[servers])
-        return done
-
-
-def _prices(instance: Instance, pools: Pools) -> tuple[np.ndarray, np.ndarray]:
-    """(T, P, C) dollars of a request that is not hot, (P, C) that a hot one saves."""
-    system, kind, weights = instance.system, pools.type, instance.system.weights
-    price = weights.energy_factor * instance.price_usd_per_kwh[:, pools.region]
-    kwh = (system.peak_kw - system.idle_kw)[kind][:, None] * system.server_ms[kind] / 3.6e6
-    service = np.nan_to_num(system.service_s)[kind]
-    saved = np.nan_to_num(system.service_s - system.hot_service_s)[kind]
-    usd = weights.time_usd_per_s * service + price[:, :, None] * kwh
-    return usd, weights.time_usd_per_s * saved
 
 
 def _divided(rest: int, wanted: np.ndarray, served: np.ndarray) -> np.ndarray:

@@ -123,23 +123,21 @@ def raise_if_failed(rows: Iterable[Row]) -> None:
 
 def _run(instance: Instance, sha256: str, name: str, seed: int) -> Row:
     """One row; of a policy that fails it has no cost, and says why under ``failed``."""
+    row = {
+        "instance": instance.name,
+        "sha256": sha256,
+        "policy": name,
+        "seed": seed,
+        "version": __version__,
+    }
     try:
-        return _run_of(create(name), instance, sha256, name, seed)
+        return row | _outcome(create(name), instance, name, seed)
     except PolicyFailed as error:
-        return {
-            "instance": instance.name,
-            "sha256": sha256,
-            "policy": name,
-            "seed": seed,
-            "version": __version__,
-            "cost": None,
-            "costs": {},
-            "metrics": {},
-            "failed": error.reason,
-        }
+        return row | {"cost": None, "costs": {}, "metrics": {}, "failed": error.reason}
 
 
-def _run_of(policy: Policy, instance: Instance, sha256: str, name: str, seed: int) -> Row:
+def _outcome(policy: Policy, instance: Instance, name: str, seed: int) -> Row:
+    """What a run cost, and how long it took."""
     if hasattr(policy, "show"):
         with blamed_on(name, "show", is_ours=True):
             policy.show(instance)  # forecasts of studies: perfect, corrupted
@@ -148,11 +146,6 @@ def _run_of(policy: Policy, instance: Instance, sha256: str, name: str, seed: in
     priced = evaluate(instance, outcome.schedule)
     p50, p99 = np.quantile(outcome.slot_seconds, [0.5, 0.99])
     return {
-        "instance": instance.name,
-        "sha256": sha256,
-        "policy": name,
-        "seed": seed,
-        "version": __version__,
         "cost": priced.cost,
         "costs": priced.costs,
         "metrics": priced.metrics,
