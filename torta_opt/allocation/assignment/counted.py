@@ -18,7 +18,12 @@ import numpy as np
 
 from torta_opt.allocation.assignment.packing import packed
 from torta_opt.allocation.formulations.assignment import Assignment
-from torta_opt.allocation.formulations.server_hull import CannotShare, facets_of, shared_out
+from torta_opt.allocation.formulations.server_hull import (
+    CannotShare,
+    facets_of,
+    fill_first,
+    shared_out,
+)
 
 
 def part(data: Assignment, servers: np.ndarray, groups: np.ndarray) -> Assignment:
@@ -102,7 +107,7 @@ def _left_over(
     room = np.where(fits, left_ms // np.maximum(work, 1), 0)
     order = np.argsort(data.serve_usd[0, :, g], kind="stable")
     taken = np.zeros(len(z), np.int64)
-    taken[order] = np.clip(missing - (room[order].cumsum() - room[order]), 0, room[order])
+    taken[order] = fill_first(missing, room[order])
     return taken
 
 
@@ -112,8 +117,7 @@ def _shared(
     """(servers, groups) with each server's quota first, or else without regard to it."""
     work, usable, quota = _alike(data, servers, groups)
     facets = facets_of(tuple(work.tolist()), usable)
-    before = quota.cumsum(axis=0) - quota
-    least = np.clip(wanted - before, 0, quota)
+    least = fill_first(wanted, quota)
     for own in (least, np.zeros_like(least)):
         try:
             return shared_out(wanted, facets, len(servers), own)

@@ -15,6 +15,8 @@ from itertools import product
 
 import numpy as np
 
+from torta_opt.allocation.formulations.server_hull import fill_first
+
 Rule = Callable[[int, np.ndarray], np.ndarray]
 
 
@@ -26,7 +28,7 @@ def packed(work_ms: np.ndarray, usable_ms: int, wanted: np.ndarray, own: np.ndar
     own       (S, G) requests that are hot on each server, which takes them first
     """
     answers = []
-    for first, rule in product((own, np.zeros_like(own)), (_evenly, _in_order)):
+    for first, rule in product((own, np.zeros_like(own)), (_evenly, fill_first)):
         answers.append(_packed(work_ms, usable_ms, wanted, first, rule))
         if (answers[-1].sum(axis=0) == wanted).all():
             break
@@ -41,19 +43,13 @@ def _packed(
     largest_first = np.argsort(-work_ms, kind="stable").tolist()
     for g in largest_first:
         kept = np.minimum(own[:, g], left_ms // work_ms[g])
-        z[:, g] = np.clip(wanted[g] - (kept.cumsum() - kept), 0, kept)
+        z[:, g] = fill_first(wanted[g], kept)
         left_ms = left_ms - z[:, g] * work_ms[g]
     for g in largest_first:
         more = rule(int(wanted[g] - z[:, g].sum()), left_ms // work_ms[g])
         z[:, g] += more
         left_ms = left_ms - more * work_ms[g]
     return z
-
-
-def _in_order(requests: int, room: np.ndarray) -> np.ndarray:
-    """(S,) the first servers filled."""
-    taken: np.ndarray = np.clip(requests - (room.cumsum() - room), 0, room)
-    return taken
 
 
 def _evenly(requests: int, room: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from torta_opt.allocation.formulations.packing import pack
 from torta_opt.allocation.formulations.pools import Pools
+from torta_opt.allocation.formulations.server_hull import fill_first
 from torta_opt.allocation.instance.data import Instance, System
 from torta_opt.allocation.schedule.step import apply_commands, initial_state
 
@@ -266,7 +267,7 @@ class _Site:
 
     def _take(self, servers: np.ndarray, c: int, room: np.ndarray, wanted: int) -> int:
         """Put up to ``wanted`` requests on servers, in order, each at most its room."""
-        taken = np.clip(wanted - (room.cumsum() - room), 0, room)
+        taken = fill_first(wanted, room)
         self.done[servers, c] += taken
         self.spare_ms[servers] -= taken * self.work_ms[servers, c]
         return int(taken.sum())

@@ -38,6 +38,12 @@ def facets_of(load_ms: tuple[int, ...], slot_ms: int) -> Facets:
     return np.array(facets)
 
 
+def fill_first(wanted: int | np.ndarray, room: np.ndarray) -> np.ndarray:
+    """(S,) units: ``wanted`` goes to the first servers, each up to its room; or (S, C) of (C,)."""
+    given: np.ndarray = np.clip(wanted - (room.cumsum(axis=0) - room), 0, room)
+    return given
+
+
 class CannotShare(AssertionError):
     """Totals that servers cannot process; a fault of the caller where ``least`` is 0."""
 

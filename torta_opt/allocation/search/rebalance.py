@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.formulations.pools import Pools
+from torta_opt.allocation.formulations.server_hull import fill_first
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_queues, trace_servers
@@ -199,7 +200,7 @@ def _less(arrivals: np.ndarray, routing: np.ndarray, lost: np.ndarray) -> np.nda
     for t, j, c in np.argwhere(lost):
         there = routing[t, :, j, c]
         order = np.argsort(np.arange(len(there)) != j, kind="stable")
-        taken = np.clip(lost[t, j, c] - (there[order].cumsum() - there[order]), 0, there[order])
+        taken = fill_first(lost[t, j, c], there[order])
         left[t, order, c] -= taken
     return left
 

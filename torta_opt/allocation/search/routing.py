@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from torta_opt.allocation.formulations.server_hull import fill_first
 from torta_opt.allocation.instance.data import Instance, System
 from torta_opt.allocation.search.slot_routing import Router
 
@@ -61,8 +62,7 @@ def clip_slot(system: System, there: np.ndarray, processing: np.ndarray) -> np.n
     done = processing.copy()
     for j in range(len(there)):
         servers = np.flatnonzero(system.server_region == j)
-        before = done[servers].cumsum(axis=0) - done[servers]
-        done[servers] = np.clip(there[j] - before, 0, done[servers])
+        done[servers] = fill_first(there[j], done[servers])
     return done
 
 

@@ -15,7 +15,7 @@ import scipy.sparse as sparse
 from scipy.optimize import linear_sum_assignment
 
 from torta_opt.allocation.formulations.pools import Pools
-from torta_opt.allocation.formulations.server_hull import facets_of, shared_out
+from torta_opt.allocation.formulations.server_hull import facets_of, fill_first, shared_out
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import ServerTimeline
@@ -165,7 +165,7 @@ def _shared(
     order += [(c, left[c]) for c in np.argsort(-work_ms, kind="stable")]
     for c, most in order:
         room = np.minimum(spare // work_ms[c], most)
-        taken = np.clip(left[c] - (room.cumsum() - room), 0, room)
+        taken = fill_first(left[c], room)
         done[:, c] += taken
         spare -= taken * work_ms[c]
         left[c] -= taken.sum()

@@ -27,6 +27,7 @@ import numpy as np
 from torta_opt.allocation.bounds.merged import merged_method
 from torta_opt.allocation.formulations.merged import MergedProgram, lift_merged
 from torta_opt.allocation.formulations.pools import Pools
+from torta_opt.allocation.formulations.server_hull import fill_first
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.evaluate import evaluate
@@ -230,7 +231,7 @@ def _divided(rest: int, wanted: np.ndarray, served: np.ndarray) -> np.ndarray:
     A negative ``rest``, where more is to be served than comes, is taken from ``served``.
     """
     if rest < 0:
-        return -np.clip(-rest - (served.cumsum() - served), 0, served)
+        return -fill_first(-rest, served)
     share = rest * (
         wanted / wanted.sum() if wanted.sum() > 0 else np.full(len(wanted), 1 / len(wanted))
     )
