@@ -194,7 +194,7 @@ def bounds_of(found: dict[str, Any]) -> str:
             f"bound, between {max(0.0, gain['low']):.2f} and {beyond['high']:.2f} $ is foresight."
         )
     elif "no_tree" in found:
-        parts.append(f"No trees: {found['no_tree']}.")
+        parts.append(f"No trees: {found['no_tree'].removeprefix('way: ')}.")
     return textwrap.fill(" ".join(parts), 100, break_on_hyphens=False) + "\n"
 
 

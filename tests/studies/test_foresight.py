@@ -37,7 +37,7 @@ def test_the_page_names_sizes_bounds_and_every_policy() -> None:
     other = {**result, "no_tree": "way: tree needs futures with the same outages"}
     del other["tree"]
     text = foresight.page({"Abilene": result, "Abilene, outage": other}, given)
-    assert "No trees: way: tree needs futures with the same outages." in text
+    assert "No trees: tree needs futures with the same outages." in text
     assert "Not computed yet at this size: Polska" in text
     assert "An imported trace: not computed" in text
     assert "10 slots of 45 s" in text
