@@ -17,7 +17,8 @@ import torta_opt
 MODULES = [
     "torta_opt",
     "torta_opt.api",
-    "torta_opt.gaps",
+    "torta_opt.gaps.run",
+    "torta_opt.gaps.parts",
     "torta_opt.families",
     "torta_opt.family",
     "torta_opt.results.bounds",

@@ -895,15 +895,15 @@ class TestInterrupt:
         started = tmp_path / "started"
         script = (
             "import pathlib, time\n"
-            "from torta_opt import gaps\n"
+            "from torta_opt.gaps import run\n"
             "from torta_opt.cli import app as cli\n"
-            "judged, names = gaps._Run._judged, []\n"
+            "judged, names = run._Run._judged, []\n"
             "def telling(self, name, answer, picked):\n"
             "    names.append(name)\n"
             f"    if len(names) > 2: pathlib.Path({str(started)!r}).touch()\n"
             "    while len(names) > 2: time.sleep(0.01)\n"
             "    return judged(self, name, answer, picked)\n"
-            "gaps._Run._judged = telling\n"
+            "run._Run._judged = telling\n"
             "cli.main()\n"
         )
         command = [sys.executable, "-c", script, "gap", str(tmp_path / "long.json.gz")]

@@ -1,32 +1,22 @@
-"""Run schedules, compare them with a bound, report how far from the optimum they are.
-
-    report = gap(instance, ["round_robin", "greedy_forecast"])
-    report.results[0].gap
-
-The path of an instance: the family is looked up (``families``); its bound is proved and checked by
-its certificate; ``solve`` of every policy or method gives a schedule; ``verify`` checks it against
-every rule; ``evaluate`` prices it; ``raise_if_refuted`` compares the cost with bound and floor;
-``holds`` lifts the schedule into the relaxation that the bound was computed over; ``GapResult`` has
-the gaps; the cheapest schedule gives the gap at least; the report is printed.
-"""
+"""A run of policies and methods on an instance, in this process or side by side."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torta_opt import arguments
 from torta_opt.families import family_of, guarded
-from torta_opt.family import AUTO, FLOOR, Family, Request, unwatched
-from torta_opt.io import Infeasible, InvalidInput, LimitReached, VerificationFailed
+from torta_opt.family import AUTO, Family, Request, unwatched
+from torta_opt.gaps.evaluator import GapEvaluator
+from torta_opt.io import Infeasible
 from torta_opt.io.errors import MethodFailed, TortaOptError
 from torta_opt.io.status import DONE, INTERRUPTED
 from torta_opt.parallel import as_finished, is_elsewhere, worker_count
 from torta_opt.results import (
-    ROUNDING,
     BoundResult,
     Found,
     GapReport,
@@ -34,7 +24,6 @@ from torta_opt.results import (
     Verification,
     Violation,
     cheapest_of,
-    raise_if_refuted,
     relative_gap,
 )
 
@@ -158,90 +147,6 @@ def gap(
     return run.report(status)
 
 
-def with_parts(
-    report: GapReport,
-    instance: Instance,
-    *,
-    foresight: Mapping[str, Any] | None = None,
-    attribute: bool = False,
-    seed: int = 0,
-    limits: Limits | None = None,
-    watch: Watch | None = None,
-) -> GapReport:
-    """A report with what the distances of its policies are made of.
-
-    Parameters
-    ----------
-    report, instance
-        The report, and the instance that it is about.
-    foresight
-        Options of the bound ``nonanticipative``; None: it is not computed.
-    attribute
-        Whether to swap the layers of each policy for the clairvoyant's, one after the other.
-    seed, limits, watch
-        As for ``gap``.
-
-    Returns
-    -------
-    GapReport
-        Policies that know the future, and schedules of a user, stay as they are. After Ctrl-C it
-        has what was finished, and ``status`` is ``"interrupted"``; where a limit came before two
-        futures were finished, ``left_out`` says so.
-
-    Raises
-    ------
-    InvalidInput
-        If the demand of the instance has no known law, or a policy has no layers.
-
-    Examples
-    --------
-    >>> import torta_opt
-    >>> from torta_opt.gaps import with_parts
-    >>> instance = torta_opt.generate("small/loading")
-    >>> report = with_parts(torta_opt.gap(instance, "lcp"), instance, attribute=True)
-    >>> first = report.results[0]
-    >>> parts = first.attribution.servers_first
-    >>> abs(parts.total - (first.cost - report.bound.value)) < 1e-9
-    True
-    """
-    family = family_of(instance)
-    request = Request(
-        seed=seed, limits=limits, watch=watch or unwatched, options=dict(foresight or {})
-    )
-    online = [
-        each.policy for each in report.results if each.feasible and _is_online(family, each.policy)
-    ]
-    try:
-        if attribute:
-            parts = family.attribution(instance, online, report.bound, request)
-            report = _with(report, lambda each: {"attribution": parts.get(each.policy)})
-        if foresight is not None:
-            bound, found = family.foresight(instance, online, request)
-            report = _with(report, lambda each: {"foresight": found.get(each.policy)})
-            status = INTERRUPTED if bound.interrupted else report.status
-            report = dataclasses.replace(report, nonanticipative=bound, status=status)
-    except KeyboardInterrupt:
-        return dataclasses.replace(report, status=INTERRUPTED)
-    except LimitReached as error:  # what was compared before is there all the same
-        left_out = {**report.left_out, "nonanticipative": str(error)}
-        return dataclasses.replace(report, left_out=left_out)
-    return report
-
-
-def _with(report: GapReport, parts: Callable[[GapResult], dict[str, Any]]) -> GapReport:
-    """The report with further fields of its results."""
-    results = tuple(dataclasses.replace(each, **parts(each)) for each in report.results)
-    return dataclasses.replace(report, results=results)
-
-
-def _is_online(family: Family, name: str) -> bool:
-    """Whether a name in a report is that of a policy; a schedule of a user may have any name."""
-    try:
-        return not family.method(name).knows_future
-    except InvalidInput:
-        return False
-
-
 def _names(
     family: Family, policies: Sequence[str] | str | None, schedules: Mapping[str, Any] | None
 ) -> list[str]:
@@ -253,102 +158,6 @@ def _names(
 def default_methods(family: Family) -> list[str]:
     """Names of the methods that run if none is named."""
     return [name for name, method in family.methods.items() if method.by_default]
-
-
-@dataclass(frozen=True, eq=False)
-class GapEvaluator:
-    """Compares schedules of an instance with a bound, the floor and constraints of the user."""
-
-    family: Family
-    instance: Instance
-    request: Request
-    proved: BoundResult
-    least: BoundResult
-
-    @classmethod
-    def of(cls, family: Family, instance: Instance, method: str, request: Request) -> GapEvaluator:
-        known = request.known
-        if known is None and method in family.bounds and family.bounds[method].statistical:
-            raise _statistical(method)
-        request.watch(f"bound: {method if known is None else known.source}", 0, 1)
-        proved = known or family.bound(instance, method, request)
-        is_floor = proved.source == FLOOR
-        least = proved if is_floor else family.bound(instance, FLOOR, Request())
-        return cls(family, instance, dataclasses.replace(request, known=proved), proved, least)
-
-    def __post_init__(self) -> None:
-        for limit in (self.proved, self.least):
-            if limit.statistical:  # an estimate over futures refutes no schedule of this one
-                raise _statistical(limit.source)
-
-    def judge(self, name: str, schedule: Schedule, seconds: float | None = None) -> GapResult:
-        """Verify a schedule, price it, and compare it with the bound and the floor."""
-        family, instance = self.family, self.instance
-        verification = family.verify(instance, schedule)
-        if not verification.ok:
-            return GapResult(name, schedule, verification, seconds=seconds)
-        evaluation = family.evaluate(instance, schedule)
-        broken = tuple(
-            each.name for each in self.request.constraints if not each.holds(instance, schedule)
-        )
-        if broken:
-            return GapResult(
-                name, schedule, verification, evaluation, seconds=seconds, broken=broken
-            )
-        for limit in (self.proved, self.least):
-            raise_if_refuted(name, instance.name, evaluation.costs, limit.value, limit.source)
-        self._check_inside(name, schedule, evaluation.cost)
-        cost, bound = evaluation.cost, min(self.proved.value, evaluation.cost)
-        rounding = ROUNDING * max(sum(map(abs, evaluation.costs.values())), abs(bound))
-        avoidable = cost - self.least.value
-        return GapResult(
-            policy=name,
-            schedule=schedule,
-            verification=verification,
-            evaluation=evaluation,
-            gap=relative_gap(cost, bound),
-            avoidable_gap=(cost - bound) / avoidable if avoidable > rounding else None,
-            seconds=seconds,
-        )
-
-    def _check_inside(self, name: str, schedule: Schedule, cost: float) -> None:
-        """A bound of a program says something about schedules inside it, at no higher cost."""
-        if self.proved.holds is None:
-            return
-        found = self.proved.holds(schedule, cost)
-        if not found.ok:
-            place = f"misses {found.where} by {found.violation:.3g}, " if found.violation else ""
-            raise VerificationFailed(
-                f"{name}: on {self.instance.name} the program of the {self.proved.source} bound "
-                f"{place}prices it at {found.objective!r} instead of {found.cost!r} and leaves out "
-                f"{found.lost:g} of it: the program is wrong, and so may be the bound"
-            )
-
-
-def _statistical(source: str) -> InvalidInput:
-    rule = "is statistical: it holds on average over futures, not for one schedule of this instance"
-    return InvalidInput(f"{source} {rule}; gap --foresight compares with it", field="bound")
-
-
-def compare(
-    instance: Instance,
-    name: str,
-    schedule: Schedule,
-    proved: BoundResult,
-    least: BoundResult,
-    seconds: float | None = None,
-    constraints: Sequence[Any] = (),
-) -> GapResult:
-    """Verify a schedule, price it, and compare it with a bound and the floor."""
-    arguments.check_instance(instance)
-    arguments.check_name(name, "name")
-    arguments.check_schedule(schedule, instance, "schedule")
-    arguments.check_bound(proved)
-    arguments.check_bound(least, "least")
-    arguments.check_constraints(constraints, instance)
-    request = Request(constraints=tuple(constraints), known=proved)
-    evaluator = GapEvaluator(family_of(instance), instance, request, proved, least)
-    return evaluator.judge(name, schedule, seconds)
 
 
 @dataclass(frozen=True, eq=False)
