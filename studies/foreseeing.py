@@ -18,7 +18,7 @@ from torta_opt.allocation.foresight.inner import kinds_of, merged_of
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.policies.base import Observation
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
-from torta_opt.allocation.policies.server_counts import Kinds, toward
+from torta_opt.allocation.policies.kinds import Kinds, toward
 from torta_opt.allocation.policies.window import window_instance
 from torta_opt.solvers import solve_lp
 

@@ -15,9 +15,9 @@ from torta_opt.allocation.formulations.matrix import build_allocation_program
 from torta_opt.allocation.instance.data import OFF
 from torta_opt.allocation.policies.base import Observation
 from torta_opt.allocation.policies.dispatch import Tables
+from torta_opt.allocation.policies.kinds import Kinds
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
-from torta_opt.allocation.policies.server_counts import Kinds
 from torta_opt.allocation.policies.window import levels_on, window_instance
 from torta_opt.allocation.schedule import verify
 from torta_opt.allocation.schedule.data import Command, Schedule

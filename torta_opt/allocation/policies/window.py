@@ -22,8 +22,8 @@ from torta_opt.allocation.instance.data import Initial, Instance, System
 from torta_opt.allocation.policies.base import Observation
 from torta_opt.allocation.policies.dispatch import Capacity
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
+from torta_opt.allocation.policies.kinds import Kinds, toward
 from torta_opt.allocation.policies.routing import apportion
-from torta_opt.allocation.policies.server_counts import Kinds, toward
 from torta_opt.allocation.policies.settings import check_number
 from torta_opt.io import InvalidInput
 from torta_opt.solvers import solve_lp

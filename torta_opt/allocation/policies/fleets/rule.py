@@ -17,7 +17,7 @@ import numpy as np
 from torta_opt.allocation.instance.data import OFF
 from torta_opt.allocation.policies.base import Observation
 from torta_opt.allocation.policies.dispatch import Tables, fill_in_order
-from torta_opt.allocation.policies.server_counts import Kinds, toward
+from torta_opt.allocation.policies.kinds import Kinds, toward
 
 DAY_HOURS = 24.0
 
