@@ -8,11 +8,11 @@ from torta_opt.library.table import DONE, NOT_RUN, Library, Row, fields
 
 INTRO = """# A library of instances
 
-`torta_opt/library/data/library.csv` lists {count} instances, each with the recipe that makes it. So
-far {run} of them have both a best known cost and a certified bound. What has not been computed says
-`{not_run}`. The best known cost is that of a schedule that passed the verifier. The bound was
-derived from its certificate by the checker, which uses no solver. The cost of an optimal schedule
-lies between bound and cost; the gap is (cost − bound)/|cost|.
+`torta_opt/library/data/library.csv` lists {count} instances, each with the recipe that makes it.
+{run} of them have both a best known cost and a certified bound. The best known cost is that of a
+schedule that passed the verifier. The bound was derived from its certificate by the checker, which
+uses no solver. The cost of an optimal schedule lies between bound and cost; the gap is
+(cost − bound)/|cost|.
 
 ```sh
 torta-opt library list --unsolved
@@ -58,7 +58,8 @@ def page(library: Library) -> str:
     rows = list(library.rows.values())
     bundled = sum(library.schedule_path(row.name).exists() for row in rows)
     run = sum(row.cost is not None and row.bound is not None for row in rows)
-    parts = [INTRO.format(count=len(rows), run=run, bundled=bundled, not_run=NOT_RUN)]
+    both = "All" if run == len(rows) else str(run)
+    parts = [INTRO.format(count=len(rows), run=both, bundled=bundled, not_run=NOT_RUN)]
     parts += [f"| `{name}` | {about} |\n" for name, about in fields()]
     parts += ["\n## Summary\n\n", _summary(rows), "\n## Instances\n\n"]
     parts += [
