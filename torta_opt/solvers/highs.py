@@ -106,6 +106,27 @@ class LinearSolver:
         scaled = self.problem.cost[columns] * self._scale
         check(self._open.changeColsCost(len(columns), columns, scaled), "changeColsCost")
 
+    def change_numbers(self, problem: Problem) -> None:
+        """Make it ``problem``, which has the same matrix: other sides, bounds and costs."""
+        old, highs = self.problem, self._open
+        if problem.matrix.shape != old.matrix.shape or problem.matrix.nnz != old.matrix.nnz:
+            raise InvalidInput("must be the matrix of the program in the solver", "matrix")
+        changed = np.flatnonzero(problem.cost != old.cost).astype(np.int32)
+        cost = problem.cost[changed] * self._scale
+        check(highs.changeColsCost(len(changed), changed, cost), "changeColsCost")
+        for axis, change in (("row", "changeRowsBounds"), ("col", "changeColsBounds")):
+            lower, upper = getattr(problem, f"{axis}_lower"), getattr(problem, f"{axis}_upper")
+            moved = lower != getattr(old, f"{axis}_lower")
+            moved |= upper != getattr(old, f"{axis}_upper")
+            changed = np.flatnonzero(moved).astype(np.int32)
+            taken = getattr(highs, change)(len(changed), changed, lower[changed], upper[changed])
+            check(taken, change)
+        self.problem = problem
+
+    def set_basis(self, basis: Any) -> None:
+        """Go on from ``basis``, of an earlier result of a program of this size."""
+        self._set_basis(basis)
+
     def add_rows(
         self,
         matrix: sparse.sparray,

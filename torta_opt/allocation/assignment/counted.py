@@ -161,7 +161,7 @@ def loss_usd(
     """
     got = np.zeros_like(hot)
     np.add.at(got, kind, np.minimum(z, data.quota))
-    size = np.bincount(kind, minlength=len(hot))[:, None]
+    size = np.maximum(np.bincount(kind, minlength=len(hot)), 1)[:, None]
     again = np.zeros_like(later_hot)
     np.add.at(again, kind, np.minimum((later / size)[kind], data.hot_permille / 1000 * z))
     saved = np.zeros_like(hot)

@@ -11,6 +11,8 @@ known block by block.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import scipy.sparse as sparse
 
@@ -62,30 +64,35 @@ def rounded(
     return total
 
 
-class Relaxation:
-    """The counted program without integrality, kept in the solver.
+class Solver(Protocol):
+    """A counted program without integrality in a solver: ``FreshProgram``, ``kept.KeptProgram``."""
 
-    x   (n,) its optimum, None where there is none or a limit came first
-    """
+    @property
+    def program(self) -> AssignmentProgram: ...
 
-    def __init__(self, program: AssignmentProgram, limits: Limits):
+    def solve(self, limits: Limits) -> np.ndarray | None:
+        """(n,) the optimum; None where there is none or a limit came first."""
+
+    def priced(self, total: np.ndarray, limits: Limits) -> np.ndarray | None:
+        """(n,) the cheapest point with slot 0 as in ``total`` (rows, G); None where it is illegal,
+        or a limit came first."""
+
+
+class FreshProgram:
+    """A program that comes once."""
+
+    def __init__(self, program: AssignmentProgram):
         self.program = program
         self._solver = LinearSolver(program.problem.relaxed())
-        result = self._solver.solve("simplex", limits).raise_if_interrupted()
-        self.x = result.x if result.status is Status.OPTIMAL else None
         family = program.columns["z"]
         self._mask = family.mask[0]
         self._first: np.ndarray = family.number[0][self._mask]
 
-    def is_whole(self, columns: np.ndarray) -> bool:
-        """Whether the optimum is whole in those of the columns that have to be."""
-        assert self.x is not None
-        x = self.x[columns][self.program.problem.is_integer[columns]]
-        return bool((np.abs(x - np.rint(x)) <= WHOLE).all())
+    def solve(self, limits: Limits) -> np.ndarray | None:
+        result = self._solver.solve("simplex", limits).raise_if_interrupted()
+        return result.x if result.status is Status.OPTIMAL else None
 
     def priced(self, total: np.ndarray, limits: Limits) -> np.ndarray | None:
-        """(n,) the cheapest point with slot 0 as in ``total``; None where it is illegal, or a limit
-        came first."""
         problem, number, fixed = self.program.problem, self._first, total[self._mask].astype(float)
         if total[~self._mask].any() or (fixed > problem.col_upper[number]).any():
             return None
@@ -93,3 +100,19 @@ class Relaxation:
         x = self._solver.solve("simplex", limits).raise_if_interrupted().x
         self._solver.change_col_bounds(number, problem.col_lower[number], problem.col_upper[number])
         return x
+
+
+class Relaxation:
+    """The optimum ``x`` (n,) of the counted program without integrality, None where there is none
+    or a limit came first; and answers priced."""
+
+    def __init__(self, solver: Solver, limits: Limits):
+        self.program, self.priced = solver.program, solver.priced
+        x = solver.solve(limits)
+        self.x = None if x is None else x[: self.program.problem.columns]
+
+    def is_whole(self, columns: np.ndarray) -> bool:
+        """Whether the optimum is whole in those of the columns that have to be."""
+        assert self.x is not None
+        x = self.x[columns][self.program.problem.is_integer[columns]]
+        return bool((np.abs(x - np.rint(x)) <= WHOLE).all())
