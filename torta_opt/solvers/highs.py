@@ -72,17 +72,22 @@ class LinearSolver:
     After a change the simplex method goes on from the last basis.
     """
 
-    def __init__(self, problem: Problem, *, warm: Any = None) -> None:
+    def __init__(self, problem: Problem, *, warm: Any = None, scaled: bool = True) -> None:
+        """
+        scaled   HiGHS may scale rows and columns; programs whose numbers are of like size already
+                 take fewer iterations without
+        """
         self.problem = problem if not problem.is_integer.any() else problem.relaxed()
         self._scale = cost_scale(self.problem)
         self._highs: highspy.Highs | None = load(self.problem, self._scale)
+        if not scaled:
+            set_option(self._highs, "simplex_scale_strategy", 0)
         if warm is not None:
             self._set_basis(warm)
 
     def change_row_bounds(self, rows: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         rows = _numbers(rows, self.problem.rows)
-        self.problem = replace(
-            self.problem,
+        self.problem = self.problem.with_numbers(
             row_lower=_with(self.problem.row_lower, rows, lower),
             row_upper=_with(self.problem.row_upper, rows, upper),
         )
@@ -92,8 +97,7 @@ class LinearSolver:
 
     def change_col_bounds(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         columns = _numbers(columns, self.problem.columns)
-        self.problem = replace(
-            self.problem,
+        self.problem = self.problem.with_numbers(
             col_lower=_with(self.problem.col_lower, columns, lower),
             col_upper=_with(self.problem.col_upper, columns, upper),
         )
@@ -102,14 +106,15 @@ class LinearSolver:
 
     def change_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
         columns = _numbers(columns, self.problem.columns)
-        self.problem = replace(self.problem, cost=_with(self.problem.cost, columns, cost))
+        self.problem = self.problem.with_numbers(cost=_with(self.problem.cost, columns, cost))
         scaled = self.problem.cost[columns] * self._scale
         check(self._open.changeColsCost(len(columns), columns, scaled), "changeColsCost")
 
     def change_numbers(self, problem: Problem) -> None:
         """Make it ``problem``, which has the same matrix: other sides, bounds and costs."""
-        old, highs = self.problem, self._open
-        if problem.matrix.shape != old.matrix.shape or problem.matrix.nnz != old.matrix.nnz:
+        highs: Any = self._open  # highspy's stubs leave calls out
+        old = self.problem
+        if problem.matrix is not old.matrix:
             raise InvalidInput("must be the matrix of the program in the solver", "matrix")
         changed = np.flatnonzero(problem.cost != old.cost).astype(np.int32)
         cost = problem.cost[changed] * self._scale
@@ -315,6 +320,7 @@ def solve_milp(
     on_progress: Callable[[Progress], Any] | None = None,
     relaxation: str = "auto",
     cost_size: float = 1.0,
+    jump: bool = True,
 ) -> Result:
     """Solve a mixed-integer program by branch and bound.
 
@@ -325,6 +331,8 @@ def solve_milp(
                  ipm is through in seconds
     cost_size    what a typical cost is inside HiGHS, whose tolerances of costs are absolute: small
                  programs can do with more than 1
+    jump         search for a first point by feasibility jump; of programs with some tens of columns
+                 it takes most of the time, and branching finds points by itself
     """
     limits = limits or Limits()
     found = without_solver(problem)
@@ -339,6 +347,7 @@ def solve_milp(
     if method in _FIRST_ORDER:
         raise InvalidInput(f"{method} gives no basis to branch from", "relaxation")
     set_option(highs, "mip_lp_solver", _NAMES[method])
+    set_option(highs, "mip_heuristic_run_feasibility_jump", jump)
     set_option(highs, "mip_rel_gap", limits.gap)
     set_option(highs, "time_limit", limits.seconds)
     set_option(highs, "threads", limits.threads)

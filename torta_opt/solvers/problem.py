@@ -88,16 +88,23 @@ class Problem:
     @cached_property
     def row_size(self) -> np.ndarray:
         """(m,) Largest absolute coefficient of each row, at least 1."""
-        size = np.ones(self.rows)
-        entries = self.matrix.tocoo()
-        np.maximum.at(size, entries.row, np.abs(entries.data))
-        return size
+        if not self.matrix.nnz:
+            return np.ones(self.rows)
+        largest: np.ndarray = abs(self.matrix).max(axis=1).toarray().reshape(-1)
+        return np.maximum(largest, 1.0)
 
     @cached_property
     def typical_cost(self) -> float:
         """Median of the absolute costs that are not 0; 1 if there are none."""
         size = np.abs(self.cost[self.cost != 0])
         return float(np.median(size)) if len(size) else 1.0
+
+    def with_numbers(self, **numbers: np.ndarray) -> Problem:
+        """The same matrix with other sides, bounds or costs."""
+        changed = replace(self, **numbers)
+        if "row_size" in self.__dict__:  # hangs on the matrix alone
+            changed.__dict__["row_size"] = self.row_size
+        return changed
 
     def relaxed(self) -> Problem:
         """The same without integrality."""

@@ -73,12 +73,12 @@ def named(data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarra
     sums may be below them.
     """
     z = np.zeros(data.work_ms.shape, np.int64)
-    for row in rows.tolist():
+    order = np.argsort(kind, kind="stable")
+    ends = np.searchsorted(kind[order], np.arange(len(total) + 1)).tolist()
+    for row in rows[total[rows].any(axis=1)].tolist():
         wanted = total[row]
         groups = np.flatnonzero(wanted)
-        servers = np.flatnonzero(kind == row)
-        if len(groups) == 0:
-            continue
+        servers = order[ends[row] : ends[row + 1]]
         if len(servers) == 1:
             z[servers[0]] = wanted
             continue

@@ -127,18 +127,18 @@ class KeptProgram:
             lower, upper = lower.copy(), upper.copy()
             lower[queue.numbers] = upper[queue.numbers] = come[queue.mask]
         fixed = self._pick @ data.count.astype(float)
-        problem = Problem(
-            matrix=self._matrix,
-            row_lower=np.concatenate([lower[self._rows] - fixed, sides.row_lower]),
-            row_upper=np.concatenate([upper[self._rows] - fixed, sides.row_upper]),
-            col_lower=np.zeros(self._matrix.shape[1]),
-            col_upper=np.concatenate([inner.col_upper[self._columns], sides.upper]),
-            cost=np.concatenate([inner.cost[self._columns], sides.cost]),
-        )
+        numbers = {
+            "row_lower": np.concatenate([lower[self._rows] - fixed, sides.row_lower]),
+            "row_upper": np.concatenate([upper[self._rows] - fixed, sides.row_upper]),
+            "col_upper": np.concatenate([inner.col_upper[self._columns], sides.upper]),
+            "cost": np.concatenate([inner.cost[self._columns], sides.cost]),
+        }
         if self._solver is None:
-            self._solver = LinearSolver(problem, warm=self._basis)
+            low = np.zeros(self._matrix.shape[1])
+            problem = Problem(matrix=self._matrix, col_lower=low, **numbers)
+            self._solver = LinearSolver(problem, warm=self._basis, scaled=False)
         else:
-            self._solver.change_numbers(problem)
+            self._solver.change_numbers(self._solver.problem.with_numbers(**numbers))
 
     def solve(self, limits: Limits, remember: bool = False) -> np.ndarray | None:
         """(n,) the optimum of what stands now, columns of the program and then those beside; None

@@ -129,10 +129,13 @@ def solve_assignment(
         blocks, solver = blocks_of(program), FreshProgram(program)
     search = _Search(data, kind, program, Relaxation(solver, _of_lp(left())), left)
     chosen = _servers_of(blocks, kind)
-    found = _rounded(search, blocks, chosen, start) if one_way else [_NOTHING] * len(blocks)
+    # the start costs a linear program: where work is limited, only if nothing else suffices
+    late = programs is not None and limits.seconds == math.inf
+    first = None if late else start
+    found = _rounded(search, blocks, chosen, first) if one_way else [_NOTHING] * len(blocks)
     allowed = limits.gap * sum(abs(each.bound) for each in found if each.found)
     for n in sorted(range(len(blocks)), key=lambda n: found[n].bound - found[n].objective):
-        if sum(each.objective - each.bound for each in found) <= allowed or programs == 0:
+        if _above(found) <= allowed or programs == 0:
             break
         if left().seconds <= 0 and (found[n].found or start is not None):
             break
@@ -140,6 +143,8 @@ def solve_assignment(
         by_name = programs is None or len(blocks[n].groups) <= 2
         found[n] = _better(_solved(search, blocks[n], chosen[n], given, by_name), found[n])
         programs = None if programs is None else programs - 1
+    if late and one_way and start is not None and _above(found) > allowed:
+        found = _or_start(search, blocks, chosen, found, start)
     if start is not None and not all(each.found for each in found):
         return _of_start(data, start)
     return _joined(search, blocks, chosen, found)
@@ -183,26 +188,50 @@ def _better(one: Assigned, other: Assigned) -> Assigned:
 def _rounded(
     search: _Search, blocks: list[Block], chosen: list[np.ndarray], start: np.ndarray | None
 ) -> list[Assigned]:
-    """For each block the relaxation rounded, or the start where that is better or not far off."""
+    """For each block the relaxation rounded, or the start where that is better; the start is not
+    looked at where the rounded answers are within the gap."""
     relaxed, cost = search.relaxed, search.program.problem.cost
     if relaxed.x is None:
         return [_NOTHING] * len(blocks)
     bound = [float(cost[block.columns] @ relaxed.x[block.columns]) for block in blocks]
     total = rounded(search.program, relaxed.x)
     legal = named(search.data, search.kind, total, np.arange(len(total)))
-    first = _priced(search, blocks, legal)
-    second = first
-    gap = search.left().gap * sum(map(abs, bound))
-    if start is not None and _is_legal(search.data, start) and sum(first) - sum(bound) > gap:
-        second = _priced(search, blocks, start)
     found = []
-    for n, (block, those) in enumerate(zip(blocks, chosen, strict=True)):
-        cells = np.ix_(those, block.groups)
-        usd, answer = first[n], legal[cells]
-        if start is not None and second[n] < usd:
-            usd, answer = second[n], start[cells]
-        found.append(Assigned(answer, np.zeros(len(those), np.int64), max(usd, bound[n]), bound[n]))
-    return found
+    for usd, low, block, those in zip(
+        _priced(search, blocks, legal), bound, blocks, chosen, strict=True
+    ):
+        answer, option = legal[np.ix_(those, block.groups)], np.zeros(len(those), np.int64)
+        found.append(Assigned(answer, option, max(usd, low), low))
+    if start is None or _above(found) <= search.left().gap * sum(map(abs, bound)):
+        return found
+    return _or_start(search, blocks, chosen, found, start)
+
+
+def _or_start(
+    search: _Search,
+    blocks: list[Block],
+    chosen: list[np.ndarray],
+    found: list[Assigned],
+    start: np.ndarray,
+) -> list[Assigned]:
+    """The answers of blocks, or the start where that is better."""
+    if not _is_legal(search.data, start):
+        return found
+    best = []
+    for each, usd, block, those in zip(
+        found, _priced(search, blocks, start), blocks, chosen, strict=True
+    ):
+        if usd < each.objective:
+            option = np.zeros(len(those), np.int64)
+            answer = start[np.ix_(those, block.groups)]
+            each = Assigned(answer, option, max(usd, each.bound), each.bound)
+        best.append(each)
+    return best
+
+
+def _above(found: list[Assigned]) -> float:
+    """$ by which answers of blocks may cost more than the optimum."""
+    return sum(each.objective - each.bound for each in found)
 
 
 def _totals(search: _Search, z: np.ndarray) -> np.ndarray:
@@ -288,7 +317,7 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
         x: np.ndarray | None = search.relaxed.x[block.columns]
         bound = float((cost * x).sum())
     else:
-        result = solve_milp(restricted(problem, block), search.left()).raise_if_interrupted()
+        result = solve_milp(restricted(problem, block), search.left(), jump=False).raise_if_interrupted()
         x, bound = result.x, result.bound
     if x is None:
         return replace(_NOTHING, bound=bound)

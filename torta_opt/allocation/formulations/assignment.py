@@ -7,7 +7,7 @@ from it with a fixed number of array operations, however many servers and groups
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
 
@@ -161,7 +161,7 @@ class AssignmentProgram:
         """The same columns and rows with the numbers of other ``data``: other requests, prices,
         quotas and counts of servers. Of a program ``for_any_demand`` alone."""
         numbers = _numbers(data, self.columns, self.rows)
-        return AssignmentProgram(data, self.columns, self.rows, replace(self.problem, **numbers))
+        return AssignmentProgram(data, self.columns, self.rows, self.problem.with_numbers(**numbers))
 
     def vector(self, values: dict[str, np.ndarray]) -> np.ndarray:
         """The way back."""

@@ -4,12 +4,15 @@ The assignment programs of all regions (``program_dispatch``), counted, become o
 which requests choose their region:
 
     x[t,i,j,c] ≥ 0    requests of class c sent from i to j, this slot's and the forecast
-    moved[i,j] ≥ 0    share of the origin's requests that goes to j now and did not before
-    minimise          Σ (v·L + g)·x + Σ κ·min(D, D′)·moved + cost of the assignment program
+    0 ≤ stay[i,j] ≤ A′[i,j]·D[i]   requests of this slot that go to j, as far as no more of the
+                                   origin's go there than before
+    minimise          Σ (v·L + g)·x + Σ κ·min(1, D′/D)·(x − stay) + cost of the assignment program
     subject to        Σ_j x[t,i,j,c] = D[t,i,c]                                  (route)
-                      Σ_c x[0,i,j,c]/D[i] − moved[i,j] ≤ A′[i,j]                 (moved)
+                      stay[i,j] ≤ Σ_c x[0,i,j,c]                                 (stay)
                       the rows of the assignment program, Σ_i x in (queue)
 
+Σ κ·x is constant by (route), so that it is left out: prices of x then hardly change from slot to
+slot, and the basis of the slot before stays nearly optimal (``assignment.kept``).
 D′ and A′ are requests and shares of the slot before; shares add up to 1, so half of their absolute
 changes is the sum of their increases. In later slots origins that may use the same regions are one,
 at their mean latency and price. An origin chooses from its ``NEAR`` cheapest regions and those it
@@ -39,11 +42,11 @@ from torta_opt.allocation.policies.program_dispatch import (
     program_processing,
 )
 from torta_opt.allocation.policies.routing import apportion, send_cheapest
-from torta_opt.allocation.policies.slot_task import Slot, SlotPrograms, Task
+from torta_opt.allocation.policies.slot_task import SPARE, Slot, SlotPrograms, Task
 from torta_opt.solvers import Limits
 
 NEAR = 12  # regions that an origin may choose from, beside those it sent requests to before
-X, MOVED = 8, 9  # families of columns and rows, beside the eight of the assignment program
+X, STAY = 8, 9  # families of columns and rows, beside the eight of the assignment program
 WHOLE = 1e-6  # distance from a whole number that is a rounding error
 
 
@@ -86,7 +89,7 @@ def program_routing(
         return slot.routing, None
     choice = Choice.of(tables, slot, task)
     program = programs.program(
-        tables, task, lambda program, there: choice.routes(program, task, there)
+        tables, task, lambda program, *there: choice.routes(program, task, *there)
     )
     routes = program.beside
     assert isinstance(routes, Routes)
@@ -125,12 +128,12 @@ def _most(tables: Tables, slot: Slot, slots: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Routes(Beside):
-    """x and moved beside an assignment program, and their rows.
+    """x and stay beside an assignment program, and their rows.
 
     cell   (n, 4) slot, origin (in later slots a group of origins), region and class of x
     row    (m, 3) slot, origin and class of (route)
     row_of (n,) row of (route) of x
-    pair   (P, 2) origins and regions of moved
+    pair   (P, 2) origins and regions of stay
     """
 
     cell: np.ndarray
@@ -147,11 +150,11 @@ class Routes(Beside):
         row_of, first = row_of.reshape(-1), np.flatnonzero(cell[:, 0] == 0)
         pair, pair_of = np.unique(cell[first, 1:3], axis=0, return_inverse=True)
         size, moves, rows = len(cell), len(pair), len(row)
-        below, moved = rows + pair_of.reshape(-1), size + np.arange(moves)
+        below, stay = rows + pair_of.reshape(-1), size + np.arange(moves)
         parts = (
             (row_of, np.arange(size), np.ones(size)),
-            (below, first, np.ones(len(first))),
-            (rows + np.arange(moves), moved, np.full(moves, -1.0)),
+            (below, first, np.full(len(first), -1.0)),
+            (rows + np.arange(moves), stay, np.ones(moves)),
         )
         at, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
         t, origin, region, kind = cell.T
@@ -161,13 +164,13 @@ class Routes(Beside):
             column_key=np.concatenate(
                 [
                     key_of(X, [t], [origin, region * classes + kind]),
-                    key_of(MOVED, [], [pair[:, 0], pair[:, 1]]),
+                    key_of(STAY, [], [pair[:, 0], pair[:, 1]]),
                 ]
             ),
             row_key=np.concatenate(
                 [
                     key_of(X, [row[:, 0]], [row[:, 1], row[:, 2]]),
-                    key_of(MOVED, [], [pair[:, 0], pair[:, 1]]),
+                    key_of(STAY, [], [pair[:, 0], pair[:, 1]]),
                 ]
             ),
             cell=cell,
@@ -187,7 +190,8 @@ class Choice:
             regions are one
     usd     (R, R, C), mean (O, R, C) $ of a request in this slot and in later ones
     arrivals (R, C), expected (O, C)  requests
-    kappa   (R,) $ for all of an origin's requests re-routed
+    kappa   (R,) $ for a request of an origin that is re-routed
+    share   (R, R) share of an origin's requests that went to a region in the slot before, A′
     """
 
     group: np.ndarray
@@ -229,26 +233,31 @@ class Choice:
             arrivals=arrivals,
             expected=together,
             kappa=weights.reroute_usd * np.minimum(now, last) / np.maximum(now, 1),
-            share=np.where(last[:, None] > 0, before / np.maximum(last, 1)[:, None], np.inf),
+            share=before / np.maximum(last, 1)[:, None],
         )
 
-    def routes(self, program: AssignmentProgram, task: Task, there: Beside | None) -> Routes:
-        """Columns and rows beside the program; those that are ``there``, if they suffice."""
-        if isinstance(there, Routes):
-            held = np.zeros(self.now.shape, bool)
-            first = there.cell[there.cell[:, 0] == 0]
-            held[tuple(first[:, 1:].T)] = True
-            if not (self.now & ~held).any():
-                return there
+    def routes(
+        self, program: AssignmentProgram, task: Task, there: Beside | None, same: bool
+    ) -> Routes:
+        """Columns and rows beside the program.
+
+        there, same   those beside the program before, and whether it is this one; they stay if they
+                      suffice, else those that are not needed now stay while they are few
+        """
         slots, _, groups = task.data.sizes
-        able = np.zeros(self.group.shape, bool)
-        able[task.region, task.kind] = True
         group = np.full(self.group.shape, -1)
         group[task.region, task.kind] = np.arange(groups)
-        now = np.argwhere(self.now)
-        then = np.argwhere(self.allowed[:, :, None] & able)
+        now = self.now
+        if isinstance(there, Routes):
+            held = np.zeros(self.now.shape, bool)
+            held[tuple(there.cell[there.cell[:, 0] == 0, 1:].T)] = True
+            if same and not (now & ~held).any():
+                return there
+            joined = now | held & (group >= 0)
+            now = joined if joined.sum() <= SPARE * now.sum() else now
+        then = np.argwhere(self.allowed[:, :, None] & (group >= 0))
         cell = np.concatenate(
-            [np.insert(now, 0, 0, axis=1)]
+            [np.insert(np.argwhere(now), 0, 0, axis=1)]
             + [np.insert(then, 0, t, axis=1) for t in range(1, slots)]
         )
         queue = program.rows["queue"].number[cell[:, 0], group[cell[:, 2], cell[:, 3]]]
@@ -269,14 +278,12 @@ class Choice:
         open_rows[routes.row_of[is_open]] = True
         requests = np.where(open_rows, requests, 0)
         origin, moves = routes.pair[:, 0], len(routes.pair)
-        fresh = self.share[now[:2]] == 0
-        cost[first] += np.where(fresh, self.kappa[now[0]], 0)
-        share = self.share[tuple(routes.pair.T)] * np.maximum(self.arrivals.sum(axis=1), 1)[origin]
+        stay = self.share[tuple(routes.pair.T)] * self.arrivals.sum(axis=1)[origin]
         sides = Sides(
-            cost=np.concatenate([cost, self.kappa[origin]]),
-            upper=np.concatenate([np.where(is_open, np.inf, 0), np.full(moves, np.inf)]),
+            cost=np.concatenate([cost, -self.kappa[origin]]),
+            upper=np.concatenate([np.where(is_open, np.inf, 0), stay]),
             row_lower=np.concatenate([requests, np.full(moves, -np.inf)]),
-            row_upper=np.concatenate([requests, np.where(share > 0, share, np.inf)]),
+            row_upper=np.concatenate([requests, np.zeros(moves)]),
         )
         return sides, open_rows
 

@@ -25,7 +25,7 @@ from torta_opt.allocation.schedule.step import Fleet
 
 SPARE = 1.5  # kinds of servers in a program, those without a server included, by those with one
 Kind = tuple[int, ...]  # region, type, model, ms of this slot and those after it
-Layout = Callable[[AssignmentProgram, Beside | None], Beside]
+Layout = Callable[[AssignmentProgram, Beside | None, bool], Beside]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,21 +135,25 @@ class SlotPrograms:
         """The program with the columns and rows of a task: the one of the slot before, if it has
         them; else a new one, which goes on from its basis.
 
-        layout   what stands beside, given the program and what stands there already
+        layout   what stands beside, given the program, what stood beside the one before, and
+                 whether that is this one
         """
-        kept = self._program
-        if kept is None or not self._same:
+        last, same = self._program, self._program is not None and self._same
+        if last is None or not same:
             program = build_assignment_program(task.merged, for_any_demand=True)
-            there = None
         else:
-            program, there = kept.program, kept.beside
-        beside = layout(program, there) if layout else there or Beside.nothing()
-        if kept is None or beside is not there:
-            kinds = np.array([self._numbers[kind] for kind in self._kinds])
-            groups = task.region * tables.sizes[2] + task.kind
-            self._program = kept = KeptProgram(program, kinds, groups, beside, kept)
-        self._same = True
-        return kept
+            program = last.program
+        there = None if last is None else last.beside
+        if layout is not None:
+            beside = layout(program, there, same)
+        else:
+            beside = there if there is not None and same else Beside.nothing()
+        if last is not None and same and beside is there:
+            return last
+        kinds = np.array([self._numbers[kind] for kind in self._kinds])
+        groups = task.region * tables.sizes[2] + task.kind
+        self._program, self._same = KeptProgram(program, kinds, groups, beside, last), True
+        return self._program
 
     def _follow(self, seen: dict[Kind, int]) -> None:
         """Take up new kinds; drop those without a server where they are many."""
