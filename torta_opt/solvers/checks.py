@@ -72,7 +72,7 @@ def dual_bound(problem: Problem, dual: np.ndarray) -> float:
 def reduced_costs(problem: Problem, dual: np.ndarray) -> np.ndarray:
     """(n,) cost − matrixᵀ·dual; duals too large make numbers that are not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        reduced: np.ndarray = problem.cost - problem.matrix.T @ dual
+        reduced: np.ndarray = problem.cost - problem.transposed @ dual
     return reduced
 
 

@@ -38,6 +38,7 @@ _FIRST_ORDER = ("pdlp", "hipdlp")
 _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
 _WORK["hipo"] = _WORK["ipm"]
+_HEURISTICS = ("feasibility_jump", "rens", "rins", "root_reduced_cost")
 _UNBOUNDED = "proved by a feasible point and a primal ray"
 # Tolerances of the interior point method, and of rows and bounds.
 DEFAULT_TOLERANCE, HIPO_TOLERANCE = (1e-8, 1e-7), (1e-9, 1e-9)
@@ -320,7 +321,7 @@ def solve_milp(
     on_progress: Callable[[Progress], Any] | None = None,
     relaxation: str = "auto",
     cost_size: float = 1.0,
-    jump: bool = True,
+    heuristics: bool = True,
 ) -> Result:
     """Solve a mixed-integer program by branch and bound.
 
@@ -331,8 +332,8 @@ def solve_milp(
                  ipm is through in seconds
     cost_size    what a typical cost is inside HiGHS, whose tolerances of costs are absolute: small
                  programs can do with more than 1
-    jump         search for a first point by feasibility jump; of programs with some tens of columns
-                 it takes most of the time, and branching finds points by itself
+    heuristics   search for points beside branching: in programs of some tens of columns it takes
+                 most of the time, and branching finds as good ones by itself
     """
     limits = limits or Limits()
     found = without_solver(problem)
@@ -347,7 +348,8 @@ def solve_milp(
     if method in _FIRST_ORDER:
         raise InvalidInput(f"{method} gives no basis to branch from", "relaxation")
     set_option(highs, "mip_lp_solver", _NAMES[method])
-    set_option(highs, "mip_heuristic_run_feasibility_jump", jump)
+    for name in _HEURISTICS:
+        set_option(highs, f"mip_heuristic_run_{name}", heuristics)
     set_option(highs, "mip_rel_gap", limits.gap)
     set_option(highs, "time_limit", limits.seconds)
     set_option(highs, "threads", limits.threads)

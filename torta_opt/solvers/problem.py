@@ -102,9 +102,19 @@ class Problem:
     def with_numbers(self, **numbers: np.ndarray) -> Problem:
         """The same matrix with other sides, bounds or costs."""
         changed = replace(self, **numbers)
-        if "row_size" in self.__dict__:  # hangs on the matrix alone
-            changed.__dict__["row_size"] = self.row_size
+        for name in ("row_size", "by_column", "transposed"):  # they hang on the matrix alone
+            if name in self.__dict__:
+                changed.__dict__[name] = getattr(self, name)
         return changed
+
+    @cached_property
+    def by_column(self) -> sparse.csc_array:
+        """The matrix, column by column."""
+        return sparse.csc_array(self.matrix)
+
+    @cached_property
+    def transposed(self) -> sparse.csc_array | sparse.csr_array:
+        return self.matrix.T
 
     def relaxed(self) -> Problem:
         """The same without integrality."""

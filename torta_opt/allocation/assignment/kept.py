@@ -14,7 +14,7 @@ or groups come or go, from the statuses of the columns and rows that are the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import highspy
@@ -139,6 +139,12 @@ class KeptProgram:
             self._solver = LinearSolver(problem, warm=self._basis, scaled=False)
         else:
             self._solver.change_numbers(self._solver.problem.with_numbers(**numbers))
+
+    @property
+    def problem(self) -> Problem:
+        """What stands in the solver."""
+        assert self._solver is not None
+        return self._solver.problem
 
     def solve(self, limits: Limits, remember: bool = False) -> np.ndarray | None:
         """(n,) the optimum of what stands now, columns of the program and then those beside; None

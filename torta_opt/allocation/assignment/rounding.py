@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse as sparse
 
 from torta_opt.allocation.formulations.assignment import AssignmentProgram
 from torta_opt.solvers import Limits, LinearSolver, Status
@@ -43,7 +42,7 @@ def rounded(
     pick = program.columns["pick"].numbers
     point[pick], point[number] = x[pick], z
     slack = problem.row_upper - problem.matrix @ point
-    matrix = sparse.csc_array(problem.matrix)
+    matrix = problem.by_column
     bound = np.zeros(problem.rows, bool)
     for name in SERVER_ROWS:
         bound[program.rows[name].numbers] = True

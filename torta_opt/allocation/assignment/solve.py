@@ -317,7 +317,8 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
         x: np.ndarray | None = search.relaxed.x[block.columns]
         bound = float((cost * x).sum())
     else:
-        result = solve_milp(restricted(problem, block), search.left(), jump=False).raise_if_interrupted()
+        alone = restricted(problem, block)
+        result = solve_milp(alone, search.left(), heuristics=False).raise_if_interrupted()
         x, bound = result.x, result.bound
     if x is None:
         return replace(_NOTHING, bound=bound)

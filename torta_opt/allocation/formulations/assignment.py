@@ -160,8 +160,8 @@ class AssignmentProgram:
     def with_data(self, data: Assignment) -> AssignmentProgram:
         """The same columns and rows with the numbers of other ``data``: other requests, prices,
         quotas and counts of servers. Of a program ``for_any_demand`` alone."""
-        numbers = _numbers(data, self.columns, self.rows)
-        return AssignmentProgram(data, self.columns, self.rows, self.problem.with_numbers(**numbers))
+        problem = self.problem.with_numbers(**_numbers(data, self.columns, self.rows))
+        return AssignmentProgram(data, self.columns, self.rows, problem)
 
     def vector(self, values: dict[str, np.ndarray]) -> np.ndarray:
         """The way back."""
@@ -173,7 +173,9 @@ def _names(family: Family) -> list[str]:
     return [f"{family.name}[{','.join(map(str, cell))}]" for cell in family.index.tolist()]
 
 
-def build_assignment_program(data: Assignment, *, for_any_demand: bool = False) -> AssignmentProgram:
+def build_assignment_program(
+    data: Assignment, *, for_any_demand: bool = False
+) -> AssignmentProgram:
     """The program of ``data``; see ``assignment_model`` for its equations.
 
     for_any_demand   have every column and row that requests, quotas and counts of servers other

@@ -38,7 +38,7 @@ def program_processing(
     task = programs.task(tables, slot, look_ahead)
     if task is None:
         return slot.greedy.copy()
-    task = task.witharrivals_of(arrivals_of(slot, look_ahead + 1))
+    task = task.with_arrivals(arrivals_of(slot, look_ahead + 1))
     return assigned(tables, slot, task, programs, seconds)
 
 

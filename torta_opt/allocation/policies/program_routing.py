@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.assignment.kept import Beside, Sides, key_of
+from torta_opt.allocation.assignment.kept import Beside, KeptProgram, Sides, key_of
 from torta_opt.allocation.assignment.rounding import rounded
 from torta_opt.allocation.formulations.assignment import AssignmentProgram
 from torta_opt.allocation.policies.dispatch import Tables
@@ -84,19 +84,12 @@ def program_routing(
     """(R, R, C) requests of this slot by origin, region and class, and (look_ahead, R, C) requests
     that come to the regions after it. ``slot.routing`` and None where the program has nothing to
     say or a limit came first."""
-    task = task.with_arrivals(_most(tables, slot, task.data.sizes[0]))
+    task = task.with_arrivals(most_arrivals(tables, slot, task.data.sizes[0]))
     if not task.active.any():
         return slot.routing, None
-    choice = Choice.of(tables, slot, task)
-    program = programs.program(
-        tables, task, lambda program, *there: choice.routes(program, task, *there)
-    )
+    program, choice = numbered(tables, slot, task, programs)
     routes = program.beside
     assert isinstance(routes, Routes)
-    waits = np.zeros(task.data.arrivals.shape)
-    waits[0] = task.data.waiting.sum(axis=1)
-    sides, open_rows = choice.sides(routes)
-    program.change(task.merged, sides, waits)
     x = program.solve(Limits(seconds=seconds), remember=True)
     if x is None:
         return slot.routing, None
@@ -105,20 +98,32 @@ def program_routing(
     t, origin, region, kind = routes.cell.T
     now = t == 0
     sent = np.zeros(slot.routing.shape)
-    come = np.zeros((len(waits), *slot.expected.shape))
+    come = np.zeros((task.data.sizes[0], *slot.expected.shape))
     sent[origin[now], region[now], kind[now]] = own[now]
     np.add.at(come, (t, region, kind), own)
     seats = np.zeros(slot.expected.shape, np.int64)
     taken = rounded(program.program, x[:inner], task.kind).sum(axis=0)
     seats[task.region, task.kind] = np.maximum(taken - task.data.waiting.sum(axis=1), 0)
-    is_routed = np.zeros(slot.expected.shape, bool)
-    of_now = routes.row[:, 0] == 0
-    is_routed[tuple(routes.row[of_now & open_rows, 1:].T)] = True
-    routing = _whole(slot, sent, seats, is_routed, tables.system.allowed)
+    routing = _whole(slot, sent, seats, choice.now.any(axis=1), tables.system.allowed)
     return routing, come[1:]
 
 
-def _most(tables: Tables, slot: Slot, slots: int) -> np.ndarray:
+def numbered(
+    tables: Tables, slot: Slot, task: Task, programs: SlotPrograms
+) -> tuple[KeptProgram, Choice]:
+    """The program of a slot with its numbers, and where requests may go in it."""
+    choice = Choice.of(tables, slot, task)
+    program = programs.program(
+        tables, task, lambda program, *there: choice.routes(program, task, *there)
+    )
+    assert isinstance(program.beside, Routes)
+    waits = np.zeros(task.data.arrivals.shape)
+    waits[0] = task.data.waiting.sum(axis=1)
+    program.change(task.merged, choice.sides(program.beside), waits)
+    return program, choice
+
+
+def most_arrivals(tables: Tables, slot: Slot, slots: int) -> np.ndarray:
     """(H, R, C) requests that can come to each region at most."""
     allowed = tables.system.allowed
     most = np.einsum("ic,ij->jc", slot.observation.arrivals, allowed).astype(float)
@@ -263,8 +268,14 @@ class Choice:
         queue = program.rows["queue"].number[cell[:, 0], group[cell[:, 2], cell[:, 3]]]
         return Routes.of(cell, queue, self.group.shape[1])
 
-    def sides(self, routes: Routes) -> tuple[Sides, np.ndarray]:
-        """Prices, bounds and sides; and which rows of (route) have a region to choose."""
+    @property
+    def rerouted_usd(self) -> float:
+        """$ of re-routing all requests of this slot that the program routes."""
+        routed = np.where(self.now.any(axis=1), self.arrivals, 0)
+        return float(self.kappa @ routed.sum(axis=1))
+
+    def sides(self, routes: Routes) -> Sides:
+        """Prices, bounds and sides of ``routes``."""
         cells, first = routes.cell, routes.cell[:, 0] == 0
         now, then = tuple(cells[first, 1:].T), tuple(cells[~first, 1:].T)
         cost, is_open = np.zeros(len(cells)), np.zeros(len(cells), bool)
@@ -279,13 +290,12 @@ class Choice:
         requests = np.where(open_rows, requests, 0)
         origin, moves = routes.pair[:, 0], len(routes.pair)
         stay = self.share[tuple(routes.pair.T)] * self.arrivals.sum(axis=1)[origin]
-        sides = Sides(
+        return Sides(
             cost=np.concatenate([cost, -self.kappa[origin]]),
             upper=np.concatenate([np.where(is_open, np.inf, 0), stay]),
             row_lower=np.concatenate([requests, np.full(moves, -np.inf)]),
             row_upper=np.concatenate([requests, np.zeros(moves)]),
         )
-        return sides, open_rows
 
 
 def _whole(
