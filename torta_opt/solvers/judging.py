@@ -76,9 +76,7 @@ def _near(problem: Problem, claim: Claim) -> np.ndarray | None:
     return inside if checks.violation(problem, inside) <= NEARLY else None
 
 
-def _best_dual(
-    problem: Problem, dual: np.ndarray | None
-) -> tuple[np.ndarray, float, np.ndarray]:
+def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float, np.ndarray]:
     """The given duals, or duals of 0 if these prove more, what they prove, and reduced costs."""
     nothing = np.zeros(problem.rows)
     floor = checks.bound_of(problem, nothing, problem.cost)

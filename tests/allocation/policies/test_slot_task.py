@@ -67,7 +67,7 @@ def test_routing_costs_what_it_costs_in_a_new_program() -> None:
             before = each._program
             program, _ = numbered(tables, slot, task, each)
             kept_on += program is before
-            x = program.solve(Limits(), remember=True)
+            x = program.solve(Limits())
             assert x is not None
             objective.append(optimum(program))
         if objective:

@@ -17,13 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import highspy
 import numpy as np
 import scipy.sparse as sparse
 
 from torta_opt.allocation.assignment.blocks import Block, blocks_of
 from torta_opt.allocation.formulations.assignment import Assignment, AssignmentProgram
 from torta_opt.solvers import Limits, LinearSolver, Problem, Status
+from torta_opt.solvers.bases import Keys, carried
 
 CONSTANT_ROWS = ("choose", "fit")  # with one option a server; with them goes the column pick
 
@@ -34,18 +34,17 @@ class Beside:
 
     queue      (n,) number of the row (queue) that each brings a request to; −1: none
     matrix     (m, n) coefficients in their own rows
-    column_key, row_key   whole numbers that tell them apart from slot to slot
+    keys       (n,), (m,) whole numbers that tell them apart from slot to slot (``key_of``)
     """
 
     queue: np.ndarray
     matrix: sparse.csr_array
-    column_key: np.ndarray
-    row_key: np.ndarray
+    keys: Keys
 
     @classmethod
     def nothing(cls) -> Beside:
         none = np.zeros(0, np.int64)
-        return cls(none, sparse.csr_array((0, 0)), none, none)
+        return cls(none, sparse.csr_array((0, 0)), (none, none))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +84,6 @@ class KeptProgram:
         before         the program whose basis this one goes on from
         """
         self.program, self.beside, self.blocks = program, beside, blocks_of(program)
-        self.block_of_row = _block_of_row(self.blocks, len(program.data.count))
         inner, rows = program.problem, np.ones(program.problem.rows, bool)
         for name in CONSTANT_ROWS:
             rows[program.rows[name].numbers] = False
@@ -95,15 +93,16 @@ class KeptProgram:
         self._pick = kept[:, pick]
         self._queues = np.cumsum(rows)[program.rows["queue"].numbers] - 1
         self._matrix = self._stacked(kept[:, pick.stop :])
-        self.column_key = np.concatenate(
-            [_keys(program.columns, kinds, groups)[self._columns], beside.column_key]
-        )
-        self.row_key = np.concatenate(
-            [_keys(program.rows, kinds, groups)[self._rows], beside.row_key]
+        self.keys = (
+            np.concatenate([_keys(program.columns, kinds, groups)[self._columns], beside.keys[0]]),
+            np.concatenate([_keys(program.rows, kinds, groups)[self._rows], beside.keys[1]]),
         )
         self.sides = Sides(*(np.zeros(n) for n in beside.matrix.shape[::-1] for _ in range(2)))
-        self._basis = None if before is None else _carried(before, self)
+        self._basis: Any = None
+        if before is not None and before._basis is not None:
+            self._basis = carried(before._basis, before.keys, self.keys)
         self._solver: LinearSolver | None = None
+        self._is_first = True  # whether the program that stands now is the first of its slot
 
     def _stacked(self, kept: sparse.csr_array) -> sparse.csr_array:
         """The columns of the program and those beside, the rows of the program above the others."""
@@ -126,6 +125,7 @@ class KeptProgram:
             queue = program.rows["queue"]
             lower, upper = lower.copy(), upper.copy()
             lower[queue.numbers] = upper[queue.numbers] = come[queue.mask]
+        self._is_first = come is not None or not len(self.beside.queue)
         fixed = self._pick @ data.count.astype(float)
         numbers = {
             "row_lower": np.concatenate([lower[self._rows] - fixed, sides.row_lower]),
@@ -133,6 +133,8 @@ class KeptProgram:
             "col_upper": np.concatenate([inner.col_upper[self._columns], sides.upper]),
             "cost": np.concatenate([inner.cost[self._columns], sides.cost]),
         }
+        if self._basis is None:  # nothing to go on from: no slot before, or no basis in it
+            self._solver = None
         if self._solver is None:
             low = np.zeros(self._matrix.shape[1])
             problem = Problem(matrix=self._matrix, col_lower=low, **numbers)
@@ -146,14 +148,18 @@ class KeptProgram:
         assert self._solver is not None
         return self._solver.problem
 
-    def solve(self, limits: Limits, remember: bool = False) -> np.ndarray | None:
+    def solve(self, limits: Limits) -> np.ndarray | None:
         """(n,) the optimum of what stands now, columns of the program and then those beside; None
-        where there is none or a limit came first."""
+        where there is none or a limit came first.
+
+        The first program of a slot goes on from the first one of the slot before, what follows in
+        the slot from there.
+        """
         assert self._solver is not None
-        if remember and self._basis is not None:
+        if self._is_first and self._basis is not None:
             self._solver.set_basis(self._basis)
         result = self._solver.solve("simplex", limits).raise_if_interrupted()
-        if remember and result.basis is not None:
+        if self._is_first:
             self._basis = result.basis
         if result.x is None or result.status is not Status.OPTIMAL:
             return None
@@ -170,16 +176,10 @@ class KeptProgram:
             return None
         own = number - self._columns[0]
         self._solver.change_col_bounds(own, fixed, fixed)
+        self._is_first = False
         x = self.solve(limits)
         self._solver.change_col_bounds(own, problem.col_lower[number], problem.col_upper[number])
         return None if x is None else x[: problem.columns]
-
-
-def _block_of_row(blocks: list[Block], rows: int) -> np.ndarray:
-    found = np.full(rows, -1)
-    for n, block in enumerate(blocks):
-        found[block.servers] = n
-    return found
 
 
 # --- what is the same from slot to slot -----------------------------------------------------------
@@ -225,24 +225,3 @@ def _keys(families: dict[str, Any], kinds: np.ndarray, groups: np.ndarray) -> np
         wide = [named[axis][cell] for axis, cell in axes if axis != "."]
         found.append(key_of(n, narrow, wide))
     return np.concatenate(found)
-
-
-def _carried(old: KeptProgram, new: KeptProgram) -> highspy.HighsBasis | None:
-    """The basis of an older program as far as columns and rows are the same: a new column is at its
-    lower bound, a new row is loose."""
-    if old._basis is None:
-        return None
-    basis, status = highspy.HighsBasis(), highspy.HighsBasisStatus
-    basis.valid = basis.alien = True
-    basis.col_status = _moved(
-        old.column_key, new.column_key, old._basis.col_status, status.kLower
-    )
-    basis.row_status = _moved(old.row_key, new.row_key, old._basis.row_status, status.kBasic)
-    return basis
-
-
-def _moved(old: np.ndarray, new: np.ndarray, status: list[Any], otherwise: Any) -> list[Any]:
-    order = np.argsort(old)
-    place = np.minimum(np.searchsorted(old[order], new), len(old) - 1)
-    from_old = np.where(old[order][place] == new, order[place], -1) if len(old) else 0 * new - 1
-    return [status[n] if n >= 0 else otherwise for n in from_old.tolist()]

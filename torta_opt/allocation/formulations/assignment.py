@@ -272,9 +272,7 @@ def hull_facets(
     found: dict[tuple[int, int], list[Facet]] = {}
     for s, work in enumerate(data.work_ms):
         for m in range(data.models):
-            able = np.flatnonzero(
-                (data.group_model == m) & (work > 0) & comes
-            ).tolist()
+            able = np.flatnonzero((data.group_model == m) & (work > 0) & comes).tolist()
             if not 1 < len(able) <= HULL_GROUPS:
                 continue
             levels = tuple(np.unique(data.usable_ms[s, data.option[s], :, m]).tolist())

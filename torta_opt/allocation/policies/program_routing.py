@@ -90,7 +90,7 @@ def program_routing(
     program, choice = numbered(tables, slot, task, programs)
     routes = program.beside
     assert isinstance(routes, Routes)
-    x = program.solve(Limits(seconds=seconds), remember=True)
+    x = program.solve(Limits(seconds=seconds))
     if x is None:
         return slot.routing, None
     inner = program.program.problem.columns
@@ -163,20 +163,13 @@ class Routes(Beside):
         )
         at, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
         t, origin, region, kind = cell.T
+        pairs = key_of(STAY, [], [pair[:, 0], pair[:, 1]])
         return cls(
             queue=np.concatenate([queue, np.full(moves, -1)]),
             matrix=sparse.csr_array((value, (at, column)), shape=(rows + moves, size + moves)),
-            column_key=np.concatenate(
-                [
-                    key_of(X, [t], [origin, region * classes + kind]),
-                    key_of(STAY, [], [pair[:, 0], pair[:, 1]]),
-                ]
-            ),
-            row_key=np.concatenate(
-                [
-                    key_of(X, [row[:, 0]], [row[:, 1], row[:, 2]]),
-                    key_of(STAY, [], [pair[:, 0], pair[:, 1]]),
-                ]
+            keys=(
+                np.concatenate([key_of(X, [t], [origin, region * classes + kind]), pairs]),
+                np.concatenate([key_of(X, [row[:, 0]], [row[:, 1], row[:, 2]]), pairs]),
             ),
             cell=cell,
             row=row,

@@ -107,9 +107,9 @@ class SlotPrograms:
         servers = np.flatnonzero((fleet.usable_ms > 0) & (tables.can_serve & model_of).any(axis=1))
         if not len(servers):
             return None
-        names = np.column_stack(
-            [system.server_region, system.server_type, fleet.model, usable]
-        )[servers]
+        names = np.column_stack([system.server_region, system.server_type, fleet.model, usable])[
+            servers
+        ]
         kinds = [tuple(name) for name in names.tolist()]
         self._follow(dict(zip(kinds, servers.tolist(), strict=True)))
         place = {kind: n for n, kind in enumerate(self._kinds)}
