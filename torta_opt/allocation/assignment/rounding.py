@@ -11,6 +11,7 @@ known block by block.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -41,23 +42,24 @@ def rounded(
     point = np.zeros(problem.columns)
     pick = program.columns["pick"].numbers
     point[pick], point[number] = x[pick], z
-    slack = problem.row_upper - problem.matrix @ point
-    matrix = problem.by_column
-    bound = np.zeros(problem.rows, bool)
+    slack = (problem.row_upper - problem.matrix @ point).tolist()
+    matrix, bound = problem.by_column, [False] * problem.rows
     for name in SERVER_ROWS:
-        bound[program.rows[name].numbers] = True
+        numbers = program.rows[name].numbers
+        bound[numbers] = [True] * (numbers.stop - numbers.start)
     order = np.lexsort((data.serve_usd[0][row, group], z - wanted))
     for place in order[missing[label[order]] > 0].tolist():
         column, one = number[place], label[place]
         entries = slice(matrix.indptr[column], matrix.indptr[column + 1])
-        rows, take = matrix.indices[entries], matrix.data[entries]
-        rows, take = rows[bound[rows]], take[bound[rows]]
+        rows, take = matrix.indices[entries].tolist(), matrix.data[entries].tolist()
+        held = [(r, each) for r, each in zip(rows, take, strict=True) if bound[r]]
         room = min(missing[one], problem.col_upper[column] - z[place])
-        more = np.floor(min(room, (slack[rows] / take).min(initial=np.inf)) + 1e-9)
+        more = math.floor(min((room, *(slack[r] / each for r, each in held))) + 1e-9)
         if more > 0:
             z[place] += more
             missing[one] -= more
-            slack[rows] -= more * take
+            for r, each in held:
+                slack[r] -= more * each
     total = np.zeros(mask.shape, np.int64)
     total[mask] = z.astype(np.int64)
     return total

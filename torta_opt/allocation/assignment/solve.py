@@ -4,7 +4,8 @@
    named one. One linear program over all of them bounds every *block* at once: servers and groups
    that share nothing with the others (with one option a server: region by region, model by model).
 2. Its point is rounded to whole requests (``rounding``) and shared out to named servers. Where the
-   start is better in a block, the block takes the start.
+   start is better in a block, the block takes the start; where work is limited (``programs``, and
+   no seconds), this comes last, and only if the gap is not reached without.
 3. If that costs more than the gap allows, blocks are solved, the one that may gain most first: the
    counted program of the block, shared out to named servers; where this loses something, the
    named program, starting from it. It ends as soon as all blocks together are within the gap.
@@ -193,7 +194,7 @@ def _rounded(
     relaxed, cost = search.relaxed, search.program.problem.cost
     if relaxed.x is None:
         return [_NOTHING] * len(blocks)
-    bound = [float(cost[block.columns] @ relaxed.x[block.columns]) for block in blocks]
+    bound = _by_block([block.columns for block in blocks], cost * relaxed.x)
     total = rounded(search.program, relaxed.x)
     legal = named(search.data, search.kind, total, np.arange(len(total)))
     found = []
@@ -254,11 +255,16 @@ def _priced(search: _Search, blocks: list[Block], z: np.ndarray) -> list[float]:
     if x is None:
         return [math.inf] * len(blocks)
     lost = _lost(search, search.program.values(x), z)
-    cost = search.program.problem.cost
-    return [
-        float(cost[block.columns] @ x[block.columns] + lost[block.servers].sum())
-        for block in blocks
-    ]
+    usd = _by_block([block.columns for block in blocks], search.program.problem.cost * x)
+    return np.add(usd, _by_block([block.servers for block in blocks], lost)).tolist()
+
+
+def _by_block(members: list[np.ndarray], values: np.ndarray) -> list[float]:
+    """Sums of ``values`` (n,) over the ``members`` of each block, which have all n between them."""
+    label = np.zeros(len(values), np.int64)
+    for n, each in enumerate(members):
+        label[each] = n
+    return np.bincount(label, values, len(members)).tolist()
 
 
 def _lost(search: _Search, values: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:

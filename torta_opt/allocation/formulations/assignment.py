@@ -7,7 +7,7 @@ from it with a fixed number of array operations, however many servers and groups
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
 
@@ -87,6 +87,13 @@ class Assignment:
         whole = self.arrivals[: self.whole_slots]
         if (self.arrivals < 0).any() or (whole != np.floor(whole)).any():
             raise InvalidInput("must be whole and not negative", field="arrivals")
+
+    def with_arrivals(self, arrivals: np.ndarray) -> Assignment:
+        """The same servers where other requests come."""
+        changed = replace(self, arrivals=arrivals)
+        if "room" in self.__dict__:  # no matter of requests
+            changed.__dict__["room"] = self.room
+        return changed
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -71,8 +71,8 @@ class Task:
         come[1:, come[0] + self.data.waiting.sum(axis=1) == 0] = 0
         return replace(
             self,
-            data=replace(self.data, arrivals=come),
-            merged=replace(self.merged, arrivals=come),
+            data=self.data.with_arrivals(come),
+            merged=self.merged.with_arrivals(come),
         )
 
     @property
