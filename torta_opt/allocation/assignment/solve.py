@@ -4,8 +4,7 @@
    named one. One linear program over all of them bounds every *block* at once: servers and groups
    that share nothing with the others (with one option a server: region by region, model by model).
 2. Its point is rounded to whole requests (``rounding``) and shared out to named servers. Where the
-   start is better in a block, the block takes the start; where work is limited (``programs``, and
-   no seconds), this comes last, and only if the gap is not reached without.
+   start is better in a block, the block takes the start.
 3. If that costs more than the gap allows, blocks are solved, the one that may gain most first: the
    counted program of the block, shared out to named servers; where this loses something, the
    named program, starting from it. It ends as soon as all blocks together are within the gap.
@@ -130,10 +129,7 @@ def solve_assignment(
         blocks, solver = blocks_of(program), FreshProgram(program)
     search = _Search(data, kind, program, Relaxation(solver, _of_lp(left())), left)
     chosen = _servers_of(blocks, kind)
-    # the start costs a linear program: where work is limited, only if nothing else suffices
-    late = programs is not None and limits.seconds == math.inf
-    first = None if late else start
-    found = _rounded(search, blocks, chosen, first) if one_way else [_NOTHING] * len(blocks)
+    found = _rounded(search, blocks, chosen, start) if one_way else [_NOTHING] * len(blocks)
     allowed = limits.gap * sum(abs(each.bound) for each in found if each.found)
     for n in sorted(range(len(blocks)), key=lambda n: found[n].bound - found[n].objective):
         if _above(found) <= allowed or programs == 0:
@@ -144,8 +140,6 @@ def solve_assignment(
         by_name = programs is None or len(blocks[n].groups) <= 2
         found[n] = _better(_solved(search, blocks[n], chosen[n], given, by_name), found[n])
         programs = None if programs is None else programs - 1
-    if late and one_way and start is not None and _above(found) > allowed:
-        found = _or_start(search, blocks, chosen, found, start)
     if start is not None and not all(each.found for each in found):
         return _of_start(data, start)
     return _joined(search, blocks, chosen, found)
