@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from torta_opt.allocation.assignment.blocks import Block, blocks_of
+from torta_opt.allocation.assignment.blocks import blocks_of
 from torta_opt.allocation.formulations.assignment import Assignment, AssignmentProgram
 from torta_opt.solvers import Limits, LinearSolver, Problem, Status
 from torta_opt.solvers.bases import Keys, carried
