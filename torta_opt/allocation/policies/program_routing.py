@@ -183,9 +183,11 @@ class Choice:
     """Where the requests of a slot may go, and at what price.
 
     group   (R, C) group of the task; −1: none
-    now     (R, R, C) bool: regions near an origin, or that it sent requests to before
-    then    (O, R, C) bool: regions that a group of origins may use; origins that may use the same
+    allowed (O, R) bool: regions that a group of origins may use; origins that may use the same
             regions are one
+    now     (R, R, C) bool: regions near an origin, or that it sent requests to before, if the task
+            has requests for them
+    then    (O, R, C) bool: regions of ``allowed`` for which the task has requests
     usd     (R, R, C), mean (O, R, C) $ of a request in this slot and in later ones
     arrivals (R, C), expected (O, C)  requests
     kappa   (R,) $ for a request of an origin that is re-routed
