@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -17,6 +18,7 @@ from torta_opt.io.errors import InvalidInput, TortaOptError
 
 MAX_SEED = 2**31 - 1
 MAX_THREADS = 1024
+_NUMBERS = ("row_lower", "row_upper", "col_lower", "col_upper", "cost")
 
 
 class SolverFailed(TortaOptError):
@@ -101,10 +103,17 @@ class Problem:
 
     def with_numbers(self, **numbers: np.ndarray) -> Problem:
         """The same matrix with other sides, bounds or costs."""
-        changed = replace(self, **numbers)
-        for name in ("row_size", "by_column", "transposed"):  # they hang on the matrix alone
-            if name in self.__dict__:
-                changed.__dict__[name] = getattr(self, name)
+        changed = copy(self)  # what hangs on the matrix alone comes along
+        for name in ("is_boxed", "typical_cost"):
+            changed.__dict__.pop(name, None)
+        for name, given in numbers.items():
+            if name not in _NUMBERS:
+                raise InvalidInput("is no side, bound or cost", name)
+            vector = np.asarray(given, np.float64)
+            _check_vector(name, vector, self.rows if name.startswith("row") else self.columns)
+            object.__setattr__(changed, name, vector)
+        if not np.isfinite(changed.cost).all():
+            raise InvalidInput("costs must be finite", "cost")
         return changed
 
     @cached_property
