@@ -136,8 +136,14 @@ class KeptProgram:
         if self._basis is None:  # nothing to go on from: no slot before, or no basis in it
             self._solver = None
         if self._solver is None:
-            low = np.zeros(self._matrix.shape[1])
-            problem = Problem(matrix=self._matrix, col_lower=low, **numbers)
+            problem = Problem(
+                matrix=self._matrix,
+                row_lower=numbers["row_lower"],
+                row_upper=numbers["row_upper"],
+                col_lower=np.zeros(self._matrix.shape[1]),
+                col_upper=numbers["col_upper"],
+                cost=numbers["cost"],
+            )
             self._solver = LinearSolver(problem, warm=self._basis, scaled=False)
         else:
             self._solver.change_numbers(self._solver.problem.with_numbers(**numbers))

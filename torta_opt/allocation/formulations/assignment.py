@@ -201,11 +201,15 @@ def build_assignment_program(
     _lay_servers(data, facets, entries, number)
     _lay_queues(data, entries, number)
     size, count = (sum(map(len, each.values())) for each in (rows, columns))
+    numbers = _numbers(data, columns, rows)
     problem = Problem(
         matrix=entries.matrix(size, count),
+        row_lower=numbers["row_lower"],
+        row_upper=numbers["row_upper"],
         col_lower=np.zeros(count),
+        col_upper=numbers["col_upper"],
+        cost=numbers["cost"],
         integrality=_integrality(data, columns),
-        **_numbers(data, columns, rows),
     )
     return AssignmentProgram(data, columns, rows, problem)
 

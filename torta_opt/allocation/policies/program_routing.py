@@ -104,7 +104,8 @@ def program_routing(
     seats = np.zeros(slot.expected.shape, np.int64)
     taken = rounded(program.program, x[:inner], task.kind).sum(axis=0)
     seats[task.region, task.kind] = np.maximum(taken - task.data.waiting.sum(axis=1), 0)
-    routing = _whole(slot, sent, seats, choice.now.any(axis=1), tables.system.allowed)
+    has_choice = np.asarray(choice.now.any(axis=1))
+    routing = _whole(slot, sent, seats, has_choice, tables.system.allowed)
     return routing, come[1:]
 
 

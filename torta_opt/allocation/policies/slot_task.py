@@ -116,7 +116,7 @@ class SlotPrograms:
         row = np.array([place[kind] for kind in kinds])
         groups = self._groups(tables)
         data = _data(tables, slot.observation, servers, names[:, 2], names[:, 3:], *groups)
-        served = (data.work_ms > 0).any(axis=0)
+        served = np.asarray((data.work_ms > 0).any(axis=0))
         told = np.array(list(self._kinds))
         alike = np.array(list(self._kinds.values()))
         merged = _data(tables, slot.observation, alike, told[:, 2], told[:, 3:], *groups)
