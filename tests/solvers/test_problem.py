@@ -135,3 +135,26 @@ def test_limits_of_another_kind_are_refused(given, text):
     with pytest.raises(InvalidInput) as error:
         Limits(**given)
     assert str(error.value) == text
+
+
+def test_other_numbers_leave_the_matrix_and_what_hangs_on_it() -> None:
+    one = sparse.csr_array(np.array([[2.0, 0.0], [1.0, -3.0]]))
+    problem = Problem(one, np.zeros(2), np.ones(2), np.zeros(2), np.ones(2), np.array([1.0, 4.0]))
+    assert problem.typical_cost == 2.5
+    assert problem.row_size.tolist() == [2.0, 3.0]
+    assert problem.is_boxed
+    other = problem.with_numbers(cost=np.array([8.0, 8.0]), col_upper=np.array([1.0, np.inf]))
+    assert other.matrix is problem.matrix
+    assert other.typical_cost == 8.0
+    assert not other.is_boxed
+    assert other.row_size.tolist() == [2.0, 3.0]
+    assert problem.cost.tolist() == [1.0, 4.0]
+    for name, wrong in (
+        ("cost", np.ones(3)),
+        ("cost", np.array([1.0, np.inf])),
+        ("row_lower", np.array([0.0, np.nan])),
+        ("col_lower", np.array([0.0, np.inf])),
+        ("integrality", np.ones(2, bool)),
+    ):
+        with pytest.raises(InvalidInput):
+            problem.with_numbers(**{name: wrong})

@@ -42,10 +42,15 @@ def fraction(problem: Problem, x: np.ndarray) -> float:
     return float(np.abs(integers - np.round(integers)).max(initial=0.0))
 
 
+def violation_of(problem: Problem, x: np.ndarray | None) -> float:
+    """``violation``, with integrality; ∞ for what is no point."""
+    if x is None or x.shape != (problem.columns,) or not np.isfinite(x).all():
+        return math.inf
+    return max(violation(problem, x), fraction(problem, x))
+
+
 def is_feasible(problem: Problem, x: np.ndarray) -> bool:
-    if x.shape != (problem.columns,) or not np.isfinite(x).all():
-        return False
-    return max(violation(problem, x), fraction(problem, x)) <= FEASIBILITY
+    return violation_of(problem, x) <= FEASIBILITY
 
 
 def usable_dual(problem: Problem, dual: np.ndarray) -> np.ndarray:
@@ -61,8 +66,19 @@ def dual_bound(problem: Problem, dual: np.ndarray) -> float:
     A reduced cost within ``ZERO`` typical costs of 0 counts as 0 there: with a free column no float
     would be exact. Where every column is boxed no such licence is taken.
     """
+    return bound_of(problem, dual, reduced_costs(problem, dual))
+
+
+def reduced_costs(problem: Problem, dual: np.ndarray) -> np.ndarray:
+    """(n,) cost − matrixᵀ·dual; duals too large make numbers that are not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        reduced = problem.cost - problem.matrix.T @ dual
+        reduced: np.ndarray = problem.cost - problem.transposed @ dual
+    return reduced
+
+
+def bound_of(problem: Problem, dual: np.ndarray, reduced: np.ndarray) -> float:
+    """``dual_bound``, given the reduced costs."""
+    with np.errstate(over="ignore", invalid="ignore"):
         zero = ZERO * problem.typical_cost
         value = problem.offset + _lowest(dual, problem.row_lower, problem.row_upper)
         value += _lowest(reduced, problem.col_lower, problem.col_upper, zero)

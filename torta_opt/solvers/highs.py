@@ -38,6 +38,7 @@ _FIRST_ORDER = ("pdlp", "hipdlp")
 _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
 _WORK["hipo"] = _WORK["ipm"]
+_HEURISTICS = ("feasibility_jump", "rens", "rins", "root_reduced_cost")
 _UNBOUNDED = "proved by a feasible point and a primal ray"
 # Tolerances of the interior point method, and of rows and bounds.
 DEFAULT_TOLERANCE, HIPO_TOLERANCE = (1e-8, 1e-7), (1e-9, 1e-9)
@@ -72,17 +73,22 @@ class LinearSolver:
     After a change the simplex method goes on from the last basis.
     """
 
-    def __init__(self, problem: Problem, *, warm: Any = None) -> None:
+    def __init__(self, problem: Problem, *, warm: Any = None, scaled: bool = True) -> None:
+        """
+        scaled   HiGHS may scale rows and columns; programs whose numbers are of like size already
+                 take fewer iterations without
+        """
         self.problem = problem if not problem.is_integer.any() else problem.relaxed()
         self._scale = cost_scale(self.problem)
         self._highs: highspy.Highs | None = load(self.problem, self._scale)
+        if not scaled:
+            set_option(self._highs, "simplex_scale_strategy", 0)
         if warm is not None:
             self._set_basis(warm)
 
     def change_row_bounds(self, rows: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         rows = _numbers(rows, self.problem.rows)
-        self.problem = replace(
-            self.problem,
+        self.problem = self.problem.with_numbers(
             row_lower=_with(self.problem.row_lower, rows, lower),
             row_upper=_with(self.problem.row_upper, rows, upper),
         )
@@ -92,8 +98,7 @@ class LinearSolver:
 
     def change_col_bounds(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         columns = _numbers(columns, self.problem.columns)
-        self.problem = replace(
-            self.problem,
+        self.problem = self.problem.with_numbers(
             col_lower=_with(self.problem.col_lower, columns, lower),
             col_upper=_with(self.problem.col_upper, columns, upper),
         )
@@ -102,9 +107,31 @@ class LinearSolver:
 
     def change_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
         columns = _numbers(columns, self.problem.columns)
-        self.problem = replace(self.problem, cost=_with(self.problem.cost, columns, cost))
+        self.problem = self.problem.with_numbers(cost=_with(self.problem.cost, columns, cost))
         scaled = self.problem.cost[columns] * self._scale
         check(self._open.changeColsCost(len(columns), columns, scaled), "changeColsCost")
+
+    def change_numbers(self, problem: Problem) -> None:
+        """Make it ``problem``, which has the same matrix: other sides, bounds and costs."""
+        highs: Any = self._open  # highspy's stubs leave calls out
+        old = self.problem
+        if problem.matrix is not old.matrix:
+            raise InvalidInput("must be the matrix of the program in the solver", "matrix")
+        changed = np.flatnonzero(problem.cost != old.cost).astype(np.int32)
+        cost = problem.cost[changed] * self._scale
+        check(highs.changeColsCost(len(changed), changed, cost), "changeColsCost")
+        for axis, change in (("row", "changeRowsBounds"), ("col", "changeColsBounds")):
+            lower, upper = getattr(problem, f"{axis}_lower"), getattr(problem, f"{axis}_upper")
+            moved = lower != getattr(old, f"{axis}_lower")
+            moved |= upper != getattr(old, f"{axis}_upper")
+            changed = np.flatnonzero(moved).astype(np.int32)
+            taken = getattr(highs, change)(len(changed), changed, lower[changed], upper[changed])
+            check(taken, change)
+        self.problem = problem
+
+    def set_basis(self, basis: Any) -> None:
+        """Go on from ``basis``, of an earlier result of a program of this size."""
+        self._set_basis(basis)
 
     def add_rows(
         self,
@@ -294,6 +321,7 @@ def solve_milp(
     on_progress: Callable[[Progress], Any] | None = None,
     relaxation: str = "auto",
     cost_size: float = 1.0,
+    heuristics: bool = True,
 ) -> Result:
     """Solve a mixed-integer program by branch and bound.
 
@@ -304,6 +332,8 @@ def solve_milp(
                  ipm is through in seconds
     cost_size    what a typical cost is inside HiGHS, whose tolerances of costs are absolute: small
                  programs can do with more than 1
+    heuristics   search for points beside branching: in programs of some tens of columns it takes
+                 most of the time, and branching finds as good ones by itself
     """
     limits = limits or Limits()
     found = without_solver(problem)
@@ -318,6 +348,8 @@ def solve_milp(
     if method in _FIRST_ORDER:
         raise InvalidInput(f"{method} gives no basis to branch from", "relaxation")
     set_option(highs, "mip_lp_solver", _NAMES[method])
+    for name in _HEURISTICS:
+        set_option(highs, f"mip_heuristic_run_{name}", heuristics)
     set_option(highs, "mip_rel_gap", limits.gap)
     set_option(highs, "time_limit", limits.seconds)
     set_option(highs, "threads", limits.threads)

@@ -41,9 +41,10 @@ class Claim:
 
 def judged(problem: Problem, claim: Claim) -> Result:
     """What the vectors of a claim about a linear program are worth."""
-    x = claim.x if claim.x is not None and checks.is_feasible(problem, claim.x) else None
+    worst = checks.violation_of(problem, claim.x)
+    x = claim.x if worst <= checks.FEASIBILITY else None
     feasible = x is not None
-    dual, bound = _best_dual(problem, claim.row_dual)
+    dual, bound, reduced = _best_dual(problem, claim.row_dual)
     cost = math.inf if x is None else checks.objective(problem, x)
     size = 0.0 if x is None else float(np.abs(problem.cost * x).sum())
     meets = cost - bound <= OPTIMALITY * (size + problem.typical_cost)
@@ -54,9 +55,9 @@ def judged(problem: Problem, claim: Claim) -> Result:
         x=x,
         near=None if feasible else _near(problem, claim),
         row_dual=dual,
-        col_dual=problem.cost - problem.matrix.T @ dual,
+        col_dual=reduced,
         basis=claim.basis,
-        violation=math.nan if x is None else checks.violation(problem, x),
+        violation=math.nan if x is None else worst,
         iterations=claim.iterations,
         message=_message(problem, claim, feasible, meets),
     )
@@ -75,15 +76,16 @@ def _near(problem: Problem, claim: Claim) -> np.ndarray | None:
     return inside if checks.violation(problem, inside) <= NEARLY else None
 
 
-def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """The given duals, or duals of 0 if these prove more, and what they prove."""
+def _best_dual(problem: Problem, dual: np.ndarray | None) -> tuple[np.ndarray, float, np.ndarray]:
+    """The given duals, or duals of 0 if these prove more, what they prove, and reduced costs."""
     nothing = np.zeros(problem.rows)
-    floor = checks.dual_bound(problem, nothing)
+    floor = checks.bound_of(problem, nothing, problem.cost)
     if dual is None or dual.shape != nothing.shape:
-        return nothing, floor
+        return nothing, floor, problem.cost.copy()
     dual = checks.usable_dual(problem, dual)
-    bound = checks.dual_bound(problem, dual)
-    return (dual, bound) if bound >= floor else (nothing, floor)
+    reduced = checks.reduced_costs(problem, dual)
+    bound = checks.bound_of(problem, dual, reduced)
+    return (dual, bound, reduced) if bound >= floor else (nothing, floor, problem.cost.copy())
 
 
 def _status(claimed: str, feasible: bool, meets: bool) -> Status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -17,6 +18,7 @@ from torta_opt.io.errors import InvalidInput, TortaOptError
 
 MAX_SEED = 2**31 - 1
 MAX_THREADS = 1024
+_NUMBERS = ("row_lower", "row_upper", "col_lower", "col_upper", "cost")
 
 
 class SolverFailed(TortaOptError):
@@ -88,16 +90,40 @@ class Problem:
     @cached_property
     def row_size(self) -> np.ndarray:
         """(m,) Largest absolute coefficient of each row, at least 1."""
-        size = np.ones(self.rows)
-        entries = self.matrix.tocoo()
-        np.maximum.at(size, entries.row, np.abs(entries.data))
-        return size
+        if not self.matrix.nnz:
+            return np.ones(self.rows)
+        largest: np.ndarray = abs(self.matrix).max(axis=1).toarray().reshape(-1)
+        return np.maximum(largest, 1.0)
 
     @cached_property
     def typical_cost(self) -> float:
         """Median of the absolute costs that are not 0; 1 if there are none."""
         size = np.abs(self.cost[self.cost != 0])
         return float(np.median(size)) if len(size) else 1.0
+
+    def with_numbers(self, **numbers: np.ndarray) -> Problem:
+        """The same matrix with other sides, bounds or costs."""
+        changed = copy(self)  # what hangs on the matrix alone comes along
+        for name in ("is_boxed", "typical_cost"):
+            changed.__dict__.pop(name, None)
+        for name, given in numbers.items():
+            if name not in _NUMBERS:
+                raise InvalidInput("is no side, bound or cost", name)
+            vector = np.asarray(given, np.float64)
+            _check_vector(name, vector, self.rows if name.startswith("row") else self.columns)
+            object.__setattr__(changed, name, vector)
+        if not np.isfinite(changed.cost).all():
+            raise InvalidInput("costs must be finite", "cost")
+        return changed
+
+    @cached_property
+    def by_column(self) -> sparse.csc_array:
+        """The matrix, column by column."""
+        return sparse.csc_array(self.matrix)
+
+    @cached_property
+    def transposed(self) -> sparse.csc_array | sparse.csr_array:
+        return self.matrix.T
 
     def relaxed(self) -> Problem:
         """The same without integrality."""

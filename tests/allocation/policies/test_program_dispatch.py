@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from support.plain import make_instance
@@ -12,9 +14,10 @@ from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.policies import layered
 from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
-from torta_opt.allocation.policies.program_dispatch import Slot, program_processing
+from torta_opt.allocation.policies.program_dispatch import program_processing
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.policies.slot_task import Slot
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.step import Decision, slot_data, step
 from torta_opt.io import InvalidInput
@@ -35,7 +38,11 @@ def test_short_requests_come_first_where_time_is_short() -> None:
     arrivals = np.zeros((2, 1, 2), int)
     arrivals[0, 0] = 9, 1
     instance = make_instance(
-        arrivals, server_ms=[[5_000, 45_000]], deadline_slots=[1, 1], initial={"model": [0]}
+        arrivals,
+        server_ms=[[5_000, 45_000]],
+        deadline_slots=[1, 1],
+        weights={"time_usd_per_s": 0.001, "expiry_usd": 1.0},
+        initial={"model": [0]},
     )
     waits = {}
     for micro in ("greedy", "program"):
@@ -59,7 +66,7 @@ def test_no_slot_costs_more_than_greedy_by_the_rules_of_the_referee(
 def _count_cheaper(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> int:
     system, found = instance.system, []
 
-    def both(tables: Tables, slot: Slot, look_ahead: int, seconds: float) -> np.ndarray:
+    def both(tables: Tables, slot: Slot, *limits: Any) -> np.ndarray:
         ours, usd = program_processing(tables, slot, 0), []
         for processing in (ours, slot.greedy):
             t = slot.observation.slot

@@ -18,12 +18,12 @@ from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.policies import layered, program_routing
 from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
-from torta_opt.allocation.policies.program_dispatch import Slot, task_of
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
+from torta_opt.allocation.policies.slot_task import Slot, SlotPrograms, task_of
 from torta_opt.allocation.schedule import verify
 from torta_opt.allocation.schedule.step import Decision, slot_data, step
-from torta_opt.solvers import solve_lp
+from torta_opt.solvers import Problem, solve_lp
 
 FLOW = ("network", "transfer", "rerouting")
 
@@ -79,15 +79,20 @@ def test_no_routing_is_cheaper_than_the_program_says(monkeypatch: pytest.MonkeyP
     assert compared > 7
 
 
-def joint(tables: Tables, slot: Slot):  # type: ignore[no-untyped-def]
-    """The program of this slot alone; None where there is none."""
-    most = np.einsum("ic,ij->jc", slot.observation.arrivals, tables.system.allowed)
-    task = task_of(tables, slot, most[None].astype(float))
-    if task is None or not slot.observation.arrivals.any():
+def joint(tables: Tables, slot: Slot) -> Problem | None:
+    """The program of this slot alone; None where there is none. What re-routing all requests would
+    cost is left out of its prices and added to its cost."""
+    if not slot.observation.arrivals.any():
         return None
-    columns = program_routing._columns(tables, slot, task, 0)
-    program = build_assignment_program(counted(task.data)[0])
-    return program_routing._problem(tables, slot, program, columns)
+    programs = SlotPrograms()
+    task = programs.task(tables, slot, 0)
+    if task is None:
+        return None
+    task = task.with_arrivals(program_routing.most_arrivals(tables, slot, 1))
+    if not task.active.any():
+        return None
+    program, choice = program_routing.numbered(tables, slot, task, programs)
+    return replace(program.problem, offset=choice.rerouted_usd)
 
 
 def test_requests_go_where_servers_are_free() -> None:

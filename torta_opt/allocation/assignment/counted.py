@@ -73,12 +73,12 @@ def named(data: Assignment, kind: np.ndarray, total: np.ndarray, rows: np.ndarra
     sums may be below them.
     """
     z = np.zeros(data.work_ms.shape, np.int64)
-    for row in rows.tolist():
+    order = np.argsort(kind, kind="stable")
+    ends = np.searchsorted(kind[order], np.arange(len(total) + 1)).tolist()
+    for row in rows[total[rows].any(axis=1)].tolist():
         wanted = total[row]
         groups = np.flatnonzero(wanted)
-        servers = np.flatnonzero(kind == row)
-        if len(groups) == 0:
-            continue
+        servers = order[ends[row] : ends[row + 1]]
         if len(servers) == 1:
             z[servers[0]] = wanted
             continue
@@ -161,7 +161,7 @@ def loss_usd(
     """
     got = np.zeros_like(hot)
     np.add.at(got, kind, np.minimum(z, data.quota))
-    size = np.bincount(kind, minlength=len(hot))[:, None]
+    size = np.maximum(np.bincount(kind, minlength=len(hot)), 1)[:, None]
     again = np.zeros_like(later_hot)
     np.add.at(again, kind, np.minimum((later / size)[kind], data.hot_permille / 1000 * z))
     saved = np.zeros_like(hot)

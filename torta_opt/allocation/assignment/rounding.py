@@ -11,8 +11,10 @@ known block by block.
 
 from __future__ import annotations
 
+import math
+from typing import Protocol
+
 import numpy as np
-import scipy.sparse as sparse
 
 from torta_opt.allocation.formulations.assignment import AssignmentProgram
 from torta_opt.solvers import Limits, LinearSolver, Status
@@ -40,52 +42,58 @@ def rounded(
     point = np.zeros(problem.columns)
     pick = program.columns["pick"].numbers
     point[pick], point[number] = x[pick], z
-    slack = problem.row_upper - problem.matrix @ point
-    matrix = sparse.csc_array(problem.matrix)
-    bound = np.zeros(problem.rows, bool)
+    slack = (problem.row_upper - problem.matrix @ point).tolist()
+    matrix, bound = problem.by_column, [False] * problem.rows
     for name in SERVER_ROWS:
-        bound[program.rows[name].numbers] = True
+        numbers = program.rows[name].numbers
+        bound[numbers] = [True] * (numbers.stop - numbers.start)
     order = np.lexsort((data.serve_usd[0][row, group], z - wanted))
     for place in order[missing[label[order]] > 0].tolist():
         column, one = number[place], label[place]
         entries = slice(matrix.indptr[column], matrix.indptr[column + 1])
-        rows, take = matrix.indices[entries], matrix.data[entries]
-        rows, take = rows[bound[rows]], take[bound[rows]]
+        rows, take = matrix.indices[entries].tolist(), matrix.data[entries].tolist()
+        held = [(r, each) for r, each in zip(rows, take, strict=True) if bound[r]]
         room = min(missing[one], problem.col_upper[column] - z[place])
-        more = np.floor(min(room, (slack[rows] / take).min(initial=np.inf)) + 1e-9)
+        more = math.floor(min((room, *(slack[r] / each for r, each in held))) + 1e-9)
         if more > 0:
             z[place] += more
             missing[one] -= more
-            slack[rows] -= more * take
+            for r, each in held:
+                slack[r] -= more * each
     total = np.zeros(mask.shape, np.int64)
     total[mask] = z.astype(np.int64)
     return total
 
 
-class Relaxation:
-    """The counted program without integrality, kept in the solver.
+class Solver(Protocol):
+    """A counted program without integrality in a solver: ``FreshProgram``, ``kept.KeptProgram``."""
 
-    x   (n,) its optimum, None where there is none or a limit came first
-    """
+    @property
+    def program(self) -> AssignmentProgram: ...
 
-    def __init__(self, program: AssignmentProgram, limits: Limits):
+    def solve(self, limits: Limits) -> np.ndarray | None:
+        """(n,) the optimum; None where there is none or a limit came first."""
+
+    def priced(self, total: np.ndarray, limits: Limits) -> np.ndarray | None:
+        """(n,) the cheapest point with slot 0 as in ``total`` (rows, G); None where it is illegal,
+        or a limit came first."""
+
+
+class FreshProgram:
+    """A program that comes once."""
+
+    def __init__(self, program: AssignmentProgram):
         self.program = program
         self._solver = LinearSolver(program.problem.relaxed())
-        result = self._solver.solve("simplex", limits).raise_if_interrupted()
-        self.x = result.x if result.status is Status.OPTIMAL else None
         family = program.columns["z"]
         self._mask = family.mask[0]
         self._first: np.ndarray = family.number[0][self._mask]
 
-    def is_whole(self, columns: np.ndarray) -> bool:
-        """Whether the optimum is whole in those of the columns that have to be."""
-        assert self.x is not None
-        x = self.x[columns][self.program.problem.is_integer[columns]]
-        return bool((np.abs(x - np.rint(x)) <= WHOLE).all())
+    def solve(self, limits: Limits) -> np.ndarray | None:
+        result = self._solver.solve("simplex", limits).raise_if_interrupted()
+        return result.x if result.status is Status.OPTIMAL else None
 
     def priced(self, total: np.ndarray, limits: Limits) -> np.ndarray | None:
-        """(n,) the cheapest point with slot 0 as in ``total``; None where it is illegal, or a limit
-        came first."""
         problem, number, fixed = self.program.problem, self._first, total[self._mask].astype(float)
         if total[~self._mask].any() or (fixed > problem.col_upper[number]).any():
             return None
@@ -93,3 +101,19 @@ class Relaxation:
         x = self._solver.solve("simplex", limits).raise_if_interrupted().x
         self._solver.change_col_bounds(number, problem.col_lower[number], problem.col_upper[number])
         return x
+
+
+class Relaxation:
+    """The optimum ``x`` (n,) of the counted program without integrality, None where there is none
+    or a limit came first; and answers priced."""
+
+    def __init__(self, solver: Solver, limits: Limits):
+        self.program, self.priced = solver.program, solver.priced
+        x = solver.solve(limits)
+        self.x = None if x is None else x[: self.program.problem.columns]
+
+    def is_whole(self, columns: np.ndarray) -> bool:
+        """Whether the optimum is whole in those of the columns that have to be."""
+        assert self.x is not None
+        x = self.x[columns][self.program.problem.is_integer[columns]]
+        return bool((np.abs(x - np.rint(x)) <= WHOLE).all())

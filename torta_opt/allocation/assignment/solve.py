@@ -21,12 +21,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from torta_opt.allocation.assignment.blocks import Block, blocks_of, restricted
 from torta_opt.allocation.assignment.counted import counted, loss_usd, named, part
-from torta_opt.allocation.assignment.rounding import Relaxation, rounded
+from torta_opt.allocation.assignment.kept import KeptProgram
+from torta_opt.allocation.assignment.rounding import FreshProgram, Relaxation, Solver, rounded
 from torta_opt.allocation.formulations.assignment import (
     Assignment,
     AssignmentProgram,
@@ -78,18 +81,36 @@ class _Search:
     relaxed: Relaxation
     left: Callable[[], Limits]
 
+    @cached_property
+    def is_named(self) -> bool:
+        """No row stands for two servers."""
+        return bool(np.bincount(self.kind).max(initial=0) <= 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """The counted program of a task that has one option a server, with its numbers, in a solver.
+
+    row   (S,) row of the counted program by server
+    """
+
+    program: KeptProgram
+    row: np.ndarray
+
 
 def solve_assignment(
     data: Assignment,
     limits: Limits | None = None,
     start: np.ndarray | None = None,
     programs: int | None = None,
+    ready: Ready | None = None,
 ) -> Assigned:
     """The optimum of the assignment program, within ``limits``.
 
     start      (S, G) whole requests of slot 0, legal with the first option of every server; the
                answer costs no more than it (but for ``limits.gap``), whatever the limits
     programs   blocks solved as integer programs at most; None: as many as the gap asks for
+    ready      the counted program, where it is there already
     """
     limits = limits or Limits(gap=GAP)
     ends = time.perf_counter() + limits.seconds
@@ -98,15 +119,20 @@ def solve_assignment(
         return replace(limits, seconds=max(0.0, ends - time.perf_counter()))
 
     one_way = data.option_usd.shape[1] == 1 and data.whole_slots == 1
-    merged, kind = counted(data) if one_way else (data, np.arange(data.sizes[1]))
-    program = build_assignment_program(merged)
-    search = _Search(data, kind, program, Relaxation(program, _of_lp(left())), left)
-    blocks = blocks_of(program)
-    chosen = [np.flatnonzero(np.isin(kind, block.servers)) for block in blocks]
+    if ready is not None:
+        solver: Solver = ready.program
+        kind, blocks = ready.row, ready.program.blocks
+        program = solver.program
+    else:
+        merged, kind = counted(data) if one_way else (data, np.arange(data.sizes[1]))
+        program = build_assignment_program(merged)
+        blocks, solver = blocks_of(program), FreshProgram(program)
+    search = _Search(data, kind, program, Relaxation(solver, _of_lp(left())), left)
+    chosen = _servers_of(blocks, kind)
     found = _rounded(search, blocks, chosen, start) if one_way else [_NOTHING] * len(blocks)
     allowed = limits.gap * sum(abs(each.bound) for each in found if each.found)
     for n in sorted(range(len(blocks)), key=lambda n: found[n].bound - found[n].objective):
-        if sum(each.objective - each.bound for each in found) <= allowed or programs == 0:
+        if _above(found) <= allowed or programs == 0:
             break
         if left().seconds <= 0 and (found[n].found or start is not None):
             break
@@ -117,6 +143,16 @@ def solve_assignment(
     if start is not None and not all(each.found for each in found):
         return _of_start(data, start)
     return _joined(search, blocks, chosen, found)
+
+
+def _servers_of(blocks: list[Block], kind: np.ndarray) -> list[np.ndarray]:
+    """Servers of each block, by their numbers in the task."""
+    block_of = np.full(kind.max(initial=-1) + 1, -1)
+    for n, block in enumerate(blocks):
+        block_of[block.servers[block.servers < len(block_of)]] = n
+    order = np.argsort(block_of[kind], kind="stable")
+    ends = np.searchsorted(block_of[kind][order], np.arange(len(blocks) + 1))
+    return [order[low:high] for low, high in pairwise(ends.tolist())]
 
 
 def _of_lp(limits: Limits) -> Limits:
@@ -147,26 +183,50 @@ def _better(one: Assigned, other: Assigned) -> Assigned:
 def _rounded(
     search: _Search, blocks: list[Block], chosen: list[np.ndarray], start: np.ndarray | None
 ) -> list[Assigned]:
-    """For each block the relaxation rounded, or the start where that is better or not far off."""
+    """For each block the relaxation rounded, or the start where that is better; the start is not
+    looked at where the rounded answers are within the gap."""
     relaxed, cost = search.relaxed, search.program.problem.cost
     if relaxed.x is None:
         return [_NOTHING] * len(blocks)
-    bound = [float(cost[block.columns] @ relaxed.x[block.columns]) for block in blocks]
+    bound = _by_block([block.columns for block in blocks], cost * relaxed.x)
     total = rounded(search.program, relaxed.x)
     legal = named(search.data, search.kind, total, np.arange(len(total)))
-    first = _priced(search, blocks, legal)
-    second = first
-    gap = search.left().gap * sum(map(abs, bound))
-    if start is not None and _is_legal(search.data, start) and sum(first) - sum(bound) > gap:
-        second = _priced(search, blocks, start)
     found = []
-    for n, (block, those) in enumerate(zip(blocks, chosen, strict=True)):
-        cells = np.ix_(those, block.groups)
-        usd, answer = first[n], legal[cells]
-        if start is not None and second[n] < usd:
-            usd, answer = second[n], start[cells]
-        found.append(Assigned(answer, np.zeros(len(those), np.int64), max(usd, bound[n]), bound[n]))
-    return found
+    for usd, low, block, those in zip(
+        _priced(search, blocks, legal), bound, blocks, chosen, strict=True
+    ):
+        answer, option = legal[np.ix_(those, block.groups)], np.zeros(len(those), np.int64)
+        found.append(Assigned(answer, option, max(usd, low), low))
+    if start is None or _above(found) <= search.left().gap * sum(map(abs, bound)):
+        return found
+    return _or_start(search, blocks, chosen, found, start)
+
+
+def _or_start(
+    search: _Search,
+    blocks: list[Block],
+    chosen: list[np.ndarray],
+    found: list[Assigned],
+    start: np.ndarray,
+) -> list[Assigned]:
+    """The answers of blocks, or the start where that is better."""
+    if not _is_legal(search.data, start):
+        return found
+    best = []
+    for each, usd, block, those in zip(
+        found, _priced(search, blocks, start), blocks, chosen, strict=True
+    ):
+        if usd < each.objective:
+            option = np.zeros(len(those), np.int64)
+            answer = start[np.ix_(those, block.groups)]
+            each = Assigned(answer, option, max(usd, each.bound), each.bound)
+        best.append(each)
+    return best
+
+
+def _above(found: list[Assigned]) -> float:
+    """$ by which answers of blocks may cost more than the optimum."""
+    return sum(each.objective - each.bound for each in found)
 
 
 def _totals(search: _Search, z: np.ndarray) -> np.ndarray:
@@ -189,18 +249,23 @@ def _priced(search: _Search, blocks: list[Block], z: np.ndarray) -> list[float]:
     if x is None:
         return [math.inf] * len(blocks)
     lost = _lost(search, search.program.values(x), z)
-    cost = search.program.problem.cost
-    return [
-        float(cost[block.columns] @ x[block.columns] + lost[block.servers].sum())
-        for block in blocks
-    ]
+    usd = _by_block([block.columns for block in blocks], search.program.problem.cost * x)
+    return np.add(usd, _by_block([block.servers for block in blocks], lost)).tolist()
+
+
+def _by_block(members: list[np.ndarray], values: np.ndarray) -> list[float]:
+    """Sums of ``values`` (n,) over the ``members`` of each block, which have all n between them."""
+    label = np.zeros(len(values), np.int64)
+    for n, each in enumerate(members):
+        label[each] = n
+    return np.bincount(label, values, len(members)).tolist()
 
 
 def _lost(search: _Search, values: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:
     """(rows,) what sharing the totals of a point out to named servers loses, at most."""
     data, hot = search.data, values["hot"]
-    if len(search.program.data.count) == len(data.count):
-        return np.zeros(len(data.count))
+    if search.is_named:
+        return np.zeros(len(search.program.data.count))
     later = (values["z"][1], hot[1]) if data.sizes[0] > 1 else (0 * hot[0], 0 * hot[0])
     return loss_usd(data, search.kind, z, hot[0], *later)
 
@@ -252,7 +317,8 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
         x: np.ndarray | None = search.relaxed.x[block.columns]
         bound = float((cost * x).sum())
     else:
-        result = solve_milp(restricted(problem, block), search.left()).raise_if_interrupted()
+        alone = restricted(problem, block)
+        result = solve_milp(alone, search.left(), heuristics=False).raise_if_interrupted()
         x, bound = result.x, result.bound
     if x is None:
         return replace(_NOTHING, bound=bound)
@@ -281,7 +347,7 @@ def _named(
     search: _Search, values: dict[str, np.ndarray], total: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """(S, G) on named servers, and what naming those that found room loses."""
-    if len(search.program.data.count) == len(search.data.count):
+    if search.is_named:
         return total[search.kind], 0.0
     z = named(search.data, search.kind, total, rows)
     return z, float(_lost(search, values, z).sum())

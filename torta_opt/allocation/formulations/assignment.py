@@ -7,7 +7,7 @@ from it with a fixed number of array operations, however many servers and groups
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
 
@@ -88,6 +88,13 @@ class Assignment:
         if (self.arrivals < 0).any() or (whole != np.floor(whole)).any():
             raise InvalidInput("must be whole and not negative", field="arrivals")
 
+    def with_arrivals(self, arrivals: np.ndarray) -> Assignment:
+        """The same servers where other requests come."""
+        changed = replace(self, arrivals=arrivals)
+        if "room" in self.__dict__:  # no matter of requests
+            changed.__dict__["room"] = self.room
+        return changed
+
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Slots, servers, groups."""
@@ -157,6 +164,12 @@ class AssignmentProgram:
             dense[name][family.mask] = x[family.numbers]
         return dense
 
+    def with_data(self, data: Assignment) -> AssignmentProgram:
+        """The same columns and rows with the numbers of other ``data``: other requests, prices,
+        quotas and counts of servers. Of a program ``for_any_demand`` alone."""
+        problem = self.problem.with_numbers(**_numbers(data, self.columns, self.rows))
+        return AssignmentProgram(data, self.columns, self.rows, problem)
+
     def vector(self, values: dict[str, np.ndarray]) -> np.ndarray:
         """The way back."""
         parts = [values[name][family.mask] for name, family in self.columns.items()]
@@ -167,39 +180,75 @@ def _names(family: Family) -> list[str]:
     return [f"{family.name}[{','.join(map(str, cell))}]" for cell in family.index.tolist()]
 
 
-def build_assignment_program(data: Assignment) -> AssignmentProgram:
-    """The program of ``data``; see ``assignment_model`` for its equations."""
-    upper = column_bounds(data)
-    columns = _families({name: bound >= 0 for name, bound in upper.items()}, 0)
-    facets = hull_facets(data)
+def build_assignment_program(
+    data: Assignment, *, for_any_demand: bool = False
+) -> AssignmentProgram:
+    """The program of ``data``; see ``assignment_model`` for its equations.
+
+    for_any_demand   have every column and row that requests, quotas and counts of servers other
+                     than those of ``data`` could need (``AssignmentProgram.with_data``); those
+                     that ``data`` does not need are bound to 0
+    """
+    if for_any_demand:
+        columns = _families(_possible_columns(data), 0)
+        facets = hull_facets(data, np.ones(data.sizes[2], bool))
+    else:
+        columns = _families({name: bound >= 0 for name, bound in column_bounds(data).items()}, 0)
+        facets = hull_facets(data)
     rows = _families(_row_masks(data, columns, facets), 0)
-    sides = {name: (-np.inf, np.zeros(len(family))) for name, family in rows.items()}
     entries = Entries()
     number = {name: family.number for name, family in (columns | rows).items()}
     _lay_servers(data, facets, entries, number)
     _lay_queues(data, entries, number)
-    came = data.arrivals.copy()
-    came[0] += data.waiting.sum(axis=1)
-    sides["choose"] = (1.0, data.count)
-    sides["queue"] = (0.0, came[rows["queue"].mask])
-    sides["expire"] = (-np.inf, data.due[rows["expire"].mask])
-    size = sum(map(len, rows.values()))
-    row_upper = np.concatenate([side for _, side in sides.values()])
-    equal = np.concatenate(
-        [np.full(len(rows[name]), name in ("choose", "queue")) for name in sides]
-    )
-    count = sum(map(len, columns.values()))
-    high = np.concatenate([upper[name][family.mask] for name, family in columns.items()])
+    size, count = (sum(map(len, each.values())) for each in (rows, columns))
+    numbers = _numbers(data, columns, rows)
     problem = Problem(
         matrix=entries.matrix(size, count),
-        row_lower=np.where(equal, row_upper, -np.inf),
-        row_upper=row_upper,
+        row_lower=numbers["row_lower"],
+        row_upper=numbers["row_upper"],
         col_lower=np.zeros(count),
-        col_upper=high,
-        cost=_costs(data, columns),
+        col_upper=numbers["col_upper"],
+        cost=numbers["cost"],
         integrality=_integrality(data, columns),
     )
     return AssignmentProgram(data, columns, rows, problem)
+
+
+def _numbers(
+    data: Assignment, columns: dict[str, Family], rows: dict[str, Family]
+) -> dict[str, np.ndarray]:
+    """Sides of rows, upper bounds and costs of columns."""
+    upper = column_bounds(data)
+    high = [np.maximum(upper[name][family.mask], 0) for name, family in columns.items()]
+    came = data.arrivals.copy()
+    came[0] += data.waiting.sum(axis=1)
+    sides = {name: np.zeros(len(family)) for name, family in rows.items()}
+    sides["choose"] = data.count
+    sides["queue"] = came[rows["queue"].mask]
+    sides["expire"] = data.due[rows["expire"].mask]
+    row_upper = np.concatenate(list(sides.values()))
+    row_lower = np.full(len(row_upper), -np.inf)
+    for name in ("choose", "queue"):
+        row_lower[rows[name].numbers] = sides[name]
+    return {
+        "row_lower": row_lower,
+        "row_upper": row_upper,
+        "col_upper": np.concatenate(high),
+        "cost": _costs(data, columns),
+    }
+
+
+def _possible_columns(data: Assignment) -> dict[str, np.ndarray]:
+    """Masks of the columns that some requests, quotas and counts of servers need."""
+    slots, _, groups = data.sizes
+    z = (data.room.max(axis=2) > 0) & np.isfinite(data.serve_usd)
+    return {
+        "pick": data.option,
+        "z": z,
+        "hot": z & (data.hot_usd > 0),
+        "q": np.ones((slots, groups), bool),
+        "expired": np.broadcast_to(np.isfinite(data.expiry_usd), (slots, groups)),
+    }
 
 
 def column_bounds(data: Assignment) -> dict[str, np.ndarray]:
@@ -225,14 +274,16 @@ def column_bounds(data: Assignment) -> dict[str, np.ndarray]:
     }
 
 
-def hull_facets(data: Assignment) -> dict[tuple[int, int], list[Facet]]:
-    """Facets of whole requests by server and model, over all times that its options leave."""
+def hull_facets(
+    data: Assignment, comes: np.ndarray | None = None
+) -> dict[tuple[int, int], list[Facet]]:
+    """Facets of whole requests by server and model, over all times that its options leave; of the
+    groups ``comes`` (G,), those with requests if left out."""
+    comes = data.come[-1] > 0 if comes is None else comes
     found: dict[tuple[int, int], list[Facet]] = {}
     for s, work in enumerate(data.work_ms):
         for m in range(data.models):
-            able = np.flatnonzero(
-                (data.group_model == m) & (work > 0) & (data.come[-1] > 0)
-            ).tolist()
+            able = np.flatnonzero((data.group_model == m) & (work > 0) & comes).tolist()
             if not 1 < len(able) <= HULL_GROUPS:
                 continue
             levels = tuple(np.unique(data.usable_ms[s, data.option[s], :, m]).tolist())
@@ -280,7 +331,7 @@ def _row_masks(
     reuse[0] = False
     return {
         "choose": np.ones(servers, bool),
-        "queue": data.come > 0,
+        "queue": columns["q"].mask,
         "expire": columns["expired"].mask,
         "capacity": capacity,
         "fit": z,

@@ -244,7 +244,7 @@ class FleetProgram:
         if self._solver is None:
             self._solver = LinearSolver(problem)
         else:
-            _change(self._solver, problem)
+            self._solver.change_numbers(problem)
         result = self._solver.solve("simplex", limits)
         if result.x is None or result.row_dual is None:
             return None
@@ -309,19 +309,6 @@ class FleetProgram:
             ]
         )
         return sparse.csr_array(stacked)
-
-
-def _change(solver: LinearSolver, problem: Problem) -> None:
-    """Make the program in the solver, which has the same matrix, ``problem``."""
-    old = solver.problem
-    changed = np.flatnonzero(problem.cost != old.cost)
-    solver.change_costs(changed, problem.cost[changed])
-    moved = (problem.row_lower != old.row_lower) | (problem.row_upper != old.row_upper)
-    changed = np.flatnonzero(moved)
-    solver.change_row_bounds(changed, problem.row_lower[changed], problem.row_upper[changed])
-    moved = (problem.col_lower != old.col_lower) | (problem.col_upper != old.col_upper)
-    changed = np.flatnonzero(moved)
-    solver.change_col_bounds(changed, problem.col_lower[changed], problem.col_upper[changed])
 
 
 def _numbered(sizes: dict[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], int]:

@@ -7,6 +7,7 @@ integer points. So totals within n times the facets are just those that n server
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -57,47 +58,64 @@ def shared_out(
     that are left; that there is one is the theorem. Where every server is to have a part of its own
     (``least``, of the same shape), there may be none: ``CannotShare``.
     """
-    pair = np.zeros(2, int)
-    pair[: len(total)] = total
+    a, b = (*(int(each) for each in total), 0, 0)[:2]
     own = np.zeros((servers, 2), int)
     if least is not None:
         own[:, : len(total)] = least
-    later = own[::-1].cumsum(axis=0)[::-1] - own
-    shares = np.zeros((servers, 2), int)
+    later = (own[::-1].cumsum(axis=0)[::-1] - own).tolist()
     if not len(facets):
-        return shares[:, : len(total)]
-    for n, left in enumerate(range(servers - 1, -1, -1)):
-        shares[n] = _one_share(pair, facets, left, own[n], later[n])
-        pair = pair - shares[n]
-    if pair.any():
+        return np.zeros((servers, len(total)), int)
+    rows, shares = facets.tolist(), []
+    for n, each in enumerate(own.tolist()):
+        share = _one_share((a, b), rows, servers - 1 - n, each, later[n])
+        shares.append(share)
+        a, b = a - share[0], b - share[1]
+    if a or b:
         raise CannotShare(f"{total} cannot be shared out to {servers} servers")
-    return shares[:, : len(total)]
+    return np.array(shares).reshape(servers, 2)[:, : len(total)]
 
 
 def _one_share(
-    pair: np.ndarray, facets: Facets, left: int, own: np.ndarray, later: np.ndarray
-) -> np.ndarray:
+    pair: tuple[int, int], facets: list[list[int]], left: int, own: list[int], later: list[int]
+) -> tuple[int, int]:
     """An integer point p ≥ own within the facets, with pair − p ≥ later within ``left`` times the
-    facets."""
-    a = np.arange(pair[0] + 1)
-    most = np.minimum(_highest(a, facets, 1), pair[1] - later[1])  # bounds p's second number
-    least = np.maximum(pair[1] - _highest(pair[0] - a, facets, left), own[1])
-    held = (a >= own[0]) & (a <= pair[0] - later[0])
-    fits = np.flatnonzero((least <= most) & (most >= 0) & held)
-    if not len(fits):
-        raise CannotShare(f"{pair} cannot be shared out to {left + 1} servers")
-    best = fits[np.argmin(np.abs(fits * (left + 1) - pair[0]))]  # near the mean: servers alike
-    even = pair[1] // (left + 1)
-    return np.array([best, np.clip(even, least[best], most[best])])
+    facets: its first number as near the mean as can be, as servers are alike, its second too."""
+    a, b = pair
+    least_first, most_first = max(own[0], 0), a - max(later[0], 0)
+    even = b // (left + 1)
+    for first in _outwards(a, left + 1, least_first, most_first):
+        most = min(_highest(first, facets, 1), b - later[1])
+        least = max(b - _highest(a - first, facets, left), own[1])
+        if most >= 0 and least <= most:
+            return first, min(max(even, least), most)
+    raise CannotShare(f"{pair} cannot be shared out to {left + 1} servers")
 
 
-def _highest(a: np.ndarray, facets: Facets, times: int) -> np.ndarray:
+def _outwards(total: int, parts: int, low: int, high: int) -> Iterator[int]:
+    """Whole numbers from ``low`` to ``high``, those nearest to total/parts first; of two as near,
+    the smaller one."""
+    down = min(total // parts, high)
+    up = max(down + 1, low)
+    while down >= low or up <= high:
+        if up > high or (down >= low and total - down * parts <= up * parts - total):
+            yield down
+            down -= 1
+        else:
+            yield up
+            up += 1
+
+
+def _highest(a: int, facets: list[list[int]], times: int) -> int:
     """Largest b ≥ 0 with (a, b) within ``times`` the facets; −1 where there is none, and 0 at most
     where no facet holds b: then there is no second class.
     """
-    highest = np.full(len(a), np.iinfo(np.int64).max)
-    for alpha, beta, most in facets.tolist():
+    highest, held = 2**63 - 1, False
+    for alpha, beta, most in facets:
         room = times * most - alpha * a
-        highest = np.minimum(highest, room // beta if beta else np.where(room < 0, -1, highest))
-    held = len(facets) and facets[:, 1].any()
-    return np.where(highest < 0, -1, highest) if held else np.minimum(highest, 0)
+        if beta:
+            highest, held = min(highest, room // beta), True
+        elif room < 0:
+            highest = -1
+    if highest < 0:
+        return -1
+    return highest if held else 0

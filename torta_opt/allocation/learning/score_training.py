@@ -20,9 +20,9 @@ import numpy as np
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.policies.dispatch import Tables
 from torta_opt.allocation.policies.greedy_forecast import GreedyForecast
-from torta_opt.allocation.policies.program_dispatch import Slot
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.policies.server_scores import FEATURES, ServerScores, score_features
+from torta_opt.allocation.policies.slot_task import Slot
 
 WIDTH = 16
 RATE = 1e-2

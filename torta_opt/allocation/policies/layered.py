@@ -28,10 +28,11 @@ from torta_opt.allocation.policies.dispatch import (
     fill_in_order,
 )
 from torta_opt.allocation.policies.forecasters import Forecaster, Smoothing
-from torta_opt.allocation.policies.program_dispatch import Slot, program_processing
+from torta_opt.allocation.policies.program_dispatch import program_processing
 from torta_opt.allocation.policies.program_routing import routed
 from torta_opt.allocation.policies.server_scores import load_server_scores, scored_processing
 from torta_opt.allocation.policies.settings import Settings
+from torta_opt.allocation.policies.slot_task import Slot, SlotPrograms
 from torta_opt.allocation.schedule.step import apply_commands
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class LayeredPolicy(ABC):
         if self.settings.micro == "learned":
             self._scores = load_server_scores(self.settings.micro_weights)
         self._forecaster: Forecaster = Smoothing(self.settings.smoothing)
+        self._programs = SlotPrograms()
         self.expected = np.zeros((self.tables.sizes[0], self.tables.sizes[2]))
 
     @abstractmethod
@@ -86,13 +88,13 @@ class LayeredPolicy(ABC):
         """Routing and processing as ``micro`` would have them; ``slot`` has those by rule."""
         micro, limits = self.settings.micro, self.settings.limits
         if micro == "program":
-            return slot.routing, program_processing(self.tables, slot, *limits)
+            return slot.routing, program_processing(self.tables, slot, *limits, self._programs)
         if micro == "routed":
 
             def by_rule(routing: np.ndarray) -> np.ndarray:
                 return self._by_rule(slot, routing)
 
-            return routed(self.tables, slot, by_rule, *limits)
+            return routed(self.tables, slot, by_rule, *limits, self._programs)
         if micro == "learned":
             return slot.routing, scored_processing(self.tables, slot, self._scores)
         return slot.routing, slot.greedy

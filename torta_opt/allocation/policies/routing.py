@@ -40,7 +40,7 @@ def _admit(
     wanting: np.ndarray, place: np.ndarray, price: np.ndarray, room: np.ndarray
 ) -> np.ndarray:
     """How many of each origin's requests get into the place it chose; least price first."""
-    if wanting.size == 0:
+    if (np.bincount(place, wanting, len(room)) <= room).all():
         return wanting
     return fill_in_order(room, place, wanting, price)
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torta_opt.allocation.policies.dispatch import Tables, sum_by
-from torta_opt.allocation.policies.program_dispatch import Slot
+from torta_opt.allocation.policies.slot_task import Slot
 from torta_opt.allocation.policies.weight_files import find_weights, load_tensors, models_folder
 from torta_opt.io import InvalidInput
 
