@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 FILE = Path(__file__).parents[2] / "benchmarks" / "bench_engines.py"
 BUSY = """
 import time
-while time.process_time() < 0.3:
+while time.process_time() < 0.2:
     pass
+input()
 """
 
 
@@ -23,8 +25,17 @@ def test_seconds_of_a_process_that_has_ended(monkeypatch: pytest.MonkeyPatch) ->
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "EVERY", 0.005)
+    monkeypatch.setattr(module, "EVERY", 0.01)
     with module.ProcessorSeconds() as spent:
-        subprocess.run([sys.executable, "-S", "-c", BUSY], check=True)
-    # The last reading may be some milliseconds old; this process reads meanwhile, too.
-    assert spent.total > 0.1
+        command = [sys.executable, "-S", "-c", BUSY]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+            until = time.monotonic() + 60
+            while (
+                max((s for (pid, _), s in spent.latest.items() if pid == child.pid), default=0)
+                < 0.2
+            ):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            child.communicate(b"\n")
+    assert child.returncode == 0
+    assert spent.total >= 0.2
