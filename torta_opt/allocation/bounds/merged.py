@@ -34,7 +34,7 @@ from torta_opt.family import Request
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Progress, SolverFailed, available_methods, solve_lp
 
-LONG = 240  # slots above which HiPO is taken; it is slower up to 160, faster from 480 on
+LONG = 480  # slots above which HiPO is taken; at 480 both take the same time
 
 MergedBound = ProgramBound[MergedProgram]
 

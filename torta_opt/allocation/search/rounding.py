@@ -20,11 +20,13 @@ import scipy.sparse as sparse
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
 from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.schedule.data import Schedule
+from torta_opt.allocation.search.independent import independent_parts
 from torta_opt.solvers import Limits, LinearSolver, Problem, solve_lp
 
 # What a server beyond the fractional number is worth, as a share of its price: cautious first.
 DISCOUNTS = (0.9, 0.95, 0.98)
 PREMIUM = 1.2  # what servers within that number are worth: losing one costs more than its price
+PART = 10_000  # columns of a program that is not divided further
 WASTE = 0.1  # unused time of a full server on average, in shortest requests of its model
 
 
@@ -64,7 +66,9 @@ class ServerRounding:
     minimise  Σ (cost − discount·price)·servers − Σ_ready price·gain(ready), with
     gain(n) = (PREMIUM − discount)·min(n, wanted), wanted the fractional number
 
-    Another discount changes costs alone, so the simplex method goes on from the last basis.
+    No row has columns of two pools, so a large program falls into parts: the time of the simplex
+    method grows faster than the number of rows. Another discount changes costs alone, so the
+    simplex method goes on from the last basis.
 
     x, dual   (columns,), (rows,) of the relaxation
     """
@@ -77,20 +81,21 @@ class ServerRounding:
         wanted = _wanted(program, x)
         self.full = np.floor(wanted + 1e-6)
         self.part = np.clip(wanted - self.full, 0.0, 1.0)  # of one more server, used by the work
-        self.solver: LinearSolver | None = None
+        parts = independent_parts(self._problem(), PART)
+        self.solvers = [(columns, LinearSolver(part)) for columns, part in parts]
 
     def rounded(self, discount: float) -> np.ndarray | None:
         """A vector whose server counts are integers and feasible; other columns are those of x."""
         cost = self._cost(discount)
-        if self.solver is None:
-            self.solver = LinearSolver(self._problem(cost))
-        else:
-            self.solver.change_costs(np.arange(len(cost)), cost)
-        result = self.solver.solve("simplex").raise_if_interrupted()
-        if result.x is None:
-            return None
+        counts = np.zeros(len(cost))
+        for columns, solver in self.solvers:
+            solver.change_costs(np.arange(len(columns)), cost[columns])
+            result = solver.solve("simplex").raise_if_interrupted()
+            if result.x is None:
+                return None
+            counts[columns] = result.x
         rounded = self.x.copy()
-        rounded[self.columns] = np.rint(result.x[: len(self.columns)])
+        rounded[self.columns] = np.rint(counts[: len(self.columns)])
         return rounded
 
     def _cost(self, discount: float) -> np.ndarray:
@@ -99,7 +104,7 @@ class ServerRounding:
         servers = (self.program.cost - discount * self.price)[self.columns]
         return np.concatenate([servers, -gain, -gain * self.part])
 
-    def _problem(self, cost: np.ndarray) -> Problem:
+    def _problem(self) -> Problem:
         program, columns, count = self.program, self.columns, len(self.ready)
         flows = ("off_flow", "ready_flow", "switch_flow")
         rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in flows])
@@ -108,6 +113,7 @@ class ServerRounding:
         each = -sparse.eye_array(count)
         network = program.matrix[rows][:, columns]
         blocks = [[network, None, None], [meet, each, each]]
+        cost = self._cost(DISCOUNTS[0])
         return Problem(
             matrix=sparse.csr_array(sparse.block_array(blocks)),
             row_lower=np.append(program.row_lower[rows], np.zeros(count)),
