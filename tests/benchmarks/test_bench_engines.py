@@ -13,7 +13,7 @@ import pytest
 FILE = Path(__file__).parents[2] / "benchmarks" / "bench_engines.py"
 BUSY = """
 import time
-while time.process_time() < 0.2:
+while time.process_time() < 0.3:
     pass
 input()
 """
@@ -32,10 +32,10 @@ def test_seconds_of_a_process_that_has_ended(monkeypatch: pytest.MonkeyPatch) ->
             until = time.monotonic() + 60
             while (
                 max((s for (pid, _), s in spent.latest.items() if pid == child.pid), default=0)
-                < 0.2
+                < 0.1  # what the system counts comes in steps
             ):
                 assert time.monotonic() < until
                 time.sleep(0.01)
             child.communicate(b"\n")
     assert child.returncode == 0
-    assert spent.total >= 0.2
+    assert spent.total >= 0.1
