@@ -9,15 +9,16 @@ seconds of a task, on average, in one process. The second table has wall-clock s
 of a cluster on this machine, of an empty task, over 200 of them, and of all windows of the first
 table; processor seconds that all processes together spent on these windows; and two shares of the
 processor seconds of the windows in one process: of workers times wall-clock seconds (where other
-load shows), and of the processor seconds of all processes. The latter are not known of Ray, whose
-workers end with the call; it has no row for one worker, as joblib would then work in this process.
-Engines whose extra is not installed are left out.
+load shows), and of the processor seconds of all processes, which are read twice a second: what a
+process that ends spends after the last reading is missed. Ray has no row for one worker, as joblib
+would then work in this process. Engines whose extra is not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -43,7 +44,7 @@ from torta_opt.solvers import Limits
 
 ABILENE = Path(__file__).parents[1] / "instances" / "paper" / "abilene.json.gz"
 PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
-EMPTY = 200
+EMPTY, EVERY = 200, 0.5  # tasks, seconds between two readings
 Tasks = Sequence[tuple[Any, ...]]
 
 
@@ -87,24 +88,49 @@ def timed(name: str, workers: int, work: Callable[..., Any], tasks: Tasks, alone
         began = time.perf_counter()
         list(in_order(abs, [(n,) for n in range(EMPTY)], workers))
         empty = (time.perf_counter() - began) / EMPTY
-        began, spent = time.perf_counter(), processor_seconds()
-        list(in_order(work, tasks, workers))
-        wall, spent = time.perf_counter() - began, processor_seconds() - spent
-    if name == "ray":
-        spent = float("nan")  # of workers that ended with the call
-    shares = alone / (workers * wall), alone / spent
-    figures = f"{start:8.1f} {empty:8.4f} {wall:8.1f} {spent:8.1f}"
+        began = time.perf_counter()
+        with ProcessorSeconds() as spent:
+            list(in_order(work, tasks, workers))
+            wall = time.perf_counter() - began
+    shares = alone / (workers * wall), alone / spent.total
+    figures = f"{start:8.1f} {empty:8.4f} {wall:8.1f} {spent.total:8.1f}"
     print(f"{name:<6} {workers:7d} {figures} {shares[0]:9.2f} {shares[1]:9.2f}", flush=True)
 
 
-def processor_seconds() -> float:
-    """Of this process and all that it has started."""
-    here = psutil.Process()
-    times = []
-    for each in (here, *here.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times.append(each.cpu_times())
-    return sum(each.user + each.system for each in times)
+class ProcessorSeconds:
+    """Seconds of this process and all that it has started, also of those that end meanwhile."""
+
+    def __init__(self) -> None:
+        self.before, self.latest = self._read(), dict[tuple[int, float], float]()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> ProcessorSeconds:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.latest |= self._read()
+
+    @property
+    def total(self) -> float:
+        return sum(seconds - self.before.get(one, 0.0) for one, seconds in self.latest.items())
+
+    def _follow(self) -> None:
+        while not self._ended.wait(EVERY):
+            self.latest |= self._read()
+
+    @staticmethod
+    def _read() -> dict[tuple[int, float], float]:
+        """Seconds by number and start of a process; numbers are given anew."""
+        here, seconds = psutil.Process(), {}
+        for each in (here, *here.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                seconds[each.pid, each.create_time()] = times.user + times.system
+        return seconds
 
 
 def main() -> None:

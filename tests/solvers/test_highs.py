@@ -143,6 +143,16 @@ def test_a_warm_start_needs_no_iterations():
     assert close(again.objective, first.objective)
 
 
+@pytest.mark.parametrize("method", [name for name in LOCAL if name != "auto"])
+def test_presolve_changes_no_optimum_and_lasts_for_one_call(method: str):
+    problem = solvable(3)
+    solver = LinearSolver(problem)
+    for presolve, option in ((False, "off"), (True, "choose")):
+        found = solver.solve(method, presolve=presolve)
+        assert solver._open.getOptionValue("presolve")[1] == option
+        assert close(found.objective, by_scipy(problem).objective)
+
+
 # --- a linear program that changes --------------------------------------------------------------
 
 

@@ -55,6 +55,7 @@ def solve_lp(
     *,
     warm: Any = None,
     crossover: bool = True,
+    presolve: bool = True,
 ) -> Result:
     """Solve a linear program, or the linear relaxation of an integer one.
 
@@ -63,8 +64,10 @@ def solve_lp(
                faster from 12 slots on, and two to three times faster than hipo
     warm       ``basis`` of an earlier result; for simplex
     crossover  after ipm and hipo, move to a basic solution; bounds do not need one
+    presolve   let HiGHS reduce the program first, if it finds that worth it
     """
-    return LinearSolver(problem, warm=warm).solve(method, limits, crossover=crossover)
+    solver = LinearSolver(problem, warm=warm)
+    return solver.solve(method, limits, crossover=crossover, presolve=presolve)
 
 
 class LinearSolver:
@@ -177,7 +180,12 @@ class LinearSolver:
         check(highs.addCols(len(low), scaled, low, high, *entries), "addCols")
 
     def solve(
-        self, method: str = "auto", limits: Limits | None = None, *, crossover: bool = True
+        self,
+        method: str = "auto",
+        limits: Limits | None = None,
+        *,
+        crossover: bool = True,
+        presolve: bool = True,
     ) -> Result:
         """Solve what stands now; see ``solve_lp``."""
         limits = limits or Limits()
@@ -188,6 +196,7 @@ class LinearSolver:
         if found is None and method in _FIRST_ORDER:
             found = self._solve_by_pdlp(method, limits)
         elif found is None:
+            set_option(self._open, "presolve", "choose" if presolve else "off")
             found = self._solve_here(method, limits, crossover)
         return replace(found, method=method, seconds=time.perf_counter() - began)
 
@@ -219,7 +228,6 @@ class LinearSolver:
 
     def _solve_here(self, method: str, limits: Limits, crossover: bool) -> Result:
         highs, deadline = self._open, time.perf_counter() + limits.seconds
-        set_option(highs, "presolve", "choose")
         set_option(highs, "solver", _NAMES[method])
         set_option(highs, "run_crossover", "on" if crossover else "off")
         # At its own tolerances HiPO stops at points that are not quite feasible.

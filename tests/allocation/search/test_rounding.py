@@ -13,7 +13,13 @@ from torta_opt.allocation.formulations.lift import check_lift
 from torta_opt.allocation.formulations.program import SERVERS
 from torta_opt.allocation.instance.generate import generate, preset_names
 from torta_opt.allocation.schedule import evaluate, verify
-from torta_opt.allocation.search.rounding import DISCOUNTS, round_relaxation, round_servers
+from torta_opt.allocation.search import rounding as rounding_module
+from torta_opt.allocation.search.rounding import (
+    DISCOUNTS,
+    ServerRounding,
+    round_relaxation,
+    round_servers,
+)
 from torta_opt.solvers import Limits
 
 SMALL = [name for name in preset_names() if name.startswith("small/")]
@@ -42,6 +48,28 @@ def test_rounded_servers_are_whole_and_keep_every_row_of_the_server_network(
         for name in ("off_flow", "ready_flow", "switch_flow"):
             rows = program.rows[name].numbers
             assert np.allclose(activity[rows], program.row_lower[rows], rtol=0, atol=1e-9)
+
+
+def test_a_further_discount_goes_on_from_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And ends at servers that are worth as much as those of a program made anew, in one part."""
+    rng, divided = np.random.default_rng(35), 0
+    for _ in range(examples(10)):
+        found = lp_bound(random_tiny_instance(rng))
+        given = found.program, found.x, found.dual
+        with monkeypatch.context() as patch:
+            patch.setattr(rounding_module, "PART", 1)
+            kept = ServerRounding(*given)
+        divided += len(kept.solvers) > 1
+        for discount in (*DISCOUNTS, 0.2, DISCOUNTS[0]):
+            worth = []
+            for rounding in (kept, ServerRounding(*given)):
+                servers = rounding.rounded(discount)
+                assert servers is not None
+                worth.append(sum(one.solve("simplex").objective for _, one in rounding.solvers))
+                counts = servers[rounding.columns]
+                assert (counts == np.rint(counts)).all()
+            assert worth[0] == pytest.approx(worth[1], rel=1e-7, abs=1e-9)
+    assert divided > 3
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])

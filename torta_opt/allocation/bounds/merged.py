@@ -34,7 +34,7 @@ from torta_opt.family import Request
 from torta_opt.results import BoundResult
 from torta_opt.solvers import Limits, Progress, SolverFailed, available_methods, solve_lp
 
-LONG = 480  # slots from which HiPO is taken; it is faster from 960 on, slower up to 180
+LONG = 480  # slots above which HiPO is taken; at 480 both take the same time
 
 MergedBound = ProgramBound[MergedProgram]
 
@@ -62,7 +62,9 @@ def merged_bound(
     merged = dataclasses.replace(merged, program=with_whole_rows(program) if whole else program)
     if method == "auto":
         method = merged_method(instance.slots)
-    result = solve_lp(merged.program.problem(), method, limits, crossover=False)
+    # Presolve saves HiPO nothing here, and the point that it restores violates rows.
+    presolve = method != "hipo"
+    result = solve_lp(merged.program.problem(), method, limits, crossover=False, presolve=presolve)
     found = relaxed_bound(merged.program, result, time.perf_counter() - began)
     return found.stated_of(merged, "whole" if whole else "merged")
 

@@ -22,7 +22,6 @@ import scipy.sparse as sparse
 from torta_opt.solvers import Problem, Result, Status
 
 WINDOW, AHEAD = 120, 30  # slots
-WHOLE = 480  # slots up to which one program is solved
 
 Solve = Callable[[Problem], Result]
 
@@ -30,11 +29,10 @@ Solve = Callable[[Problem], Result]
 def windows_of(slots: int, reach: int) -> list[tuple[int, int, int]]:
     """(first slot, slot after the last kept, slot after the last solved) of every window.
 
-    One window for horizons that are solved at once as well. ``reach``: slots between the columns of
-    a row at most
+    reach   slots between the columns of a row at most
     """
     ahead = max(AHEAD, 2 * reach)
-    if slots <= max(WHOLE, WINDOW + ahead):
+    if slots <= WINDOW + ahead:
         return [(0, slots, slots)]
     ends = [*range(0, slots - ahead, WINDOW), slots]
     return [(a, b, min(b + ahead, slots)) for a, b in pairwise(ends)]

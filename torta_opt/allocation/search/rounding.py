@@ -20,11 +20,13 @@ import scipy.sparse as sparse
 from torta_opt.allocation.formulations.program import SERVERS, AllocationProgram, Family
 from torta_opt.allocation.formulations.recover import recover
 from torta_opt.allocation.schedule.data import Schedule
-from torta_opt.solvers import Limits, Problem, solve_lp
+from torta_opt.allocation.search.independent import independent_parts
+from torta_opt.solvers import Limits, LinearSolver, Problem, solve_lp
 
 # What a server beyond the fractional number is worth, as a share of its price: cautious first.
 DISCOUNTS = (0.9, 0.95, 0.98)
 PREMIUM = 1.2  # what servers within that number are worth: losing one costs more than its price
+PART = 10_000  # columns of a program that is not divided further
 WASTE = 0.1  # unused time of a full server on average, in shortest requests of its model
 
 
@@ -54,40 +56,72 @@ def round_relaxation(
 def round_servers(
     program: AllocationProgram, x: np.ndarray, dual: np.ndarray, discount: float
 ) -> np.ndarray | None:
-    """A vector whose server counts are integers and feasible; other columns are those of x.
+    """As ``ServerRounding.rounded``, where there is one discount only."""
+    return ServerRounding(program, x, dual).rounded(discount)
+
+
+class ServerRounding:
+    """Whole servers close to an answer of the relaxation, for one discount after another.
 
     minimise  Σ (cost − discount·price)·servers − Σ_ready price·gain(ready), with
     gain(n) = (PREMIUM − discount)·min(n, wanted), wanted the fractional number
+
+    No row has columns of two pools, so a large program falls into parts: the time of the simplex
+    method grows faster than the number of rows. Another discount changes costs alone, so the
+    simplex method goes on from the last basis.
+
+    x, dual   (columns,), (rows,) of the relaxation
     """
-    columns = np.concatenate([np.arange(*_span(program.columns[name])) for name in SERVERS])
-    flows = ("off_flow", "ready_flow", "switch_flow")
-    rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in flows])
-    price = time_price(program, dual)
-    ready = np.arange(*_span(program.columns["ready"]))
-    wanted, gain = _wanted(program, x), (PREMIUM - discount) * price[ready]
-    full = np.floor(wanted + 1e-6)
-    part = np.clip(wanted - full, 0.0, 1.0)  # share of one more server that the work uses
-    count = len(ready)
-    meet = sparse.csr_array(
-        (np.ones(count), (np.arange(count), np.searchsorted(columns, ready))),
-        shape=(count, len(columns)),
-    )
-    each = -sparse.eye_array(count)
-    network = program.matrix[rows][:, columns]
-    problem = Problem(
-        matrix=sparse.csr_array(sparse.block_array([[network, None, None], [meet, each, each]])),
-        row_lower=np.append(program.row_lower[rows], np.zeros(count)),
-        row_upper=np.append(program.row_upper[rows], np.full(count, np.inf)),
-        col_lower=np.zeros(len(columns) + 2 * count),
-        col_upper=np.concatenate([program.upper[columns], full, np.ones(count)]),
-        cost=np.concatenate([(program.cost - discount * price)[columns], -gain, -gain * part]),
-    )
-    result = solve_lp(problem, "simplex").raise_if_interrupted()
-    if result.x is None:
-        return None
-    rounded = x.copy()
-    rounded[columns] = np.rint(result.x[: len(columns)])
-    return rounded
+
+    def __init__(self, program: AllocationProgram, x: np.ndarray, dual: np.ndarray) -> None:
+        self.program, self.x = program, x
+        self.columns = np.concatenate([np.arange(*_span(program.columns[n])) for n in SERVERS])
+        self.ready = np.arange(*_span(program.columns["ready"]))
+        self.price = time_price(program, dual)
+        wanted = _wanted(program, x)
+        self.full = np.floor(wanted + 1e-6)
+        self.part = np.clip(wanted - self.full, 0.0, 1.0)  # of one more server, used by the work
+        parts = independent_parts(self._problem(), PART)
+        self.solvers = [(columns, LinearSolver(part)) for columns, part in parts]
+
+    def rounded(self, discount: float) -> np.ndarray | None:
+        """A vector whose server counts are integers and feasible; other columns are those of x."""
+        cost = self._cost(discount)
+        counts = np.zeros(len(cost))
+        for columns, solver in self.solvers:
+            solver.change_costs(np.arange(len(columns)), cost[columns])
+            result = solver.solve("simplex").raise_if_interrupted()
+            if result.x is None:
+                return None
+            counts[columns] = result.x
+        rounded = self.x.copy()
+        rounded[self.columns] = np.rint(counts[: len(self.columns)])
+        return rounded
+
+    def _cost(self, discount: float) -> np.ndarray:
+        """Of servers, of ready ones up to whole wanted ones, and of the part of one more."""
+        gain = (PREMIUM - discount) * self.price[self.ready]
+        servers = (self.program.cost - discount * self.price)[self.columns]
+        return np.concatenate([servers, -gain, -gain * self.part])
+
+    def _problem(self) -> Problem:
+        program, columns, count = self.program, self.columns, len(self.ready)
+        flows = ("off_flow", "ready_flow", "switch_flow")
+        rows = np.concatenate([np.arange(*_span(program.rows[name])) for name in flows])
+        place = np.arange(count), np.searchsorted(columns, self.ready)
+        meet = sparse.csr_array((np.ones(count), place), shape=(count, len(columns)))
+        each = -sparse.eye_array(count)
+        network = program.matrix[rows][:, columns]
+        blocks = [[network, None, None], [meet, each, each]]
+        cost = self._cost(DISCOUNTS[0])
+        return Problem(
+            matrix=sparse.csr_array(sparse.block_array(blocks)),
+            row_lower=np.append(program.row_lower[rows], np.zeros(count)),
+            row_upper=np.append(program.row_upper[rows], np.full(count, np.inf)),
+            col_lower=np.zeros(len(cost)),
+            col_upper=np.concatenate([program.upper[columns], self.full, np.ones(count)]),
+            cost=cost,
+        )
 
 
 def time_price(program: AllocationProgram, dual: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ class Router:
         pairs = np.flatnonzero((self._cheap(usd) | used) & asked)
         solver = self._started(pairs, usd, arrivals, inflow, before)
         while True:
-            found = solver.solve("simplex").raise_if_interrupted()
+            found = solver.solve(presolve=self.regions > NEAREST).raise_if_interrupted()
             if found.x is None or found.row_dual is None:
                 raise SolverFailed("a transport program that is always feasible was not solved")
             flows = found.row_dual[: 2 * arrivals.size]
@@ -266,7 +266,7 @@ def _rounded(program: _SlotProgram, x: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(np.diff(flow.indptr))
     zero, one = np.zeros(len(free)), np.ones(len(free))
     rest = Problem(flow[rows], need[rows], need[rows], zero, one, problem.cost[free])
-    found = solve_lp(rest, "simplex").raise_if_interrupted()
+    found = solve_lp(rest, "simplex", presolve=False).raise_if_interrupted()
     if found.x is None:
         raise SolverFailed("a transport program cannot be made whole")
     low[free] += np.rint(found.x)
