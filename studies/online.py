@@ -96,6 +96,9 @@ FAMILIES: dict[str, Source] = {
     "mooncake": Trace("Mooncake, conversation", "mooncake", MOONCAKE, 700.0, 5),
     "servegen": Trace("ServeGen, m-large", "servegen", "servegen", 90_000.0, 6),
     "long": Generated(f"Abilene, {LONG} slots", "paper/abilene", {"slots": LONG}, 5),
+    "long-polska": Generated(f"Polska, {LONG} slots", "paper/polska", {"slots": LONG}, 5),
+    "long-gabriel": Generated(f"Gabriel, {LONG} slots", "paper/gabriel", {"slots": LONG}, 5),
+    "long-cost2": Generated(f"Cost2, {LONG} slots", "paper/cost2", {"slots": LONG}, 5),
 }
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "greedy_forecast": {"horizon_slots": [10, 20, 40, 90], "safety": [1, 2]},
