@@ -11,11 +11,11 @@ Abilene that nothing else uses. ``run`` runs every policy on every family: insta
 first, then instance 1, and so on; with ``--data`` also on windows of public traces (FOLDER has
 ``azure_llm_2023``, ``mooncake_fast25`` and ``servegen``). Rows are added to ``studies/results``
 as they finish; what is there is not run again, so a killed run goes on, and a longer one adds to
-it. After a change of a policy, delete its rows (``forget NAME``). ``ablate`` changes one choice
-of ``open_loop`` at a time, and puts its parts together in every way (a value or none, a program
-below the plan or none), on instances of their own. ``speed`` takes the processor time of every
-decision, which, unlike the seconds of ``run``, does not depend on what else runs. ``page`` writes
-the tables of docs/torta_plus.md from what is there (``online_page``).
+it. After a change of a policy, delete its rows (``forget NAME [--families a,b]``). ``ablate``
+changes one choice of ``open_loop`` at a time, and puts its parts together in every way (a value or
+none, a program below the plan or none), on instances of their own. ``speed`` takes the processor
+time of every decision, which, unlike the seconds of ``run``, does not depend on what else runs.
+``page`` writes the tables of docs/torta_plus.md from what is there (``online_page``).
 """
 
 from __future__ import annotations
@@ -235,11 +235,18 @@ def speed() -> None:
     write_document(RESULTS / "online-speed.json", {"decisions": found})
 
 
-def forget(policy: str) -> None:
-    """Delete the rows of a policy."""
-    table = RESULTS / "online.jsonl"
+def forget(policy: str, families: str | None = None) -> None:
+    """Delete the rows of a policy, of some families if they are named."""
+    table, index = RESULTS / "online.jsonl", RESULTS / "online-instances.json"
+    known = json.loads(index.read_text())
+    some = set(families.split(",")) if families else set(FAMILIES)
+
+    def stays(line: str) -> bool:
+        row = json.loads(line)
+        return row.get("policy") != policy or known[row["sha256"]]["family"] not in some
+
     lines = table.read_text().splitlines(keepends=True)
-    table.write_text("".join(line for line in lines if json.loads(line).get("policy") != policy))
+    table.write_text("".join(filter(stays, lines)))
 
 
 def main() -> None:
@@ -263,7 +270,7 @@ def main() -> None:
     elif given.stage == "speed":
         speed()
     elif given.stage == "forget":
-        forget(given.policy)
+        forget(given.policy, given.families)
     else:
         from online_page import page
 

@@ -69,7 +69,11 @@ def test_the_page_pairs_by_instance_and_says_how_many(study: Any, tmp_path: Path
 
 
 def test_rows_of_a_policy_can_be_forgotten(study: Any, tmp_path: Path) -> None:
-    rows = [row("open_loop", "a", 1), row("skylb", "a", 2)]
+    rows = [row("open_loop", "a", 1), row("skylb", "a", 2), row("skylb", "b", 3)]
     (tmp_path / "online.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    known = {"a": {"family": "abilene"}, "b": {"family": "azure"}}
+    (tmp_path / "online-instances.json").write_text(json.dumps(known))
+    study.forget("skylb", "azure,polska")
+    assert [json.loads(line) for line in (tmp_path / "online.jsonl").open()] == rows[:2]
     study.forget("skylb")
     assert [json.loads(line) for line in (tmp_path / "online.jsonl").open()] == rows[:1]

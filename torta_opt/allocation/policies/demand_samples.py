@@ -12,7 +12,8 @@ differ by what was learned and not by new noise.
 The process is a picture of demand that varies around a level. The smoothed square of
 (total − slow)/slow, less what whole requests vary by (Poisson), is the variance e^{σ̂²} − 1 of a
 log-normal number; where σ̂ is more than ``REFUTED`` times σ, as with demand that comes and goes, the
-past refutes the picture (``is_refuted``). Before the first request there is no level (``has_level``).
+past refutes the picture (``is_refuted``). Before the first request there is no level
+(``has_level``).
 """
 
 from __future__ import annotations
