@@ -40,8 +40,11 @@ GRID = [
     for load, shortage, slots in product((0.85, 0.75, 0.65), (1.5, 3), (4, 1))
 ]
 BEFORE = GRID[0]  # the defaults
-CANDIDATES: tuple[str, ...] = ()
-CHOSEN = ""
+CANDIDATES = tuple(
+    f"load={load}:shortage={shortage}:replan_slots=4"
+    for load, shortage in ((0.85, 3), (0.85, 5), (0.8, 3))
+)
+CHOSEN = CANDIDATES[0]
 FIGURES = {
     "response_mean_s": ("mean response, s", 1, 1),
     "response_p95_s": ("p95, s", 1, 1),
@@ -67,7 +70,7 @@ def tune() -> None:
 
 def check() -> None:
     specs = [f"torta_plus:{point}" for point in (BEFORE, *CANDIDATES)]
-    run([*specs, "greedy_forecast:horizon_slots=20:safety=1"], CHECKED_ON, "tuned")
+    run([*specs, "greedy_forecast:horizon_slots=20:safety=1"], CHECKED_ON, "checked")
 
 
 def judge() -> None:
@@ -109,8 +112,7 @@ def tuning_table() -> str:
     rows = experiment.read_table(RESULTS / "reserve-tuned.jsonl")
     greedy = "greedy_forecast:horizon_slots=20:safety=1"
     own = means(rows, [*(f"open_loop:{point}" for point in GRID), greedy], f"open_loop:{BEFORE}")
-    seen = {row["sha256"] for row in rows if row["policy"].startswith("torta_plus")}
-    some = [row for row in rows if row["sha256"] in seen]
+    some = experiment.read_table(RESULTS / "reserve-checked.jsonl")
     specs = [f"torta_plus:{point}" for point in (BEFORE, *CANDIDATES)]
     below = means(some, [*specs, greedy], f"torta_plus:{BEFORE}")
     seeds = f"{TUNED_ON[0][0]} to {TUNED_ON[-1][0]}"

@@ -39,6 +39,7 @@ def test_the_page_pairs_by_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     chosen, before = f"torta_plus:{reserve.CHOSEN}", online.AGAINST
     tables = {
         "reserve-tuned": [row(f"open_loop:{point}", "t", 5) for point in reserve.GRID],
+        "reserve-checked": [row(f"torta_plus:{reserve.BEFORE}", "t", 5)],
         "reserve-judged": [row(chosen, "a", 110, 20.0), row(chosen, "b", 100, 40.0)],
         # an instance without the chosen point is no part of any figure
         "online": [row(before, "a", 100), row(before, "b", 100), row(before, "c", 1)],
