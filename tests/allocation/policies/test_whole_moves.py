@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.plain import make_instance
 from support.sizes import examples
 
 import torta_opt
@@ -229,3 +230,28 @@ def test_a_fleet_of_few_servers_loses_no_request() -> None:
     )
     result = torta_opt.solve(instance, "open_loop")
     assert result.evaluation.metrics["expired_share"] < 0.01
+
+
+def test_the_only_server_of_a_model_stays_where_others_serve_the_other_model() -> None:
+    """A large server is the only one for the large model and by far the cheapest for the small one:
+    the plan gives it a tenth of the large server, and stops the ten small ones that do the work."""
+    demand = np.repeat(np.array([[[600, 190]]]), 12, axis=0)
+    instance = make_instance(
+        demand,
+        models=2,
+        types=2,
+        slot_ms=300_000,
+        class_model=[0, 1],
+        start_ms=[[139_600, 370_850], [139_600, -1]],
+        switch_ms=[[139_600, 370_850], [139_600, -1]],
+        server_region=np.zeros(11, int),
+        server_type=[0] + 10 * [1],
+        latency_s=[[0.0]],
+        server_ms=[[9, 157], [527, 0]],
+        service_s=[[2.0, 8.0], [20.0, np.nan]],
+        rent_usd_per_hour=[[14.0, 0.85]],
+        initial={"model": [1] + 10 * [0]},
+        weights={"time_usd_per_s": 0.0001, "expiry_usd": [0.05, 0.05]},
+    )
+    metrics = torta_opt.solve(instance, "open_loop").evaluation.metrics
+    assert metrics["expired_share"] == 0
