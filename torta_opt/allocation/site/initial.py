@@ -46,7 +46,7 @@ def initial_state(site: Site, fleet: FleetTables, system: System, arrivals: np.n
 
 def _asked_of_able(system: System, arrivals: np.ndarray) -> np.ndarray:
     """(C,) requests of a class per server that can serve it, times all servers."""
-    able = (system.server_ms[system.server_type] > 0).sum(axis=0)
+    able = system.compatible[system.server_type].sum(axis=0)
     asked: np.ndarray = arrivals.sum(axis=(0, 1)) * (len(system.servers) / np.maximum(able, 1))
     return asked
 
