@@ -9,9 +9,9 @@ With a surge or an outage, responses of ``torta_plus`` have a longer tail than t
 ``greedy_forecast``, and some requests expire. ``tune`` runs ``open_loop``, which has the same
 servers and takes seconds, over a grid of parameters that keep more of them, on surges and outages
 of tuning seeds. ``check`` runs ``torta_plus`` with those that looked best on some of these
-instances. ``judge`` runs the one that is left on the instances that ``online.py`` judges on; what
-it is compared with is read from the rows of that study. Rows are added to
-``studies/results/reserve-*.jsonl`` as they finish; a killed run goes on where it stopped.
+instances. ``judge`` runs the one that is left, with ``open_loop`` first, on the instances that
+``online.py`` judges on; what it is compared with is read from the rows of that study. Rows are
+added to ``studies/results/reserve-*.jsonl`` as they finish; a killed run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ CANDIDATES = tuple(
     for load, shortage in ((0.85, 3), (0.85, 5), (0.8, 3))
 )
 CHOSEN = CANDIDATES[0]
+GREEDY = "greedy_forecast:horizon_slots=20:safety=1"
+POLICIES = ("open_loop", "torta_plus")
 FIGURES = {
     "response_mean_s": ("mean response, s", 1, 1),
     "response_p95_s": ("p95, s", 1, 1),
@@ -65,17 +67,18 @@ def run(specs: list[str], on: list[tuple[int, str]], table: str) -> None:
 
 def tune() -> None:
     points = [f"open_loop:{point}" for point in GRID]
-    run([*points, "greedy_forecast:horizon_slots=20:safety=1"], TUNED_ON, "tuned")
+    run([*points, GREEDY], TUNED_ON, "tuned")
 
 
 def check() -> None:
     specs = [f"torta_plus:{point}" for point in (BEFORE, *CANDIDATES)]
-    run([*specs, "greedy_forecast:horizon_slots=20:safety=1"], CHECKED_ON, "checked")
+    run([*specs, GREEDY], CHECKED_ON, "checked")
 
 
 def judge() -> None:
     made = [(online.FIRST_SEED + number, event) for number, event in product(range(6), EVENTS)]
-    run([f"torta_plus:{CHOSEN}"], made, "judged")
+    for policy in POLICIES:
+        run([f"{policy}:{CHOSEN}"], made, "judged")
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -110,11 +113,10 @@ def page() -> None:
 
 def tuning_table() -> str:
     rows = experiment.read_table(RESULTS / "reserve-tuned.jsonl")
-    greedy = "greedy_forecast:horizon_slots=20:safety=1"
-    own = means(rows, [*(f"open_loop:{point}" for point in GRID), greedy], f"open_loop:{BEFORE}")
+    own = means(rows, [*(f"open_loop:{point}" for point in GRID), GREEDY], f"open_loop:{BEFORE}")
     some = experiment.read_table(RESULTS / "reserve-checked.jsonl")
     specs = [f"torta_plus:{point}" for point in (BEFORE, *CANDIDATES)]
-    below = means(some, [*specs, greedy], f"torta_plus:{BEFORE}")
+    below = means(some, [*specs, GREEDY], f"torta_plus:{BEFORE}")
     seeds = f"{TUNED_ON[0][0]} to {TUNED_ON[-1][0]}"
     return (
         f"Tuning, `open_loop`: Abilene, {online.SLOTS} slots, a surge and an outage, seeds "
@@ -129,14 +131,16 @@ def judged_table() -> str:
         *experiment.read_table(RESULTS / "reserve-judged.jsonl"),
         *online_page.read_rows(),
     ]
-    specs = [f"torta_plus:{CHOSEN}", online.AGAINST, "greedy_forecast:horizon_slots=20:safety=1"]
+    defaults = {"open_loop": "open_loop", "torta_plus": online.AGAINST}
     parts = []
-    for event in EVENTS:
+    for event, policy in product(EVENTS, POLICIES):
+        specs = [f"{policy}:{CHOSEN}", defaults[policy], GREEDY]
         seen = {row["sha256"] for row in rows if row.get("family") == event}
         done = {row["sha256"] for row in rows if row["policy"] == specs[0]} & seen
         of_event = [row for row in rows if row["sha256"] in done]
-        title = online.FAMILIES[event].title
-        parts.append(f"{title}, judged:\n\n" + "\n".join(means(of_event, specs, online.AGAINST)))
+        if done:
+            title = f"{online.FAMILIES[event].title}, `{policy}`, judged:"
+            parts.append(f"{title}\n\n" + "\n".join(means(of_event, specs, specs[1])))
     return "\n\n".join(parts) + "\n"
 
 
