@@ -11,11 +11,11 @@ Abilene that nothing else uses. ``run`` runs every policy on every family: insta
 first, then instance 1, and so on; with ``--data`` also on windows of public traces (FOLDER has
 ``azure_llm_2023``, ``mooncake_fast25`` and ``servegen``). Rows are added to ``studies/results``
 as they finish; what is there is not run again, so a killed run goes on, and a longer one adds to
-it. After a change of a policy, delete its rows (``forget NAME``). ``ablate`` changes one choice
-of ``open_loop`` at a time, on instances of their own. ``speed`` takes the processor time of every
-decision, which, unlike the seconds of ``run``, does not depend on what else runs. ``page`` writes
-tables between the markers of docs/torta_plus.md from what is there: paired ratios of costs with
-95 % intervals over instances (Student's t), never corrected for the number of comparisons.
+it. After a change of a policy, delete its rows (``forget NAME [--families a,b]``). ``ablate``
+changes one choice of ``open_loop`` at a time, and puts its parts together in every way (a value or
+none, a program below the plan or none), on instances of their own. ``speed`` takes the processor
+time of every decision, which, unlike the seconds of ``run``, does not depend on what else runs.
+``page`` writes the tables of docs/torta_plus.md from what is there (``online_page``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import progress, shown, write_between
+from pages import progress
 
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.instance.generate import generate
@@ -40,7 +40,6 @@ from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run as simulate
 from torta_opt.io import write_document
 
-PAGE = Path(__file__).parents[1] / "docs" / "torta_plus.md"
 RESULTS = Path(__file__).parent / "results"
 AGAINST = "torta_plus:micro=routed"
 BOUND = "merged"
@@ -96,7 +95,11 @@ FAMILIES: dict[str, Source] = {
     "mooncake": Trace("Mooncake, conversation", "mooncake", MOONCAKE, 700.0, 5),
     "servegen": Trace("ServeGen, m-large", "servegen", "servegen", 90_000.0, 6),
     "long": Generated(f"Abilene, {LONG} slots", "paper/abilene", {"slots": LONG}, 5),
+    "long-polska": Generated(f"Polska, {LONG} slots", "paper/polska", {"slots": LONG}, 5),
+    "long-gabriel": Generated(f"Gabriel, {LONG} slots", "paper/gabriel", {"slots": LONG}, 5),
+    "long-cost2": Generated(f"Cost2, {LONG} slots", "paper/cost2", {"slots": LONG}, 5),
 }
+PAPER = ("abilene", "polska", "gabriel", "cost2", "surge", "outage")  # generated, 96 slots
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "greedy_forecast": {"horizon_slots": [10, 20, 40, 90], "safety": [1, 2]},
     "robd": {"switching": [0.25, 0.5, 1, 2]},
@@ -125,8 +128,16 @@ ABLATIONS = {
     "greedy_forecast:micro=program": "these programs below `greedy_forecast`",
     "greedy_forecast": "`greedy_forecast` itself",
 }
+VALUES = ("none", "cuts", "network")
+MICROS = ("greedy", "learned", "program", "routed")
 TIMED = {"abilene": 48, "cost2": 24}  # family: slots
 TIMED_POLICIES = (AGAINST, "torta_plus:micro=program", "open_loop", "greedy_forecast")
+
+
+def part(value: str, micro: str) -> str:
+    """``open_loop`` with a value of servers and a way to hand out requests."""
+    below = "" if micro == "greedy" else f":micro={micro}"
+    return f"open_loop{below}" if value == "none" else f"torta_plus:value={value}:micro={micro}"
 
 
 def specs(policy: str) -> list[str]:
@@ -190,8 +201,9 @@ def run(given: argparse.Namespace) -> None:
 
 def ablate(jobs: int) -> None:
     made = [generate("paper/abilene", seed, slots=SLOTS) for seed in ABLATED_SEEDS]
+    chosen = dict.fromkeys([*ABLATIONS, *(part(*each) for each in product(VALUES, MICROS))])
     rows = experiment.compare(
-        made, list(ABLATIONS), [0], RESULTS / "online-ablated.jsonl", jobs, progress
+        made, list(chosen), [0], RESULTS / "online-ablated.jsonl", jobs, progress
     )
     experiment.raise_if_failed(rows)
 
@@ -223,165 +235,18 @@ def speed() -> None:
     write_document(RESULTS / "online-speed.json", {"decisions": found})
 
 
-def forget(policy: str) -> None:
-    """Delete the rows of a policy."""
-    table = RESULTS / "online.jsonl"
+def forget(policy: str, families: str | None = None) -> None:
+    """Delete the rows of a policy, of some families if they are named."""
+    table, index = RESULTS / "online.jsonl", RESULTS / "online-instances.json"
+    known = json.loads(index.read_text())
+    some = set(families.split(",")) if families else set(FAMILIES)
+
+    def stays(line: str) -> bool:
+        row = json.loads(line)
+        return row.get("policy") != policy or known[row["sha256"]]["family"] not in some
+
     lines = table.read_text().splitlines(keepends=True)
-    table.write_text("".join(line for line in lines if json.loads(line).get("policy") != policy))
-
-
-# --- the page -----------------------------------------------------------------------------------
-
-FIGURES = {
-    "response_mean_s": ("mean response, s", 1, 2),
-    "response_p95_s": ("p95, s", 1, 1),
-    "slo_share": ("within target, %", 100, 1),
-    "expired_share": ("expired, %", 100, 2),
-    "energy_kwh": ("energy, kWh", 1, 1),
-    "starts": ("starts", 1, 0),
-    "switches": ("switches", 1, 0),
-}
-
-
-def page() -> None:
-    """Write the tables into docs/torta_plus.md."""
-    rows = read_rows()
-    done = {row["family"] for row in rows if row["policy"] == AGAINST}
-    families = [name for name in FAMILIES if name in done]
-    parts = [overview(rows, families), *(details(rows, name) for name in families), tuned_line()]
-    write_between(PAGE, "online tables", "\n".join(parts))
-    write_between(PAGE, "online ablations", ablations())
-    write_between(PAGE, "online speed", speeds())
-
-
-def ablations() -> str:
-    table = RESULTS / "online-ablated.jsonl"
-    if not table.exists():
-        return "Not measured yet.\n"
-    rows = [row for row in experiment.read_table(table) if row["cost"] is not None]
-    ratio = experiment.ratios(rows, next(iter(ABLATIONS)), "cost")
-    waits = {
-        name: np.mean([row["costs"]["waiting"] for row in rows if row["policy"] == name])
-        for name in ratio
-    }
-    lines = ["| | | cost relative to `open_loop` | waiting, $ |", "|---|---|---|---|"]
-    for name, what in ABLATIONS.items():
-        if name in ratio:
-            cost = "1" if name == "open_loop" else shown(ratio[name])
-            lines.append(f"| `{name}` | {what} | {cost} | {waits[name]:.1f} |")
-    seeds = f"{ABLATED_SEEDS[0]} to {ABLATED_SEEDS[-1]}"
-    return (
-        f"Abilene, {SLOTS} slots, seeds {seeds}, paired by instance:\n\n" + "\n".join(lines) + "\n"
-    )
-
-
-def speeds() -> str:
-    file = RESULTS / "online-speed.json"
-    if not file.exists():
-        return "Not measured yet.\n"
-    lines = ["| | regions | decisions | median, s | 99th percentile, s |", "|---|---|---|---|---|"]
-    for row in json.loads(file.read_text())["decisions"]:
-        cells = (row["regions"], row["slots"], f"{row['p50']:.3f}", f"{row['p99']:.3f}")
-        lines.append(f"| `{row['policy']}` | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines) + "\n"
-
-
-def read_rows() -> list[dict[str, Any]]:
-    """The runs, each with its family, and with its gap where a bound was computed."""
-    table = RESULTS / "online.jsonl"
-    known = json.loads((RESULTS / "online-instances.json").read_text())
-    lines = [json.loads(line) for line in table.read_text().splitlines()]
-    runs = [row for row in lines if "bound" not in row and row["cost"] is not None]
-    runs = experiment.with_gaps(runs, [row for row in lines if "bound" in row])
-    return [{**row, "family": known[row["sha256"]]["family"]} for row in runs]
-
-
-def overview(rows: list[dict[str, Any]], families: list[str]) -> str:
-    """Cost of ``AGAINST`` relative to each policy, by family."""
-    others = [policy for policy in policies() if policy != AGAINST]
-    titles = [FAMILIES[name].title for name in families]
-    lines = [
-        f"Cost of `{AGAINST}` divided by that of another policy on the same instance, mean and\n"
-        "95 % interval (none of a single instance); then on how many of the instances it is the\n"
-        "cheaper one.\n",
-        f"| | {' | '.join(titles)} |",
-        f"|---|{'---|' * len(families)}",
-    ]
-    for policy in others:
-        cells = []
-        for name in families:
-            of_family = [row for row in rows if row["family"] == name]
-            pairs = paired(of_family, policy)
-            cells.append(cell(pairs) if pairs else "")
-        lines.append(f"| `{policy}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def paired(rows: list[dict[str, Any]], policy: str) -> list[float]:
-    """Cost of ``AGAINST`` divided by that of the policy, on each instance that has both."""
-    cost = {(row["policy"], row["sha256"]): row["cost"] for row in rows}
-    return [
-        cost[AGAINST, sha256] / usd
-        for (name, sha256), usd in cost.items()
-        if name == policy and (AGAINST, sha256) in cost
-    ]
-
-
-def cell(ratios: list[float]) -> str:
-    found = experiment.interval(ratios)
-    wins = f"{sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
-    if len(ratios) == 1:
-        return f"{found.mean:.3f}, {wins}"
-    return f"{shown(found)}, {wins}"
-
-
-def details(rows: list[dict[str, Any]], family: str) -> str:
-    """Means of one family over the instances that ``AGAINST`` has finished."""
-    of_family = [row for row in rows if row["family"] == family]
-    done = {row["sha256"] for row in of_family if row["policy"] == AGAINST}
-    of_family = [row for row in of_family if row["sha256"] in done]
-    gap = ["gap at most, %"] if all(row["gap"] is not None for row in of_family) else []
-    titles = ["n", "cost, $", *gap, *(title for title, _, _ in FIGURES.values())]
-    titles.append("p50, p99 of a decision, s")
-    lines = [
-        f"### {FAMILIES[family].title}\n",
-        f"| | {' | '.join(titles)} |",
-        f"|---|{'---|' * len(titles)}",
-    ]
-    for policy in policies():
-        runs = [row for row in of_family if row["policy"] == policy]
-        if runs:
-            cells = [str(len(runs)), *figures(runs, bool(gap))]
-            lines.append(f"| `{policy}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def figures(runs: list[dict[str, Any]], with_gap: bool) -> list[str]:
-    """Means over runs of one policy; of p50 the mean, of p99 the largest."""
-    cells = [f"{np.mean([row['cost'] for row in runs]):.1f}"]
-    if with_gap:
-        cells.append(f"{100 * np.mean([row['gap'] for row in runs]):.1f}")
-    for name, (_, factor, digits) in FIGURES.items():
-        values = [row["metrics"].get(name) for row in runs]
-        known = [value for value in values if value is not None]
-        cells.append(f"{factor * np.mean(known):.{digits}f}" if known else "")
-    p50 = np.mean([row["decision_p50_s"] for row in runs])
-    p99 = max(row["decision_p99_s"] for row in runs)
-    return [*cells, f"{p50:.3f}, {p99:.2f}"]
-
-
-def tuned_line() -> str:
-    found = json.loads((RESULTS / "online-tuned.json").read_text())
-    grids = "; ".join(
-        f"`{policy}`: " + ", ".join(f"{k} {v}".replace("''", "default") for k, v in grid.items())
-        for policy, grid in GRIDS.items()
-    )
-    seeds = ", ".join(map(str, found["seeds"]))
-    return (
-        f"Tuned on Abilene, {SLOTS} slots, seeds {seeds}, over grids ({grids}): "
-        + ", ".join(f"`{spec}`" for spec in found["best"].values())
-        + ".\n"
-    )
+    table.write_text("".join(filter(stays, lines)))
 
 
 def main() -> None:
@@ -405,8 +270,10 @@ def main() -> None:
     elif given.stage == "speed":
         speed()
     elif given.stage == "forget":
-        forget(given.policy)
+        forget(given.policy, given.families)
     else:
+        from online_page import page
+
         page()
 
 

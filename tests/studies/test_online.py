@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import online
+import online_page
 import pytest
 
 from torta_opt.allocation.policies.registry import check
@@ -16,7 +17,7 @@ from torta_opt.allocation.policies.registry import check
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script, with results and page of its own."""
     monkeypatch.setattr(online, "RESULTS", tmp_path)
-    monkeypatch.setattr(online, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(online_page, "PAGE", tmp_path / "page.md")
     best = {policy: online.specs(policy)[0] for policy in online.GRIDS}
     tuned = {"seeds": [1], "best": best, "cost": {}}
     (tmp_path / "online-tuned.json").write_text(json.dumps(tuned))
@@ -54,10 +55,10 @@ def test_the_page_pairs_by_instance_and_says_how_many(study: Any, tmp_path: Path
     (tmp_path / "online-instances.json").write_text(json.dumps(known))
     markers = "".join(
         f"<!-- online {what} -->\nold\n<!-- end of online {what} -->\n"
-        for what in ("tables", "ablations", "speed")
+        for what in ("tables", "parts", "ablations", "speed")
     )
     (tmp_path / "page.md").write_text("before\n" + markers + "after\n")
-    study.page()
+    online_page.page()
     text = (tmp_path / "page.md").read_text()
     assert "1.000 (-0.271 to 2.271), 1 of 2" in text  # mean of 0.9 and 1.1 ± 12.7·0.1
     assert f"| `{other}` | 2 | 100.0 |" in text
@@ -68,7 +69,11 @@ def test_the_page_pairs_by_instance_and_says_how_many(study: Any, tmp_path: Path
 
 
 def test_rows_of_a_policy_can_be_forgotten(study: Any, tmp_path: Path) -> None:
-    rows = [row("open_loop", "a", 1), row("skylb", "a", 2)]
+    rows = [row("open_loop", "a", 1), row("skylb", "a", 2), row("skylb", "b", 3)]
     (tmp_path / "online.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    known = {"a": {"family": "abilene"}, "b": {"family": "azure"}}
+    (tmp_path / "online-instances.json").write_text(json.dumps(known))
+    study.forget("skylb", "azure,polska")
+    assert [json.loads(line) for line in (tmp_path / "online.jsonl").open()] == rows[:2]
     study.forget("skylb")
     assert [json.loads(line) for line in (tmp_path / "online.jsonl").open()] == rows[:1]

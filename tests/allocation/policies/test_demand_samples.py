@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import torta_opt
+from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.policies.demand_samples import DemandProcess, DemandSamples
+from torta_opt.allocation.policies.open_loop import MOST_STOPS
+from torta_opt.allocation.schedule.data import Command
 
 
 def after(totals: np.ndarray) -> DemandSamples:
@@ -40,11 +45,46 @@ def test_bursts_have_the_servers_of_greedy_forecast_from_the_slot_that_shows_the
     quiet = torta_opt.generate("paper/abilene", slots=40, seed=2)
     arrivals = quiet.arrivals.copy()
     arrivals[np.arange(40) % 8 >= 3] = 0
-    from dataclasses import replace
-
     bursts = replace(quiet, arrivals=arrivals)
     cost = {
         spec: torta_opt.solve(bursts, spec).cost
         for spec in ("greedy_forecast", "open_loop:settle_slots=12")
     }
     assert cost["open_loop:settle_slots=12"] == pytest.approx(cost["greedy_forecast"], rel=0.05)
+
+
+def test_slots_without_any_request_give_no_level() -> None:
+    assert not after(np.zeros(3)).has_level
+    assert after(np.array([0, 0, 5])).has_level
+    assert after(np.array([0, 0, 0, 0, 100, 4000])).is_refuted()
+
+
+@pytest.fixture(scope="module")
+def steady() -> Instance:
+    return torta_opt.generate("paper/abilene", slots=6, seed=2)
+
+
+def first_stops(instance: Instance) -> int:
+    """Servers that the first plan stops, of 150 that are on."""
+    schedule = torta_opt.solve(instance, "open_loop").schedule
+    return int((schedule.command[0] == Command.STOP).sum())
+
+
+def test_servers_wait_for_the_first_request(steady: Instance) -> None:
+    arrivals = steady.arrivals.copy()
+    arrivals[:2] = 0
+    assert first_stops(replace(steady, arrivals=arrivals)) == 0
+    assert 0 < first_stops(steady) < MOST_STOPS * 150
+
+
+def test_one_quiet_slot_stops_most_servers_only_where_keeping_them_is_dear(
+    steady: Instance,
+) -> None:
+    """A start is worth some 90 slots of rent here; in the second case, five."""
+    arrivals = steady.arrivals.copy()
+    arrivals[0] //= 12
+    quiet = replace(steady, arrivals=arrivals)
+    assert first_stops(quiet) == 0
+    rent = 20 * quiet.system.rent_usd_per_hour
+    dear = replace(quiet, system=replace(quiet.system, rent_usd_per_hour=rent))
+    assert first_stops(dear) > MOST_STOPS * 150

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.plain import make_instance
 from support.sizes import examples
 
 import torta_opt
@@ -58,7 +59,7 @@ def test_servers_of_a_model_cover_its_plan_or_none_is_left_to_start(size: int) -
         free = state.servers - np.bincount(kinds.type, state.ready + state.loading + moves.start)
         for m in np.flatnonzero(there < need - 1e-9):
             assert not np.any((kinds.model == m) & (free[kinds.type] >= 1)), (size, m)
-            assert np.all(moves.stop[kinds.model == m] <= plan.stop[0, kinds.model == m] + 1e-9)
+            assert not moves.stop[kinds.model == m].any()
             could = kinds.type[kinds.model == m]
             assert not moves.stop[np.isin(kinds.type, could) & (kinds.model != m)].any(), (size, m)
         plain = np.floor(plan.start[0] + 1 - THRESHOLD + 1e-9)
@@ -121,6 +122,34 @@ def test_a_server_that_would_stop_switches_where_none_is_off() -> None:
     moves = whole_moves(kinds, FleetState(ready, nothing[0], servers), plan, THRESHOLD, LOAD)
     assert (moves.leave[other], moves.enter[goal]) == (1, 1)
     assert moves.stop.sum() + moves.start.sum() == 0
+
+
+def test_a_server_that_its_model_needs_is_not_taken_for_another() -> None:
+    """The only server of a type holds a model and stops by nine tenths; a tenth of it would start
+    with another model, whose ten servers of a second type stop."""
+    kinds = FleetKinds(torta_opt.generate("paper/abilene", slots=8).system)
+    slow = int(np.argmin(_speed(kinds)))
+    same = np.flatnonzero((kinds.type != kinds.type[slow]) & (kinds.model == kinds.model[slow]))
+    goal = int(same[0])
+    of_type = (kinds.type == kinds.type[goal]) & (kinds.model != kinds.model[goal])
+    other = int(np.flatnonzero(of_type)[0])
+    ready, nothing = np.zeros(len(kinds)), np.zeros((1, len(kinds)))
+    ready[other], ready[slow] = 1.0, 10.0
+    start, stop = nothing.copy(), nothing.copy()
+    start[0, goal], stop[0, other], stop[0, slow] = 0.1, 0.9, 10.0
+    servers = np.bincount(kinds.type, ready, len(kinds.system.types))
+    plan = FleetPlan(0.0, nothing[0], nothing, start, stop, nothing, nothing, np.zeros(1))
+    state = FleetState(ready, nothing[0], servers)
+    moves = whole_moves(kinds, state, plan, THRESHOLD, LOAD)
+    assert moves.stop[other] == moves.leave[other] == 0
+    stay = int(np.ceil(LOAD * 0.1 * _speed(kinds)[goal] / _speed(kinds)[slow]))
+    assert moves.stop[slow] == 10 - stay
+    assert moves.start.sum() + moves.enter.sum() == 0
+    # nor where servers of the second type are off: none starts beside those that would stop
+    servers[kinds.type[slow]] += 5
+    again = whole_moves(kinds, dataclasses.replace(state, servers=servers), plan, THRESHOLD, LOAD)
+    assert again.stop[slow] == 10 - stay
+    assert not again.start.any()
 
 
 def test_servers_of_one_zone_do_not_cover_what_another_needs() -> None:
@@ -201,3 +230,28 @@ def test_a_fleet_of_few_servers_loses_no_request() -> None:
     )
     result = torta_opt.solve(instance, "open_loop")
     assert result.evaluation.metrics["expired_share"] < 0.01
+
+
+def test_the_only_server_of_a_model_stays_where_others_serve_the_other_model() -> None:
+    """A large server is the only one for the large model and by far the cheapest for the small one:
+    the plan gives it a tenth of the large server, and stops the ten small ones that do the work."""
+    demand = np.repeat(np.array([[[600, 190]]]), 12, axis=0)
+    instance = make_instance(
+        demand,
+        models=2,
+        types=2,
+        slot_ms=300_000,
+        class_model=[0, 1],
+        start_ms=[[139_600, 370_850], [139_600, -1]],
+        switch_ms=[[139_600, 370_850], [139_600, -1]],
+        server_region=np.zeros(11, int),
+        server_type=[0] + 10 * [1],
+        latency_s=[[0.0]],
+        server_ms=[[9, 157], [527, 0]],
+        service_s=[[2.0, 8.0], [20.0, np.nan]],
+        rent_usd_per_hour=[[14.0, 0.85]],
+        initial={"model": [1] + 10 * [0]},
+        weights={"time_usd_per_s": 0.0001, "expiry_usd": [0.05, 0.05]},
+    )
+    metrics = torta_opt.solve(instance, "open_loop").evaluation.metrics
+    assert metrics["expired_share"] == 0

@@ -134,3 +134,18 @@ def test_a_learned_value_is_refused_where_residency_forbids_pairs() -> None:
     system = dataclasses.replace(instance.system, latency_s=latency)
     with pytest.raises(InvalidInput, match="every region"):
         create("torta_plus:value=cuts").reset(system, 0)
+
+
+def test_where_no_request_can_be_served_the_servers_are_those_of_greedy_forecast() -> None:
+    """Requests arise where no server is, and may not go elsewhere."""
+    instance = fleet([[0.0, NAN], [NAN, 0.0]], slots=4)
+    system = dataclasses.replace(instance.system, server_region=np.ones(8, int))
+    only_here = np.array(system.latency_s)
+    only_here[1, 1] = NAN
+    only_here[1, 0] = 0.1
+    system = dataclasses.replace(system, latency_s=only_here)
+    assert not Zones(system).are_few
+    barred = dataclasses.replace(instance, system=system)
+    schedule = run(create("open_loop"), barred).schedule
+    assert verify(barred, schedule).ok
+    assert np.array_equal(schedule.command, run(create("greedy_forecast"), barred).schedule.command)

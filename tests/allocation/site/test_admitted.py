@@ -12,6 +12,7 @@ from support.sites import write_site
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.plan.exports.replicas import deployments
 from torta_opt.allocation.plan.make import make_plan, site_facts
+from torta_opt.allocation.schedule.data import Command
 from torta_opt.allocation.site.build import SiteReport, build_site
 from torta_opt.allocation.site.gpus import split_label
 from torta_opt.api import bound, solve, verify
@@ -62,6 +63,25 @@ def test_schedules_serve_it_there_only(built: tuple[Instance, SiteReport], site:
     assert served[instance.system.server_region == EU, CHAT].sum() > 0
     plan = make_plan(instance, result.schedule, site_facts(site, instance))
     assert {d.region for d in deployments(plan, 60) if d.model == "small"} == {"eu-west-1"}
+
+
+@pytest.mark.parametrize("per_s", [4.0, 400.0])  # at 400 the class is too rare for a share
+def test_its_model_is_ready_before_slot_0_where_it_is_served(tmp_path: Path, per_s: float) -> None:
+    faster = ("requests_per_s = 4.0", f"requests_per_s = {per_s}")
+    instance = build_site(write_site(tmp_path, ONLY_EUROPE, faster))[0]
+    system, model = instance.system, instance.initial.model
+    small, large = (system.models.index(name) for name in ("small", "large"))
+    assert model[system.server_region == EU].tolist() == [small]
+    assert model[system.server_region == US].tolist() == [large, large]
+    schedule = solve(instance, "open_loop").schedule
+    assert not (schedule.command[0] == Command.SWITCH).any()
+
+
+def test_servers_that_the_fleet_names_stay_as_named(tmp_path: Path) -> None:
+    named = ("count = 1\nusd_per_gpu_hour", "count = 1\nready = { large = 1 }\nusd_per_gpu_hour")
+    instance = build_site(write_site(tmp_path, ONLY_EUROPE, named))[0]
+    large = instance.system.models.index("large")
+    assert instance.initial.model[instance.system.server_region == EU].tolist() == [large]
 
 
 def test_the_referee_refuses_a_schedule_that_serves_it_elsewhere(

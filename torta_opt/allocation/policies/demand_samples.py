@@ -12,7 +12,8 @@ differ by what was learned and not by new noise.
 The process is a picture of demand that varies around a level. The smoothed square of
 (total − slow)/slow, less what whole requests vary by (Poisson), is the variance e^{σ̂²} − 1 of a
 log-normal number; where σ̂ is more than ``REFUTED`` times σ, as with demand that comes and goes, the
-past refutes the picture (``is_refuted``).
+past refutes the picture (``is_refuted``). Before the first request there is no level
+(``has_level``).
 """
 
 from __future__ import annotations
@@ -53,6 +54,17 @@ class DemandSamples:
         drift = [_normal(_shuffled(epochs, samples, rng), samples) for _ in range(models)]
         self._drift = np.stack(drift, axis=2)
         self._seen = 0
+        self._slow = 0.0
+
+    @property
+    def seen(self) -> int:
+        """Slots learned from."""
+        return self._seen
+
+    @property
+    def has_level(self) -> bool:
+        """Some request has come. Slots without any do not say around what demand will vary."""
+        return self._slow > 0
 
     def learn(self, arrivals: np.ndarray) -> None:
         """One more slot (R, C)."""

@@ -11,7 +11,8 @@ A request that is not served in its slot costs ``shortage`` times its expiry pri
 in the program, and a shortage lasts for some slots.
 
 Where the past refutes the process that samples are drawn from (``DemandSamples.is_refuted``), as
-with demand that comes and goes, the servers are those that ``greedy_forecast`` would have.
+with demand that comes and goes, the servers are those that ``greedy_forecast`` would have; so they
+are before the first request, and where a plan from the demand of few slots is a bet (``is_hasty``).
 
 Where residency confines demand to some regions, the plan tells apart the regions and origins that
 differ in what is allowed (``zones``). Routing and dispatch are those of ``greedy_forecast``, or of
@@ -44,6 +45,9 @@ SAMPLE_SEED = 7
 ITERATIONS = 100_000  # of the simplex method for one plan, which takes some thousands at most
 WORTH = 0.5  # of a start, of a server that is ready at the end of the span
 WORTH_SLOTS = 90.0  # to follow the span, for it to be worth that much
+SETTLED = 5  # slots of demand from which every plan is carried out
+MOST_STOPS = 0.7  # of the servers that are on, that plans from fewer slots may stop
+CHEAP_WAIT = 0.1  # of starting those servers again: what keeping them for those slots may cost
 
 
 class OpenLoop(GreedyForecast):
@@ -124,7 +128,9 @@ class OpenLoop(GreedyForecast):
         self.samples.learn(self.zones.arriving(observation.arrivals)[None])
 
     def commands(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
-        unknown = observation.slot < self.settle_slots or self.samples.is_refuted()
+        samples = self.samples
+        settling = observation.slot < self.settle_slots
+        unknown = settling or not samples.has_level or samples.is_refuted()
         if self.settings.rule != "demand" or unknown or not self.zones.are_few:
             return super().commands(observation)
         if observation.slot % self.replan_slots:
@@ -132,12 +138,27 @@ class OpenLoop(GreedyForecast):
             return idle, idle - 1
         view = FleetView(self.tables, self.program.kinds, observation)
         plan = self.plan(observation, view)
-        if plan is None:
+        if plan is None or self.is_hasty(observation, view, plan):
             return super().commands(observation)
         zone = self.zones.type_zone
         return view.commands(
             whole_moves(view.kinds, view.state(), plan, self.threshold, self.load, zone)
         )
+
+    def is_hasty(self, observation: Observation, view: FleetView, plan: FleetPlan) -> bool:
+        """The plan is a bet on the demand of few slots: it stops most of the servers that are on,
+        where it costs little beside starting them again to keep them until more has been seen.
+
+        Whoever had these servers on expected more demand; one quiet slot is weak evidence against
+        it, and demand that comes and goes is refuted only once it has come.
+        """
+        if self.samples.seen >= SETTLED:
+            return False
+        state, costs, stop = view.state(), self.costs(observation, view), plan.stop[0]
+        keep_usd = SETTLED * float(stop @ costs.on[0, view.kinds.type])
+        again_usd = float(stop @ costs.start)
+        most = MOST_STOPS * float(state.ready.sum() + state.loading.sum())
+        return bool(stop.sum() > most and keep_usd < CHEAP_WAIT * again_usd)
 
     def plan(self, observation: Observation, view: FleetView) -> FleetPlan | None:
         """The plan of this slot; None if the budget is spent."""

@@ -4,9 +4,11 @@ A plan holds fractions of servers. A fraction above a threshold counts as one, a
 Where many servers hold a model, what that loses is small. Where a plan wants 0.4 servers of a
 model and none is on, it would lose all of them, slot after slot. So the servers of a model have to
 cover its plan: with all of their time they can do the work that the plan does with the share
-``load`` of it. Until they do, a stop is left out, or one more server is started: of a kind that the
-plan starts or, where it splits a single server between models, of any. Where none is off, a server
-that would stop switches to the model instead.
+``load`` of it. Until they do, a stop that rounding added is left out, or one more server is started
+of a kind that the plan starts. Where the plan splits a single server between models, no kind that
+it starts is off: then a server of the model that would stop stays, one of any kind is started, or
+one of another model that would stop switches. Stops that rounding added are left out for all models
+first: the server that one model needs is not there for another to take.
 """
 
 from __future__ import annotations
@@ -54,12 +56,20 @@ def whole_moves(
     need = load * speed * _after(state, lambda move: getattr(plan, move)[0])
     zones = np.zeros(len(state.servers), int) if zone is None else zone
     together = np.stack([kinds.model, zones[kinds.type]], axis=1)
-    for pair in np.unique(together, axis=0):
-        of_model = np.flatnonzero((together == pair).all(axis=1))
-        while True:
-            there = speed * _after(state, moves.__getitem__)
-            missing = need[of_model].sum() - there[of_model].sum()
-            if missing <= EPSILON or not _one_more(kinds, state, plan, moves, of_model, missing):
+    of_models = [
+        np.flatnonzero((together == pair).all(axis=1)) for pair in np.unique(together, axis=0)
+    ]
+
+    def missing(of_model: np.ndarray) -> float:
+        there = speed * _after(state, moves.__getitem__)
+        return float(need[of_model].sum() - there[of_model].sum())
+
+    for of_model in of_models:
+        while missing(of_model) > EPSILON and _stop_left_out(plan, moves, of_model):
+            pass
+    for of_model in of_models:
+        while (less := missing(of_model)) > EPSILON:
+            if not _one_more(kinds, state, plan, moves, of_model, less):
                 break
     return WholeMoves(**moves)
 
@@ -90,6 +100,16 @@ def _speed(kinds: FleetKinds) -> np.ndarray:
     return speed
 
 
+def _stop_left_out(plan: FleetPlan, moves: dict[str, np.ndarray], of_model: np.ndarray) -> bool:
+    """One stop less, of the kind of which rounding added the largest part; False: it added none."""
+    stops = moves["stop"][of_model]
+    added = np.where(stops > 0, stops - plan.stop[0, of_model], 0.0)
+    if added.max() <= EPSILON:
+        return False
+    moves["stop"][of_model[np.argmax(added)]] -= 1
+    return True
+
+
 def _one_more(
     kinds: FleetKinds,
     state: FleetState,
@@ -98,35 +118,43 @@ def _one_more(
     of_model: np.ndarray,
     missing: float,
 ) -> bool:
-    """One server more of a model: a stop that rounding added is left out, or a server starts of
-    the kind of which rounding took away the largest part of the plan's starts and switches. Where
-    no server of such a kind is off, one starts of the slowest kind that does what is ``missing``,
-    requests in a second, or else of the fastest. Where no server is off, one that would stop
-    switches. False: there is none.
+    """One server more of a model: one starts of the kind of which rounding took away the largest
+    part of the plan's starts and switches. Where no server of such a kind is off, a server of the
+    model that would stop stays; or else one of any kind starts; or, where none is off, one of
+    another model that would stop switches. Of several kinds it is the slowest that does what is
+    ``missing``, requests in a second, or else the fastest. False: there is no such server.
     """
-    stops = moves["stop"][of_model]
-    added = np.where(stops > 0, stops - plan.stop[0, of_model], 0.0)
-    if added.max() > EPSILON:
-        moves["stop"][of_model[np.argmax(added)]] -= 1
-        return True
     taken = (plan.start[0] + plan.enter[0] - moves["start"] - moves["enter"])[of_model]
     # a server that stops now cannot start in the same slot
     taken_up = state.ready + state.loading + moves["start"]
     free = state.servers - np.bincount(kinds.type, taken_up, len(state.servers))
     is_free = free[kinds.type[of_model]] >= 1 - EPSILON
-    if not is_free.any():
-        return _switched(kinds, plan, moves, of_model)
     taken = np.where(is_free, taken, 0.0)
     if taken.max() > EPSILON:
         moves["start"][of_model[np.argmax(taken)]] += 1
         return True
-    speed = np.where(is_free, _speed(kinds)[of_model], 0.0)
-    if speed.max() <= 0:  # they hold the model and serve nothing
+    speed = _speed(kinds)[of_model]
+    stays = _least_able(speed, moves["stop"][of_model] >= 1, missing)
+    if stays is not None:
+        moves["stop"][of_model[stays]] -= 1
+        return True
+    if not is_free.any():
+        return _switched(kinds, plan, moves, of_model)
+    starts = _least_able(speed, is_free, missing)
+    if starts is None:
         return False
-    enough = speed >= missing
-    best = np.where(enough, speed, np.inf).argmin() if enough.any() else speed.argmax()
-    moves["start"][of_model[best]] += 1
+    moves["start"][of_model[starts]] += 1
     return True
+
+
+def _least_able(speed: np.ndarray, there: np.ndarray, missing: float) -> int | None:
+    """The slowest of those ``there`` that does what is ``missing``, or else the fastest; None where
+    they serve nothing."""
+    speed = np.where(there, speed, 0.0)
+    if speed.max() <= 0:
+        return None
+    enough = speed >= missing
+    return int(np.where(enough, speed, np.inf).argmin() if enough.any() else speed.argmax())
 
 
 def _switched(

@@ -39,10 +39,10 @@ class Zones:
 
     @cached_property
     def are_few(self) -> bool:
-        """Whether a plan by zones is small enough."""
+        """Whether a plan by zones is small enough, and has a request that some server can serve."""
         k, c = self._types[:, 0], self._classes[:, 0]
         able = self._may_serve & self.whole.usable_by[np.ix_(k, c)]
-        return bool(self.whole.allowed.all() or able.sum() <= MOST_PAIRS)
+        return bool(self.whole.allowed.all() or 0 < able.sum() <= MOST_PAIRS)
 
     @property
     def is_one(self) -> bool:
