@@ -23,6 +23,7 @@ from torta_opt.allocation.foresight.estimates import Estimate, summary
 from torta_opt.allocation.foresight.fit import Oracle, maximised, shrunk
 from torta_opt.allocation.foresight.futures import TRAINING, future_of
 from torta_opt.allocation.foresight.inner import errors_along, kinds_of, merged_of, solved
+from torta_opt.allocation.foresight.kept import kept_penalty
 from torta_opt.allocation.foresight.penalty import (
     HORIZONS,
     Errors,
@@ -37,7 +38,6 @@ from torta_opt.allocation.foresight.scenarios import (
     WAYS,
     Spec,
     Watch,
-    kept_penalty,
     scenarios,
 )
 from torta_opt.allocation.instance.data import Instance
