@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fuzz_seeds import GROWTH, SITE_CHANGES, SITE_FILES, as_bytes
+from fuzz_seeds import PRINTED, SITE_CHANGES, SITE_FILES, as_bytes
 from fuzz_target import Opened, in_folder
 
 import torta_opt
@@ -131,10 +131,6 @@ def printed(folder: Path) -> Opened:
     from torta_opt.cli.inputs import read_inputs
     from torta_opt.report.figures import draw
 
-    instance = torta_opt.generate("small/loading")
-    report = torta_opt.gap(instance, ["greedy_forecast", "round_robin"], bound_method="floor")
-    solved = torta_opt.solve(instance, "optimal")
-
     def read(path: Path) -> None:
         inputs = read_inputs([str(path)])
         for kinds, name, documents in (
@@ -142,12 +138,12 @@ def printed(folder: Path) -> Opened:
             (("run",), "result", inputs.results),
             (("growth",), "growth", inputs.growths),
         ):
+            kind = kinds[path.stat().st_size % len(kinds)]
             for document in documents:
-                for kind in kinds:
-                    draw(kind, **{name: document})
-                    pyplot.close("all")
+                draw(kind, **{name: document})
+                pyplot.close("all")
 
-    return read, as_bytes(report.to_document(), solved.to_document(), GROWTH)
+    return read, PRINTED
 
 
 def arrivals(folder: Path) -> Opened:

@@ -223,6 +223,49 @@ GROWTH = {
     "machine": {"processor": "p"},
     "curves": [{"name": "built", "sizes": [1, 2, 4], "seconds": [0.1, 0.2, 0.4]}],
 }
+_METRICS = {"response_mean_s": 10.0, "expired_share": 0.4, "prediction_accuracy": None}
+REPORT = {
+    "instance": "small/loading",
+    "floor": 0.07,
+    "bound": {"value": 0.15, "source": "milp", "certified": False, "certified_value": 0.13},
+    "results": [
+        {
+            "policy": "greedy_forecast",
+            "cost": 1.6,
+            "gap": 0.9,
+            "gap_at_least": 0.0,
+            "avoidable_gap": 1.0,
+            "feasible": True,
+            "problems": [],
+            "seconds": 0.01,
+            "costs": {"service": 0.04, "rent": 0.06, "expiry": 1.5},
+            "metrics": _METRICS,
+        },
+        {
+            "policy": "torta",
+            "cost": None,
+            "gap": None,
+            "gap_at_least": None,
+            "avoidable_gap": None,
+            "feasible": False,
+            "problems": ["capacity: server 1"],
+            "seconds": None,
+            "costs": {},
+            "metrics": {},
+        },
+    ],
+}
+RESULT = {
+    "method": "optimal",
+    "cost": 0.15,
+    "bound": 0.14,
+    "seconds": 3.5,
+    "trace": [
+        {"seconds": 0.1, "cost": None, "bound": 0.1},
+        {"seconds": 3.0, "cost": 0.15, "bound": 0.14},
+    ],
+}
+PRINTED = as_bytes(REPORT, RESULT, GROWTH)
 SITE_CHANGES = (  # to ``support.sites.SITE``, so that it names a file of every kind
     ('name = "us-east-1"\n', 'name = "us-east-1"\nzone = "east"\ncloud = "us-east-1"\n'),
     ('name = "eu-west-1"\n', 'name = "eu-west-1"\nzone = "west"\n'),

@@ -27,12 +27,12 @@ def test_every_step_agrees_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts, whole = tmp_path / "parts", tmp_path / "whole"
-    for folder, count in ((parts, 1), (parts, 3), (whole, 3)):
+    for folder, count in ((parts, 1), (parts, 2), (whole, 2)):
         assert run("--count", count, "-o", folder, monkeypatch=monkeypatch) == 0
     for name in soundness_steps.STEPS:
         one, two = (json.loads((each / f"{name}.json").read_text()) for each in (parts, whole))
         assert one["counts"] == two["counts"]
-        assert one["following"] == two["following"] >= 3
+        assert one["following"] == two["following"] >= 2
         assert one["disagreements"] == []
     assert capsys.readouterr().out.count("all agree") == 3 * len(soundness_steps.STEPS)
     assert "seed: is 1, not 2" in str(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from fuzz_targets import TARGETS
@@ -80,11 +81,17 @@ NOT_GIVEN = {  # what these read is not a user's, or only its bytes are taken
 }
 
 
+CALL = re.compile(rf"\b(?:{'|'.join(sorted(READS))})\(")
+
+
 def readers() -> set[str]:
     """Modules with a call of a name in READS."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
-        calls = (n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call))
+        text = path.read_text()
+        if not CALL.search(text):
+            continue
+        calls = (n.func for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call))
         names = {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in calls}
         if names & READS:
             found.add(path.relative_to(PACKAGE).as_posix())

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torta_opt.io.schema import Name, Real, parse
 
 MAX_RESULTS, MAX_CURVES, MAX_SIZES = 1000, 20, 1000
+MAX_SIZE = 10**9  # slots, regions or requests of a benchmark
 
 
 class _Open(BaseModel):
@@ -67,7 +68,7 @@ class Curve(_Open):
     """Processor seconds of one way of solving, by the size of the problem."""
 
     name: Name
-    sizes: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=MAX_SIZES)
+    sizes: list[Annotated[int, Field(ge=1, le=MAX_SIZE)]] = Field(min_length=1, max_length=MAX_SIZES)
     seconds: list[Annotated[Real, Field(gt=0)]] = Field(min_length=1, max_length=MAX_SIZES)
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-VALUES = {"value", "clairvoyant", "leaves", "surprise"}  # of a scenario
+VALUES = {"value", "clairvoyant", "surprise"}  # of a scenario
 PLAYED = {"cost", "z", "paid"}  # of each of its policies
 
 
@@ -92,10 +92,11 @@ def _penalty_in(path: Path, spec: Spec) -> Penalty:
 
 def _is_scenario(row: Row) -> bool:
     """Whether every number of a scenario is one."""
-    policies = row.get("policies")
+    policies, whole = row.get("policies"), [row.get(name) for name in ("scenario", "leaves")]
     return (
         isinstance(row.get("spec"), str)
-        and row.keys() >= VALUES
+        and all(type(n) is int and 0 <= n < 2**31 for n in whole)
+        and VALUES <= row.keys()
         and all(map(_is_real, [row[name] for name in VALUES]))
         and isinstance(policies, dict)
         and all(
@@ -106,11 +107,11 @@ def _is_scenario(row: Row) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
+    return type(value) is float and math.isfinite(value)
 
 
 def _is_ahead(value: Any) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value < 2**31
 
 
 def _are(values: Any, rule: Callable[[Any], bool]) -> bool:
