@@ -127,7 +127,9 @@ def test_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
     assert len(read_object(path)["filling"]) == 39 * 200
 
 
-def test_an_empty_name_of_a_file_is_shown(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_name_of_a_file_is_shown(
+    instance: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words in (["gap", ""], ["solve", instance, "--method", "optimal", "--start", ""]):
         assert cli.run(words) == 2
         assert capsys.readouterr().err.startswith("torta-opt: '': cannot be read")

@@ -68,7 +68,9 @@ class Curve(_Open):
     """Processor seconds of one way of solving, by the size of the problem."""
 
     name: Name
-    sizes: list[Annotated[int, Field(ge=1, le=MAX_SIZE)]] = Field(min_length=1, max_length=MAX_SIZES)
+    sizes: list[Annotated[int, Field(ge=1, le=MAX_SIZE)]] = Field(
+        min_length=1, max_length=MAX_SIZES
+    )
     seconds: list[Annotated[Real, Field(gt=0)]] = Field(min_length=1, max_length=MAX_SIZES)
 
     @model_validator(mode="after")

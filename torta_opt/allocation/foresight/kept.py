@@ -96,7 +96,7 @@ def _is_scenario(row: Row) -> bool:
     return (
         isinstance(row.get("spec"), str)
         and all(type(n) is int and 0 <= n < 2**31 for n in whole)
-        and VALUES <= row.keys()
+        and row.keys() >= VALUES
         and all(map(_is_real, [row[name] for name in VALUES]))
         and isinstance(policies, dict)
         and all(
