@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 
 from torta_opt.allocation.learning.ppo import Trainer
+from torta_opt.allocation.policies.weight_files import stem_of
 from torta_opt.io import InvalidInput
 from torta_opt.io.writing import write_bytes
 
@@ -22,7 +23,7 @@ def has_checkpoint(output: str | os.PathLike[str]) -> bool:
     Weights without a checkpoint are a finished network, which a new start would overwrite: raises
     InvalidInput.
     """
-    stem = Path(os.fspath(output).removesuffix(".safetensors"))
+    stem = stem_of(output)
     checkpoint = checkpoint_file(stem)
     if checkpoint.exists():
         return True
