@@ -79,9 +79,9 @@ def placement_bounds(rng: np.random.Generator, n: int) -> dict[str, int]:
         _valid(name, each, best, found["floor"].value)
         if each.certificate is not None and derived_s(instance, each.certificate) != each.value:
             raise Disagreement(f"{name}: {each.value!r} is not what its proof derives")
-    for name in ("tree", "milp"):
-        if not found[name].limited and not close(found[name].value, best):
-            raise Disagreement(f"{name}, to its end: {found[name].value!r}, brute force {best!r}")
+    exact = found["milp"]  # the tree may end below: no split helps some boxes
+    if exact.limited or not close(exact.value, best):
+        raise Disagreement(f"milp, to its end: {exact.value!r}, brute force {best!r}")
     return {"bounds": len(found), "certified": sum(each.certified for each in found.values())}
 
 

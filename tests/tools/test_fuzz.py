@@ -12,7 +12,7 @@ from typing import Any
 import fuzz
 import pytest
 from fuzz_mutate import MOST_BYTES, mutate
-from fuzz_seeds import GROWTH, PROFILES
+from fuzz_seeds import GROWTH, PROFILES, REPORT
 from fuzz_targets import TARGETS, Target
 
 from torta_opt.allocation.profiles.readers import READERS
@@ -46,7 +46,11 @@ FOUND = {  # files that once ended a reader with an error of its own: target →
     "profile-aiperf": (PROFILES["aiperf"][0].replace(b'"unit": "ms"', b'"unit": ["ms"]'),),
     "profile-aiconfigurator": (PROFILES["aiconfigurator"][0].replace(b"system", b"sistem"),),
     "trace-folder": (b"\1" + b"0,1.5,1e-320,Gamma,1.0,2.0\n600,1.5,1.0,Gamma,1.0,2.0\n",),
-    "printed": (json.dumps(GROWTH).replace("[1, 2, 4]", f"[1, 2, {10**30}]").encode(),),
+    "printed": (
+        json.dumps(GROWTH).replace("[1, 2, 4]", f"[1, 2, {10**30}]").encode(),
+        json.dumps(REPORT).replace('"cost": 1.6', '"cost": null').encode(),
+        json.dumps(REPORT).replace('"gap": 0.9', '"gap": -1e308').encode(),
+    ),
     "futures": tuple(
         b"\1" + text.encode()
         for text in ('{"spec": "s"}', "[" * 100_000, '{"spec": "s", "spec": "t"}')
@@ -98,6 +102,25 @@ def test_what_once_ended_a_reader_is_refused(name: str, tmp_path: Path) -> None:
         once(data)
     assert not record.faults
     assert record.refused == len(FOUND[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("carbon", b"region,g_per_kwh,slot\neast,300,0\nwest,301,0\x1d"),
+        (
+            "log",
+            b"\1time_s,region,type,model,replicas\n0,east,gpu-east,a,1\n1e308,east,gpu-east,a,1\n",
+        ),
+    ],
+)
+def test_what_once_ended_a_reader_is_read(name: str, data: bytes, tmp_path: Path) -> None:
+    record = fuzz.Record(tmp_path / "record.json", tmp_path / "faults")
+    (tmp_path / "scratch").mkdir()
+    once, _ = fuzz.execution(name, tmp_path / "scratch", record)
+    once(data)
+    assert not record.faults
+    assert record.refused == 0
 
 
 @pytest.mark.slow

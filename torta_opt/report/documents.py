@@ -15,6 +15,9 @@ MAX_RESULTS, MAX_CURVES, MAX_SIZES = 1000, 20, 1000
 MAX_SIZE = 10**9  # slots, regions or requests of a benchmark
 
 
+Share = Annotated[Real, Field(ge=-1e300, le=1e300)]  # shown in percent
+
+
 class _Open(BaseModel):
     """Further fields are kept: later versions add some."""
 
@@ -31,15 +34,21 @@ class Bound(_Open):
 class Row(_Open):
     policy: str
     cost: Real | None
-    gap: Real | None
-    gap_at_least: Real | None
-    avoidable_gap: Real | None
+    gap: Share | None
+    gap_at_least: Share | None
+    avoidable_gap: Share | None
     feasible: bool
     problems: list[str]
     seconds: Real | None
     costs: dict[str, Real]
     metrics: dict[str, Real | None]
     attribution: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.feasible and self.cost is None:
+            raise ValueError("must have a cost if it is feasible")
+        return self
 
 
 class Report(_Open):

@@ -79,8 +79,9 @@ def kept_penalty(folder: Path | None, spec: Spec, fit: Callable[[], Penalty]) ->
 def _penalty_in(path: Path, spec: Spec) -> Penalty:
     found = read_object(path)
     run, vector, horizons = (found.get(name) for name in ("run", "coefficients", "horizons"))
-    is_penalty = isinstance(run, str) and _are(vector, _is_real) and _are(horizons, _is_ahead)
-    if not is_penalty:
+    if not (isinstance(run, str) and _are(vector, _is_real) and isinstance(horizons, list)):
+        raise InvalidInput("is not the penalty of a bound", file=str(path))
+    if not _are(horizons, _is_ahead):
         raise InvalidInput("is not the penalty of a bound", file=str(path))
     if run != spec.name:
         raise InvalidInput("is the penalty of another run", file=str(path))
