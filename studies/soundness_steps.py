@@ -7,7 +7,6 @@ where two answers differ. ``STEPS`` names them all.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable
@@ -19,13 +18,22 @@ import scipy.sparse as sparse
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from soundness_answers import (
+    WAITING,
+    Disagreement,
+    agreed,
+    at_most,
+    close,
+    equal,
+    solved,
+)
+from soundness_bounds import SHAPE, bounds, constraint, placement_bounds
+from soundness_programs import fleet, many_slots, rolling
 from support.assignments import best_of_all, brute_force, random_assignment, random_problem
 from support.certificates import as_one, corrupted, noise
 from support.futures import best_of, random_tree
 from support.optima import slack
 from support.placement_reference import Reference
-from support.second_opinion import by_scip
-from support.tiny import TINIEST, brute_force_optimum, random_tiny_instance
 from support.tiny_fig5 import by_trying, random_instance
 from support.tree_bounds import check_tree
 
@@ -36,7 +44,6 @@ from torta_opt.allocation.formulations.assignment import build_assignment_progra
 from torta_opt.allocation.formulations.exact import build_exact_program
 from torta_opt.allocation.formulations.knapsack import with_knapsack_rows
 from torta_opt.allocation.formulations.matrix import build_allocation_program
-from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.search.optimal import solve_optimal
 from torta_opt.allocation.single_slot.by_task import build_fig5_program, tasks_of
@@ -47,19 +54,8 @@ from torta_opt.placement.formulations.published import published_program
 from torta_opt.placement.instance.document import instance_to_document
 from torta_opt.placement.instance.presets import tiny
 from torta_opt.placement.schedule.performance import prices
-from torta_opt.solvers import Limits, Problem, Result, Status, solve_lp, solve_milp
+from torta_opt.solvers import Problem, solve_lp
 from torta_opt.transport.one_slot import transport
-
-SAME = 1e-6  # relative difference of optima: the solvers' tolerance of feasibility
-MOST_STATES = 5_000  # of brute force, about a second
-
-
-class Disagreement(Exception):
-    """Two answers to one question, and the program where there is one."""
-
-    def __init__(self, message: str, problem: Problem | None = None) -> None:
-        super().__init__(message)
-        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -71,52 +67,12 @@ class Step:
     run: Callable[[np.random.Generator, int], dict[str, int]]
 
 
-def agreed(problem: Problem, name: str, *, relaxed: bool = False) -> float:
-    """The optimum in which HiGHS and SCIP agree; ∞ where both find nothing feasible."""
-    found = solve_lp(problem) if relaxed else solve_milp(problem, Limits(gap=0.0))
-    other = by_scip(problem, relaxed=relaxed)
-    ours = _optimum(found)
-    theirs = {"optimal": other.objective, "infeasible": math.inf}.get(other.status)
-    if ours is None or theirs is None or not _close(ours, theirs):
-        told = f"HiGHS {found.status.value} {found.objective!r}, SCIP {other.status}"
-        raise Disagreement(f"{name}: {told} {other.objective!r}", problem)
-    if found.bound > ours + SAME * (1 + abs(ours)):
-        raise Disagreement(f"{name}: HiGHS claims a bound of {found.bound!r}", problem)
-    return ours
-
-
-def equal(value: float, best: float, name: str, problem: Problem) -> None:
-    """An exact program has the optimum of brute force."""
-    if not _close(value, best):
-        raise Disagreement(f"{name}: both solvers {value!r}, brute force {best!r}", problem)
-
-
-def at_most(value: float, best: float, name: str, problem: Problem) -> None:
-    """A relaxation is never above it."""
-    if value > best + SAME * (1 + abs(best)):
-        raise Disagreement(f"{name}: both solvers {value!r}, above brute force {best!r}", problem)
-
-
-def _optimum(found: Result) -> float | None:
-    return {Status.OPTIMAL: found.objective, Status.INFEASIBLE: math.inf}.get(found.status)
-
-
-def _close(one: float, other: float) -> bool:
-    return one == other or abs(one - other) <= SAME * (1 + abs(other))
-
-
 # --- steps --------------------------------------------------------------------------------------
-
-
-def _solved(rng: np.random.Generator) -> tuple[Instance, float]:
-    """A tiny instance and the cost of the cheapest of all its schedules."""
-    instance = random_tiny_instance(rng, TINIEST)
-    return instance, float(brute_force_optimum(instance, max_states=MOST_STATES).cost)
 
 
 def allocation(rng: np.random.Generator, n: int) -> dict[str, int]:
     """The exact program, the program of pools with and without cuts, and regions as one."""
-    instance, best = _solved(rng)
+    instance, best = solved(rng)
     pooled = build_allocation_program(instance, integer=True)
     merged = as_one(instance, int(rng.integers(1, len(instance.system.regions) + 1)))
     relaxations = {
@@ -135,21 +91,15 @@ def allocation(rng: np.random.Generator, n: int) -> dict[str, int]:
     return {"programs": len(relaxations) + 1}
 
 
-# What separates pools from schedules: three servers, waits of three slots, squares.
-WAITING = {"servers": 3, "deadline_slots": 3, "frobenius": 0.6}
-
-
 def optimal(rng: np.random.Generator, n: int) -> dict[str, int]:
     """``solve --method optimal`` to its end: the cheapest of all schedules, and no bound above."""
-    limits = dataclasses.replace(TINIEST, **WAITING)
-    instance = random_tiny_instance(rng, limits)
-    best = float(brute_force_optimum(instance, max_states=MOST_STATES).cost)
+    instance, best = solved(rng, **WAITING)
     found = solve_optimal(instance)
     if found.interrupted:
         raise KeyboardInterrupt
     assert found.schedule is not None
     cost = evaluate(instance, found.schedule).cost
-    if not verify(instance, found.schedule).ok or not _close(cost, best):
+    if not verify(instance, found.schedule).ok or not close(cost, best):
         raise Disagreement(f"optimal found {cost!r}, brute force {best!r}")
     if found.bound > best + slack(best):
         raise Disagreement(f"optimal claims a bound of {found.bound!r}, brute force {best!r}")
@@ -202,9 +152,6 @@ def placement(rng: np.random.Generator, n: int) -> dict[str, int]:
     return {"programs": 2}
 
 
-SHAPE = {"servers": 4, "blocks": 4, "clients": 3, "requests": 3}  # of placement, exclusive
-
-
 def one_transport(rng: np.random.Generator, n: int) -> dict[str, int]:
     """Exact transport against the linear program in both solvers."""
     rows, cols = (int(size) for size in rng.integers(1, 6, 2))
@@ -234,7 +181,7 @@ def trees(rng: np.random.Generator, n: int) -> dict[str, int]:
 
 def certificates(rng: np.random.Generator, n: int) -> dict[str, int]:
     """Certificates of noise, of the best numbers, and these corrupted."""
-    instance, best = _solved(rng)
+    instance, best = solved(rng)
     merged = as_one(instance, int(rng.integers(1, len(instance.system.regions) + 1)))
     seen = {"certificates": 0, "refused": 0}
     program = with_knapsack_rows(build_allocation_program(instance))
@@ -262,6 +209,12 @@ STEPS = {
     "generalized": Step("the generalized assignment problem", 1000, generalized),
     "single_slot": Step("one slot, by task and by group", 1000, single_slot),
     "placement": Step("block placement, published and by positions", 1000, placement),
+    "bounds": Step("every registered bound, and auto", 1000, bounds),
+    "placement_bounds": Step("every registered bound of block placement", 1000, placement_bounds),
+    "constraint": Step("a cap on CO₂, in three ways", 1000, constraint),
+    "rolling": Step("a program advanced and built anew", 1000, rolling),
+    "fleet": Step("the program of numbers of servers", 1000, fleet),
+    "many_slots": Step("transport with a price on changes", 1000, many_slots),
     "transport": Step("exact transport", 1000, one_transport),
     "trees": Step("bounds for policies that cannot see ahead", 2000, trees),
     "certificates": Step("certificates, and corrupted ones", 1000, certificates),

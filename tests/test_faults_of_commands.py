@@ -221,29 +221,52 @@ def workers(process: int) -> list[int]:
     ]
 
 
+def killing_a_worker(line: list[str]) -> tuple[str, int]:
+    """What a command prints while one of its workers is killed, and that worker; 0 if none was."""
+    process, killed = start(line), 0
+    while process.poll() is None and not killed:
+        with contextlib.suppress(OSError):
+            for worker in workers(process.pid)[:1]:
+                time.sleep(1)  # so that it is at work
+                os.kill(worker, signal.SIGKILL)
+                killed = worker
+        time.sleep(0.01)
+    printed, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return printed, killed
+
+
+needs_tasks = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@needs_tasks
 def test_a_worker_of_compare_is_killed(tmp_path: Path) -> None:
     """The others go on, and its run is repeated: the table is that of a run without faults."""
     torta_opt.save_instance(torta_opt.generate("paper/abilene", slots=12), tmp_path / "i.json")
     line = f"compare {tmp_path / 'i.json'} --policies torta_ot:split=sample,sdib --seeds 6 --jobs 2"
-    tables, killed = {}, 0
-    for name in ("calm", "killed"):
-        table = tmp_path / f"{name}.jsonl"
-        process = start([*line.split(), "--bound", "floor", "-o", str(table)])
-        while name == "killed" and process.poll() is None and not killed:
-            with contextlib.suppress(OSError):
-                for worker in workers(process.pid)[:1]:
-                    time.sleep(1)  # so that it is at work
-                    os.kill(worker, signal.SIGKILL)
-                    killed = worker
-            time.sleep(0.01)
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        tables[name] = costs(table)
-        assert len(tables[name]) == 8  # sdib is the same for every seed; and the bound
+    calm, other = tmp_path / "calm.jsonl", tmp_path / "killed.jsonl"
+    process = start([*line.split(), "--bound", "floor", "-o", str(calm)])
+    assert process.wait(timeout=300) == 0
+    _, killed = killing_a_worker([*line.split(), "--bound", "floor", "-o", str(other)])
     assert killed
-    assert tables["killed"] == tables["calm"]
+    assert len(costs(calm)) == 8  # sdib is the same for every seed; and the bound
+    assert costs(other) == costs(calm)
+
+
+@pytest.mark.slow
+@needs_tasks
+def test_a_worker_of_gap_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "i.json"
+    torta_opt.save_instance(torta_opt.generate("paper/abilene", slots=12), path)
+    names = ["torta_ot", "open_loop", "rhc", "sageserve"]
+    line = ["gap", str(path), "--policies", ",".join(names), "--bound", "floor", "--json"]
+    printed, killed = killing_a_worker([*line, "--jobs", "2"])
+    assert killed
+    found = {each["policy"]: each["cost"] for each in json.loads(printed)["results"]}
+    assert list(found) == names
+    calm = torta_opt.gap(torta_opt.open_instance(path), names, bound_method="floor")
+    assert found == {each.policy: each.cost for each in calm.results}
 
 
 # --- side by side -------------------------------------------------------------------------------

@@ -216,3 +216,78 @@ NETWORK = as_bytes(
     "NODES 3\nlabel x y\n0_A -77.0 38.8\n1_B -74.0 40.7\n2_C 1.5 2.5\n\n"
     "EDGES 2\nlabel src dest weight bw delay\nedge_0 0 1 1 1000000 1457\nedge_1 1 2 1 1000000 7\n"
 )
+GROWTH = {
+    "growth": "bench_rolling",
+    "title": "Windows",
+    "size": "slots",
+    "machine": {"processor": "p"},
+    "curves": [{"name": "built", "sizes": [1, 2, 4], "seconds": [0.1, 0.2, 0.4]}],
+}
+_METRICS = {"response_mean_s": 10.0, "expired_share": 0.4, "prediction_accuracy": None}
+REPORT = {
+    "instance": "small/loading",
+    "floor": 0.07,
+    "bound": {"value": 0.15, "source": "milp", "certified": False, "certified_value": 0.13},
+    "results": [
+        {
+            "policy": "greedy_forecast",
+            "cost": 1.6,
+            "gap": 0.9,
+            "gap_at_least": 0.0,
+            "avoidable_gap": 1.0,
+            "feasible": True,
+            "problems": [],
+            "seconds": 0.01,
+            "costs": {"service": 0.04, "rent": 0.06, "expiry": 1.5},
+            "metrics": _METRICS,
+        },
+        {
+            "policy": "torta",
+            "cost": None,
+            "gap": None,
+            "gap_at_least": None,
+            "avoidable_gap": None,
+            "feasible": False,
+            "problems": ["capacity: server 1"],
+            "seconds": None,
+            "costs": {},
+            "metrics": {},
+        },
+    ],
+}
+RESULT = {
+    "method": "optimal",
+    "cost": 0.15,
+    "bound": 0.14,
+    "seconds": 3.5,
+    "trace": [
+        {"seconds": 0.1, "cost": None, "bound": 0.1},
+        {"seconds": 3.0, "cost": 0.15, "bound": 0.14},
+    ],
+}
+PRINTED = as_bytes(REPORT, RESULT, GROWTH)
+SITE_CHANGES = (  # to ``support.sites.SITE``, so that it names a file of every kind
+    ('name = "us-east-1"\n', 'name = "us-east-1"\nzone = "east"\ncloud = "us-east-1"\n'),
+    ('name = "eu-west-1"\n', 'name = "eu-west-1"\nzone = "west"\n'),
+    ("target_s = 10\n", 'target_s = 10\nregions = ["us-east-1"]\ndeadline_s = 300\n'),
+    ("usd_per_server_hour = 12.0", 'buy = "owned"'),
+    (
+        "usd_per_gpu_hour = 3.5",
+        'buy = "spot"\ninterruptions_per_month = 2\nback_after_minutes = 5',
+    ),
+    (
+        '[demand]\nfile = "demand.csv"\n',
+        '[[prices]]\nfile = "prices.csv"\nkind = "plain"\nprice = "spot"\n\n'
+        '[latency]\nfile = "latency.csv"\n\n[electricity]\nfile = "electricity.csv"\n\n'
+        '[carbon]\nfile = "carbon.csv"\n\n[[gpus]]\nname = "H100"\ntdp_kw = 0.7\n\n'
+        '[loading]\npreset = "torta"\n\n[demand.trace]\nkind = "mooncake"\n'
+        'file = "trace.jsonl"\norigin = "from"\nunit = "ms"\nmodels = { m = "small" }\n',
+    ),
+)
+SITE_FILES = {
+    "prices.csv": "region,type,usd_per_server_hour,spot_usd_per_server_hour\n"
+    "us-east-1,4xH100,11,5\neu-west-1,4xH100,12,6\n",
+    "latency.csv": "origin,region,latency_ms\nus-east-1,eu-west-1,41\neu-west-1,us-east-1,39\n",
+    "electricity.csv": "utc,east,west\n2026-11-30 00:00:00,20,100\n2026-11-30 01:00:00,30,90\n",
+    "carbon.csv": "hour,region,g_per_kwh\n0,us-east-1,380\n0,eu-west-1,290\n",
+}

@@ -7,30 +7,27 @@ the package writes that kind of file, and must then be read again.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from fuzz_kept import (
+    arrivals,
+    card_and_weights,
+    checkpoint,
+    futures,
+    network_card,
+    printed,
+    requests,
+    site,
+)
 from fuzz_seeds import GENERALIZED, GML, GRAPHML, NETWORK, PRICES, PROFILES, TABLES, as_bytes
+from fuzz_target import Opened, Target, in_folder
 
 import torta_opt
-
-Read = Callable[[Path], Any]
-Opened = tuple[Read, list[bytes]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """form: of ``fuzz_mutate``; ending: of the file; open: (reader, valid files) in a folder."""
-
-    form: str
-    ending: str
-    open: Callable[[Path], Opened]
 
 
 def _of_files(folder: Path) -> list[bytes]:
@@ -102,7 +99,7 @@ def _tables(folder: Path) -> Opened:
     from torta_opt.allocation.instance.imports.tables import load_tables, save_tables
 
     save_tables(torta_opt.generate("small/loading"), folder / "tables")
-    return _in_folder(folder / "tables", lambda: load_tables(folder / "tables"))
+    return in_folder(folder / "tables", lambda: load_tables(folder / "tables"))
 
 
 def _site(folder: Path) -> Opened:
@@ -112,31 +109,14 @@ def _site(folder: Path) -> Opened:
 
     (folder / "site").mkdir()
     write_site(folder / "site")
-    return _in_folder(folder / "site", lambda: build_site(folder / "site" / "site.toml"))
+    return in_folder(folder / "site", lambda: build_site(folder / "site" / "site.toml"))
 
 
 def _servegen(folder: Path) -> Opened:
     from support.traces import write_servegen_chunks
 
     write_servegen_chunks(folder / "chunks")
-    return _in_folder(folder / "chunks", lambda: _open_trace("servegen", folder / "chunks"))
-
-
-def _in_folder(folder: Path, read_all: Callable[[], Any]) -> Opened:
-    """One file of a folder at a time is replaced; the first byte says which."""
-    whole = {each: each.read_bytes() for each in sorted(folder.iterdir())}
-    files = list(whole)
-
-    def read(path: Path) -> None:
-        data = path.read_bytes() or b"\0"
-        file = files[data[0] % len(files)]
-        file.write_bytes(data[1:])
-        try:
-            read_all()
-        finally:
-            file.write_bytes(whole[file])
-
-    return read, [bytes([n]) + content for n, content in enumerate(whole.values())]
+    return in_folder(folder / "chunks", lambda: _open_trace("servegen", folder / "chunks"))
 
 
 def _open_trace(kind: str, path: Path) -> None:
@@ -285,35 +265,6 @@ def _generalized(folder: Path) -> Opened:
     return read_generalized, GENERALIZED
 
 
-def _networks(folder: Path) -> Opened:
-    """Card and weights of a trained network: the two files of one of the bundled names."""
-    from torta_opt.allocation.policies.weight_files import models_folder
-
-    stem, system = models_folder() / "fleet-cuts", torta_opt.generate("paper/abilene").system
-    (folder / "net").mkdir()
-    for ending in (".json", ".safetensors"):
-        content = stem.with_name(stem.name + ending).read_bytes()
-        (folder / "net" / f"fleet-cuts{ending}").write_bytes(content)
-    from torta_opt.allocation.policies.fleet_values import load_value
-
-    return _in_folder(
-        folder / "net", lambda: load_value("cuts", system, folder / "net" / "fleet-cuts")
-    )
-
-
-def _network_card(folder: Path) -> Opened:
-    """The card of a trained network; its weights, a megabyte, stay as they are."""
-    from torta_opt.allocation.policies.neural.files import load_networks
-    from torta_opt.allocation.policies.weight_files import models_folder
-
-    stem = models_folder() / "paper-polska"
-    weights = stem.with_name("paper-polska.safetensors").read_bytes()
-    (folder / "input.safetensors").write_bytes(weights)
-    card = json.loads(stem.with_name("paper-polska.json").read_text())
-    seed = {name: value for name, value in card.items() if not isinstance(value, dict)}
-    return lambda path: load_networks(path.with_suffix("")), as_bytes(seed)
-
-
 TARGETS: dict[str, Target] = {
     "instance": Target(
         "json", ".json", _instances("small/loading", "small/outage", "small/residency")
@@ -324,10 +275,16 @@ TARGETS: dict[str, Target] = {
     "certificate": Target("json", ".json", _bounds("small/loading", "lp", "whole", "floor")),
     "placement-certificate": Target("json", ".json", _bounds("placement/tiny", "combinatorial")),
     "weights": Target("json", ".json", _weights),
-    "networks": Target("pick+json", ".bin", _networks),
-    "network-card": Target("json", ".json", _network_card),
+    "networks": Target("pick+json", ".bin", card_and_weights("fleet-cuts")),
+    **{
+        name: Target("pick+json", ".bin", card_and_weights(name))
+        for name in ("fleet-network", "fleet-start", "server-scores")
+    },
+    "network-card": Target("json", ".json", network_card),
+    "checkpoint": Target("json", ".safetensors", checkpoint),
     "tables": Target("pick+csv", ".csv", _tables),
     "site": Target("pick+text", ".toml", _site),
+    "site-files": Target("pick+text", ".toml", site),
     "profile-file": Target("json", ".json", _profile_file),
     **{
         f"profile-{kind}": Target(
@@ -356,5 +313,9 @@ TARGETS: dict[str, Target] = {
     "log": Target("pick+csv", ".csv", _log),
     "library": Target("csv", ".csv", _library),
     "comparison": Target("json", ".jsonl", _comparison),
+    "futures": Target("pick+json", ".json", futures),
+    "printed": Target("json", ".json", printed),
+    "arrivals": Target("csv", ".csv", arrivals),
+    "requests": Target("csv", ".csv", requests),
     "generalized": Target("text", ".json", _generalized),
 }

@@ -953,8 +953,12 @@ class TestInterrupt:
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (0, "interrupted\n")
         assert json.loads(out)["status"] == "interrupted"
+        if process.returncode == 4:  # the second came while the first was being answered
+            assert err.endswith("torta-opt: interrupted before there was a result\n")
+            assert "Traceback" not in err
+        else:
+            assert (process.returncode, err) == (0, "interrupted\n")
 
     def test_gap_ends_with_an_offline_method_that_was_interrupted(
         self, torta: Torta, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch

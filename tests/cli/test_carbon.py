@@ -65,3 +65,9 @@ def test_a_cap_takes_no_mean_over_futures(files, capsys):
     arguments = ["carbon", files[0], "--intensity", files[1], "--cap", "1"]
     assert run([*arguments, "--bound", "nonanticipative"]) == 2
     assert "bound: nonanticipative is statistical" in capsys.readouterr().err
+
+
+def test_a_cap_that_is_none_is_the_options_fault(files, capsys):
+    instance, table, _ = files
+    assert run(["carbon", instance, "--intensity", table, "--cap", "nan"]) == 2
+    assert "torta-opt: --cap: nan must be a number of kg" in capsys.readouterr().err

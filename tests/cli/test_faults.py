@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,34 @@ def test_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
     assert seen > 0
     assert [each.name for each in tmp_path.iterdir()] == ["same.json"]
     assert len(read_object(path)["filling"]) == 39 * 200
+
+
+def test_an_empty_name_of_a_file_is_shown(
+    instance: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["gap", ""], ["solve", instance, "--method", "optimal", "--start", ""]):
+        assert cli.run(words) == 2
+        assert capsys.readouterr().err.startswith("torta-opt: '': cannot be read")
+
+
+def test_nothing_that_is_read_is_written_over(
+    instance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the name follows from another, or the file lies in a folder that is read."""
+    table, plan = tmp_path / "library.csv", tmp_path / "plan"
+    shutil.copy(Path(torta_opt.__file__).parent / "library" / "data" / "library.csv", table)
+    plan.mkdir()
+    shutil.copy(instance, plan / "plan.json")
+    assert cli.run(["tables", instance, "-o", str(tmp_path / "tables")]) == 0
+    schedule = str(tmp_path / "s.json")
+    assert cli.run(["solve", instance, "--method", "round_robin", "-o", schedule]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for line in (
+        f"import tables {tmp_path}/tables -o {tmp_path}/tables/settings.csv",
+        f"library make small-hot --library {table} -o {table}",
+        f"plan {plan}/plan.json {schedule} -o {plan}",
+    ):
+        capsys.readouterr()
+        assert cli.run(line.split()) == 2, line
+        assert "is read by this command" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

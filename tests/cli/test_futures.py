@@ -70,3 +70,17 @@ def test_too_short_to_fit_is_one_line(tmp_path: Path, capsys) -> None:
     api.save_instance(generate("small/loading"), tmp_path / "s.json")
     assert run(["law", str(tmp_path / "s.json")]) == 2
     assert "arrivals are too few to fit a law to: 4 slots with 7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("gap {} --foresight 99999999999999", "--foresight"),
+        ("bound {} --method nonanticipative --scenarios 1", "--scenarios"),
+        ("compare {} --seeds 99999999999999 -o {}.jsonl", "--seeds"),
+    ],
+)
+def test_numbers_of_runs_that_fill_the_memory_are_refused_at_once(words, option, tmp_path, capsys):
+    path = tmp_path / "i.json"
+    assert run(words.format(path, path).split()) == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err

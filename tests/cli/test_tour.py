@@ -82,3 +82,22 @@ def test_ctrl_c_leaves_what_is_done_and_says_how_to_go_on(
     assert f"interrupted; go on with:\n   {steps[-1].by_hand}\n" in err
     assert "Traceback" not in err
     assert sorted(each.name for each in (tmp_path / "t").iterdir()) == ["fleet.json.gz", "site"]
+
+
+def test_slots_that_are_none_are_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["tour", str(tmp_path / "t"), "--slots", "x"]) == 2
+    assert "--slots: 'x' must be A:B" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_folder_whose_name_looks_like_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr("torta_opt.cli.tour._run", lambda _, step, __: told.append(step.words))
+    assert run(["tour", "--", "-x"]) == 0
+    assert not [word for words in told for word in words[1:] if word.startswith("-x")]
+    assert told[0] == ("new", str(tmp_path / "-x" / "site"))

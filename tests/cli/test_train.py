@@ -188,3 +188,13 @@ def test_rows_reach_the_writer(instance, tmp_path, monkeypatch):
     train([load_instance(instance)], tmp_path / "net", options=options, tensorboard=True)
     assert {step for _, step, _ in written} == {1, 2}
     assert {"reward", "cost_usd", "loss"} <= {name for name, _, _ in written}
+
+
+@pytest.mark.parametrize("output", ["instance", "instance.json"])
+def test_what_is_read_is_not_written_over(torta, instance, output):
+    before = instance.read_bytes()
+    code, _, err = torta("train", instance, "-o", instance.with_name(output), *SHORT)
+    assert code == 2
+    assert "instance.json: is read by this command" in err
+    assert instance.read_bytes() == before
+    assert [each.name for each in instance.parent.iterdir()] == ["instance.json"]

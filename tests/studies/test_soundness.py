@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import scipy.sparse as sparse
 import soundness
+import soundness_answers
 import soundness_steps
 
 from torta_opt.solvers import Problem, solve_milp
@@ -26,12 +27,12 @@ def test_every_step_agrees_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts, whole = tmp_path / "parts", tmp_path / "whole"
-    for folder, count in ((parts, 1), (parts, 3), (whole, 3)):
+    for folder, count in ((parts, 1), (parts, 2), (whole, 2)):
         assert run("--count", count, "-o", folder, monkeypatch=monkeypatch) == 0
     for name in soundness_steps.STEPS:
         one, two = (json.loads((each / f"{name}.json").read_text()) for each in (parts, whole))
         assert one["counts"] == two["counts"]
-        assert one["following"] == two["following"] >= 3
+        assert one["following"] == two["following"] >= 2
         assert one["disagreements"] == []
     assert capsys.readouterr().out.count("all agree") == 3 * len(soundness_steps.STEPS)
     assert "seed: is 1, not 2" in str(
@@ -47,7 +48,7 @@ def test_a_wrong_optimum_is_told_kept_as_a_program_and_tried_again(
         return dataclasses.replace(found, objective=found.objective + 0.01)
 
     with monkeypatch.context() as patch:
-        patch.setattr(soundness_steps, "solve_milp", dearer)
+        patch.setattr(soundness_answers, "solve_milp", dearer)
         assert run("single_slot", "--count", 2, "-o", tmp_path, monkeypatch=monkeypatch) == 5
     said = capsys.readouterr()
     assert "2 DISAGREE" in said.out
@@ -62,5 +63,5 @@ def test_a_wrong_optimum_is_told_kept_as_a_program_and_tried_again(
 def test_both_solvers_wrong_alike_is_noticed_by_brute_force(name: str) -> None:
     """As where the program itself is wrong."""
     problem = Problem(sparse.csr_array((0, 1)), [], [], [0.0], [1.0], [1.0])
-    with pytest.raises(soundness_steps.Disagreement, match="brute force"):
-        getattr(soundness_steps, name)(1.1, 1.0, "a program", problem)
+    with pytest.raises(soundness_answers.Disagreement, match="brute force"):
+        getattr(soundness_answers, name)(1.1, 1.0, "a program", problem)

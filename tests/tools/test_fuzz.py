@@ -12,7 +12,7 @@ from typing import Any
 import fuzz
 import pytest
 from fuzz_mutate import MOST_BYTES, mutate
-from fuzz_seeds import PROFILES
+from fuzz_seeds import GROWTH, PROFILES, REPORT
 from fuzz_targets import TARGETS, Target
 
 from torta_opt.allocation.profiles.readers import READERS
@@ -45,6 +45,17 @@ FOUND = {  # files that once ended a reader with an error of its own: target →
     "profile-inferencex": (changed("inferencex", osl=0), changed("inferencex", isl=-1)),
     "profile-aiperf": (PROFILES["aiperf"][0].replace(b'"unit": "ms"', b'"unit": ["ms"]'),),
     "profile-aiconfigurator": (PROFILES["aiconfigurator"][0].replace(b"system", b"sistem"),),
+    "trace-folder": (b"\1" + b"0,1.5,1e-320,Gamma,1.0,2.0\n600,1.5,1.0,Gamma,1.0,2.0\n",),
+    "printed": (
+        json.dumps(GROWTH).replace("[1, 2, 4]", f"[1, 2, {10**30}]").encode(),
+        json.dumps(REPORT).replace('"cost": 1.6', '"cost": null').encode(),
+        json.dumps(REPORT).replace('"gap": 0.9', '"gap": -1e308').encode(),
+    ),
+    "futures": tuple(
+        b"\1" + text.encode()
+        for text in ('{"spec": "s"}', "[" * 100_000, '{"spec": "s", "spec": "t"}')
+    ),
+    "checkpoint": (b"{}", b"[" * 100_000, b'{"made": 1}'),
     "placement": (PLACEMENT.replace(b'"blocks":4', b'"blocks":4' + b"0" * 400),),
 }
 
@@ -72,7 +83,11 @@ def _alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz.signal, "setitimer", lambda *_: None)  # no handler is set here
 
 
-@pytest.mark.parametrize("name", TARGETS)
+LONG = ("checkpoint", "futures")  # train and solve first: their files in FOUND are the fast test
+FAST = [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in TARGETS]
+
+
+@pytest.mark.parametrize("name", FAST)
 def test_broken_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
     record = record_of(name, FEW, tmp_path)
     assert not record.faults
@@ -87,6 +102,25 @@ def test_what_once_ended_a_reader_is_refused(name: str, tmp_path: Path) -> None:
         once(data)
     assert not record.faults
     assert record.refused == len(FOUND[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("carbon", b"region,g_per_kwh,slot\neast,300,0\nwest,301,0\x1d"),
+        (
+            "log",
+            b"\1time_s,region,type,model,replicas\n0,east,gpu-east,a,1\n1e308,east,gpu-east,a,1\n",
+        ),
+    ],
+)
+def test_what_once_ended_a_reader_is_read(name: str, data: bytes, tmp_path: Path) -> None:
+    record = fuzz.Record(tmp_path / "record.json", tmp_path / "faults")
+    (tmp_path / "scratch").mkdir()
+    once, _ = fuzz.execution(name, tmp_path / "scratch", record)
+    once(data)
+    assert not record.faults
+    assert record.refused == 0
 
 
 @pytest.mark.slow

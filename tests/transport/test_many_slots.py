@@ -175,3 +175,12 @@ def test_bad_input(change, message):
     }
     with pytest.raises(InvalidInput, match=message):
         solve_multi_slot(**{**problem, **change})
+
+
+@pytest.mark.parametrize("switching", ["frobenius", "l1", "kl"])
+def test_one_pair_in_one_slot(switching: str) -> None:
+    one = np.ones((1, 1))
+    found = solve_multi_slot(3 * one, one, one, 0.05, 1.0, switching)
+    assert found.plan.tolist() == [[[1.0]]]
+    assert found.linear == pytest.approx(3.0)
+    assert found.linear_bound <= 3.0 + 1e-9

@@ -64,7 +64,8 @@ def carbon(
             problem = with_carbon_price(problem, price)
         capped = None if cap is None else _capped(problem, cap, bound)
     except InvalidInput as error:
-        raise error.within(instance) from None
+        is_option = (error.field or "").startswith("--")
+        raise (error if is_option else error.within(instance)) from None
     if output is not None:
         api.save_instance(problem if capped is None else capped.instance, output)
     grams = intensity_of(problem)
@@ -84,4 +85,9 @@ def carbon(
 def _capped(problem: Instance, kg: float, method: str) -> CappedBound:
     from torta_opt.allocation.search.carbon_cap import capped_bound
 
-    return capped_bound(problem, kg, method)
+    try:
+        return capped_bound(problem, kg, method)
+    except InvalidInput as error:
+        if error.field not in ("cap", "bound"):
+            raise
+        raise InvalidInput(error.rule, field=f"--{error.field}") from None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 NO_BOUND = "none"  # value of --bound: compute no gaps
+MOST_SEEDS = 100_000
 
 
 def compare(
@@ -35,7 +36,13 @@ def compare(
         str | None, typer.Option(metavar="A,B", help="policies to run; default: all")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="run randomised policies with seeds 0 to N−1", min=1)
+        int,
+        typer.Option(
+            metavar="N",
+            help="run randomised policies with seeds 0 to N−1",
+            min=1,
+            max=MOST_SEEDS,
+        ),
     ] = 1,
     against: Annotated[
         str | None, typer.Option(metavar="NAME", help="policy to compare with; default: the first")

@@ -152,17 +152,26 @@ def make_folder(folder: Path) -> None:
 
 
 def check_writable(output: str, *inputs: str | None) -> None:
-    """Complain before the work is done, not after; never write over what is read."""
+    """Complain before the work is done, not after; never write over what is read.
+
+    Of an input that is a folder, every file in it counts as read.
+    """
     if descriptor_of(output) is not None:
         return
     path = Path(output)
-    if any(
-        path.exists() and path.samefile(each) for each in inputs if each and Path(each).exists()
-    ):
-        raise InvalidInput("is read by this command: write to another file", file=output)
+    check_not_read(path, *inputs)
     if path.is_dir():
         raise InvalidInput("is a folder, not a file to write", file=output)
     if not path.parent.is_dir():
         raise InvalidInput("cannot be written: there is no such folder", file=output)
     if path.exists() and not os.access(path, os.W_OK):
         raise InvalidInput("cannot be written: Permission denied", file=output)
+
+
+def check_not_read(path: Path, *inputs: str | None) -> None:
+    """Raises InvalidInput if ``path`` is one of the files, or lies in one of the folders."""
+    if not path.exists():
+        return
+    for each in (Path(name) for name in inputs if name and Path(name).exists()):
+        if path.samefile(each) or (each.is_dir() and each.resolve() in path.resolve().parents):
+            raise InvalidInput("is read by this command: write to another file", file=str(path))

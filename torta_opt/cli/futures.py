@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torta_opt.cli.console import make_folder, show, watching
-from torta_opt.cli.options import FolderOutput, InstanceFile, Json, Seed
+from torta_opt.cli.options import MOST_FUTURES, FolderOutput, InstanceFile, Json, Seed
 from torta_opt.io import InvalidInput
 
 if TYPE_CHECKING:
     from torta_opt.allocation.instance import Instance
     from torta_opt.allocation.law import DemandLaw
 
-MOST_FUTURES = 100_000
 
 LawName = Annotated[
     str | None,

@@ -16,6 +16,7 @@ from torta_opt.cli.console import (
     watching_solver,
 )
 from torta_opt.cli.options import (
+    MOST_FUTURES,
     Address,
     Backend,
     Block,
@@ -85,6 +86,8 @@ def gap(
             "--foresight",
             metavar="N",
             help="beside it, the bound for policies that cannot see ahead, over N futures",
+            min=2,
+            max=MOST_FUTURES,
         ),
     ] = None,
     attribute: Annotated[

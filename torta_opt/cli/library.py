@@ -56,6 +56,7 @@ def library(
         return _list(known, unsolved, json_)
     row = known.row(str(name))
     if action == MAKE:
+        check_writable(str(output), table)
         return _make(row, str(output), folder, json_)
     _score(row, str(schedule), folder, json_)
 
@@ -112,7 +113,6 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _make(row: Row, output: str, data: Path | None, json_: bool) -> None:
     from torta_opt import api
 
-    check_writable(output)
     instance = _made(row, data)
     api.save_instance(instance, output)
     document = {"name": row.name, "recipe": row.recipe, "sha256": row.sha256, "output": output}

@@ -85,9 +85,17 @@ Threads = Annotated[
 ]
 
 
+MOST_FUTURES = 100_000
+
 Scenarios = Annotated[
     int | None,
-    typer.Option("--scenarios", metavar="N", help="nonanticipative: futures to average over"),
+    typer.Option(
+        "--scenarios",
+        metavar="N",
+        help="nonanticipative: futures to average over",
+        min=2,
+        max=MOST_FUTURES,
+    ),
 ]
 
 

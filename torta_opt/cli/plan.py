@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torta_opt.cli.console import say, show
+from torta_opt.cli.console import check_not_read, say, show
 from torta_opt.cli.options import FolderOutput, InstanceFile, Json, Slots, cut_to, slot_range
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def plan(
     from torta_opt import api, families
     from torta_opt.allocation.plan.exports.registry import export
     from torta_opt.allocation.plan.make import make_plan, site_facts
-    from torta_opt.allocation.plan.write import plan_document, write_plan
+    from torta_opt.allocation.plan.write import plan_document, plan_files, write_plan
+    from torta_opt.allocation.site.files import read_site
 
     problem = cut_to(api.open_instance(instance), slots)
     families.require(problem, "allocation")
@@ -53,7 +55,11 @@ def plan(
     files: dict[str, bytes] = {}
     for kind in dict.fromkeys(exports or ()):
         files |= export(kind, found, step_minutes)
-    written = write_plan(found, output, files)
+    contents = plan_files(found, files)
+    named = () if site is None else read_site(site).files
+    for name in contents:
+        check_not_read(Path(output) / name, instance, schedule, *named)
+    written = write_plan(output, contents)
     document = {"output": output, "files": written, **plan_document(found, with_tables=False)}
     show(json_, document, lambda: _tables(found, output, len(written)))
     for warning in found.warnings:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from torta_opt.cli.console import print_json, say
-from torta_opt.cli.options import Json, Slots
+from torta_opt.cli.options import Json, Slots, slot_range
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,13 @@ def tour(
     """
     from torta_opt.allocation.site.template import check_new
 
-    check_new(Path(folder))
-    steps = steps_into(Path(folder), slots)
+    if slots is not None:
+        slot_range(slots)  # before anything is made
+    place = Path(folder)
+    if folder.startswith("-"):  # would be an option of the commands
+        place = place.absolute()
+    check_new(place)
+    steps = steps_into(place, slots)
     answers = []
     for number, step in enumerate(steps):
         if not json_:
@@ -56,7 +61,7 @@ def tour(
             print(f"\n   {step.then}\n", flush=True)
     if json_:
         return print_json({"folder": folder, "report": steps[-1].words[-1], "steps": answers})
-    site = Path(folder) / "site"
+    site = place / "site"
     print(f"Put your own numbers into {site}, then run again:\n{_lines(steps[1:])}")
 
 

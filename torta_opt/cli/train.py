@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torta_opt.allocation.learning.train import Trained
 
 HEADS = ("beta", "softmax")
+WRITTEN = (".safetensors", ".json", ".csv", ".checkpoint.safetensors")  # after the name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,12 @@ class TrainOptions:
             raise InvalidInput(
                 "must be the beginning of several file names, such as models/mine", "--output"
             )
-        check_writable(self.output + ".safetensors")
+        from torta_opt.allocation.policies.weight_files import stem_of
+
+        stem = str(stem_of(self.output))
+        read = [*self.instances, *(self.validation or ()), *(self.held_out or ())]
+        for ending in WRITTEN:
+            check_writable(stem + ending, *read)
         parameters_of(self.settings)
 
     def learning_options(self) -> Options:

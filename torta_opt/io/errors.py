@@ -43,7 +43,8 @@ class InvalidInput(TortaOptError):
 
     def __init__(self, rule: str, field: str | None = None, file: str | None = None):
         self.rule, self.field, self.file = _one_line(rule), field and _one_line(field), file
-        parts = (file and _one_line(file), self.field, self.rule)
+        name = "''" if file == "" else file and _one_line(file)
+        parts = (name, self.field, self.rule)
         super().__init__(": ".join(part for part in parts if part))
 
     def within(self, file: str) -> InvalidInput:

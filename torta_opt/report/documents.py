@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torta_opt.io.schema import Name, Real, parse
 
 MAX_RESULTS, MAX_CURVES, MAX_SIZES = 1000, 20, 1000
+MAX_SIZE = 10**9  # slots, regions or requests of a benchmark
+
+
+Share = Annotated[Real, Field(ge=-1e300, le=1e300)]  # shown in percent
 
 
 class _Open(BaseModel):
@@ -30,15 +34,21 @@ class Bound(_Open):
 class Row(_Open):
     policy: str
     cost: Real | None
-    gap: Real | None
-    gap_at_least: Real | None
-    avoidable_gap: Real | None
+    gap: Share | None
+    gap_at_least: Share | None
+    avoidable_gap: Share | None
     feasible: bool
     problems: list[str]
     seconds: Real | None
     costs: dict[str, Real]
     metrics: dict[str, Real | None]
     attribution: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.feasible and self.cost is None:
+            raise ValueError("must have a cost if it is feasible")
+        return self
 
 
 class Report(_Open):
@@ -67,7 +77,9 @@ class Curve(_Open):
     """Processor seconds of one way of solving, by the size of the problem."""
 
     name: Name
-    sizes: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=MAX_SIZES)
+    sizes: list[Annotated[int, Field(ge=1, le=MAX_SIZE)]] = Field(
+        min_length=1, max_length=MAX_SIZES
+    )
     seconds: list[Annotated[Real, Field(gt=0)]] = Field(min_length=1, max_length=MAX_SIZES)
 
     @model_validator(mode="after")

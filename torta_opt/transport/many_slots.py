@@ -242,12 +242,17 @@ class _Newton:
         self.diagonal = np.where(chain.edges & (diagonal > 0), diagonal, 1.0)
         self._p, self._p_down, self._p_up = p / eps, p * self.down / eps, p * self.up / eps
         off = (self._p_down * self.up).ravel()[:-1]
-        self.factor, self.lower, info = lapack.dpttrf(self.diagonal.ravel(), off)
+        if self.diagonal.size == 1:  # one pair in one slot: LAPACK's wrapper wants a neighbour
+            self.factor, self.lower, info = self.diagonal.ravel(), off, 0
+        else:
+            self.factor, self.lower, info = lapack.dpttrf(self.diagonal.ravel(), off)
         if info != 0:
             raise SolverFailed("multi-slot transport: the Newton system is not definite")
         self._precondition()
 
     def w_solve(self, right: np.ndarray) -> np.ndarray:
+        if self.factor.size == 1:
+            return right / self.factor
         solution, _ = self._lapack.dpttrs(self.factor, self.lower, right.ravel(), overwrite_b=1)
         return solution.reshape(right.shape)
 

@@ -19,7 +19,7 @@ from support.tiny import feasible_cases
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.plan.data import Plan, Table
 from torta_opt.allocation.plan.make import make_plan, server_use, site_facts
-from torta_opt.allocation.plan.write import csv_bytes, plan_document, write_plan
+from torta_opt.allocation.plan.write import csv_bytes, plan_document, plan_files, write_plan
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule.data import Schedule
@@ -195,7 +195,7 @@ class TestSite:
 
 class TestFiles:
     def test_folder(self, plan: Plan, tmp_path: Path) -> None:
-        written = write_plan(plan, tmp_path / "plan", {"keda/a.yaml": b"x"})
+        written = write_plan(tmp_path / "plan", plan_files(plan, {"keda/a.yaml": b"x"}))
         names = {str(Path(each).relative_to(tmp_path / "plan")) for each in written}
         assert names == {
             *(f"{name}.csv" for name in plan.tables),
@@ -221,7 +221,7 @@ class TestFiles:
         system = dataclasses.replace(built.instance.system, regions=("=cmd()", "eu-west-1"))
         instance = dataclasses.replace(built.instance, system=system)
         schedule = dataclasses.replace(built.schedule, instance_sha256=None)
-        write_plan(make_plan(instance, schedule), tmp_path / "p")
+        write_plan(tmp_path / "p", plan_files(make_plan(instance, schedule)))
         for file in (tmp_path / "p").glob("*.csv"):
             for row in csv.reader(file.open(newline="")):
                 assert not any(cell.startswith("=") for cell in row)

@@ -191,6 +191,15 @@ class TestFigures:
         arrivals = build(tmp_path, more, first, figure).arrivals
         assert arrivals[:6, 0].sum(axis=0).tolist() == [375, 1125, 600]
 
+    def test_a_share_of_0_for_all_classes_of_a_model_loses_no_requests(
+        self, tmp_path: Path
+    ) -> None:
+        none = ("target_s = 10\n", "target_s = 10\nshare = 0\n")
+        with pytest.raises(
+            InvalidInput, match=r"classes\[0\].share: is 0 for every class of small"
+        ):
+            build(tmp_path, none)
+
 
 class TestWaysOfBuying:
     def test_reserved_is_paid_anyway(self, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_where_some_energy_is_paid_only_that_is_counted(tmp_path: Path) -> None:
         ((FILE,), "0,us-east-1,400\n", "lacks a value in slot 0 for region 'eu-west-1'"),
         ((FILE,), "0.01,us-east-1,4\n", "line 2, hour: 0.01 is not the beginning of a slot"),
         ((FILE,), "9,us-east-1,4\n", r"line 2, hour: 9 must lie in \[0, 1.08333\)"),
+        ((FILE,), "9,us-east-1,300\n", r"carbon.csv: line 2, hour: 9 must lie"),
         ((FILE,), "0,us-east-1,0.4\n0,eu-west-1,0.3\n", "are these kg per kWh"),
     ],
 )

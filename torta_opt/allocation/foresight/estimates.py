@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from torta_opt.allocation.foresight.scenarios import Row, Scenarios
+from torta_opt.allocation.foresight.kept import Row
+from torta_opt.allocation.foresight.scenarios import Scenarios
 from torta_opt.allocation.policies.experiment import Interval, interval
 from torta_opt.io import LimitReached, VerificationFailed
 

@@ -23,6 +23,7 @@ from torta_opt.allocation.foresight.estimates import Estimate, summary
 from torta_opt.allocation.foresight.fit import Oracle, maximised, shrunk
 from torta_opt.allocation.foresight.futures import TRAINING, future_of
 from torta_opt.allocation.foresight.inner import errors_along, kinds_of, merged_of, solved
+from torta_opt.allocation.foresight.kept import kept_penalty
 from torta_opt.allocation.foresight.penalty import (
     HORIZONS,
     Errors,
@@ -37,7 +38,6 @@ from torta_opt.allocation.foresight.scenarios import (
     WAYS,
     Spec,
     Watch,
-    kept_penalty,
     scenarios,
 )
 from torta_opt.allocation.instance.data import Instance
@@ -54,6 +54,7 @@ from torta_opt.solvers import Limits
 METHOD = "nonanticipative"
 CONTROL = "greedy_forecast"  # the policy whose penalty has mean zero and goes with the inner value
 FIT_SLOTS, FIT_FUTURES, TRIED_FUTURES, FIT_ROUNDS = 48, 10, 6, 6
+MOST_SCENARIOS = 100_000  # far beyond what a run has time for; their list alone is memory
 LEAVES, CHILDREN = 16, 2  # of a tree, where nothing else is asked for
 
 
@@ -84,7 +85,7 @@ class Options:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        _check_whole(self.scenarios, "scenarios", 2)
+        _check_whole(self.scenarios, "scenarios", 2, MOST_SCENARIOS)
         _check_whole(self.children, "children", 2)
         _check_whole(self.leaves, "leaves", 2)
         _check_whole(self.jobs, "jobs", 0)
@@ -110,9 +111,11 @@ class Options:
         return cls(**given)
 
 
-def _check_whole(value: object, name: str, least: int) -> None:
+def _check_whole(value: object, name: str, least: int, most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidInput(f"must be a whole number, at least {least}, found {value!r:.40}", name)
+    if most is not None and value > most:
+        raise InvalidInput(f"must be at most {most}, found {value!r:.40}", name)
 
 
 # --- the run ------------------------------------------------------------------------------------

@@ -6,11 +6,9 @@ in any order, by any number of processes, and kept: each is one file of a folder
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,6 +30,7 @@ from torta_opt.allocation.foresight.inner import (
     raise_if_outside,
     solved,
 )
+from torta_opt.allocation.foresight.kept import Row, Store
 from torta_opt.allocation.foresight.penalty import Penalty
 from torta_opt.allocation.foresight.sampled_windows import Shape, value_by_windows
 from torta_opt.allocation.foresight.tree import (
@@ -47,14 +46,13 @@ from torta_opt.allocation.law.base import DemandLaw
 from torta_opt.allocation.policies.registry import create
 from torta_opt.allocation.policies.runner import run
 from torta_opt.allocation.schedule import evaluate, verify
-from torta_opt.io import InvalidInput, VerificationFailed, sha256_of, write_document
+from torta_opt.io import VerificationFailed, sha256_of
 from torta_opt.parallel import in_order
 from torta_opt.results import ROUNDING
 from torta_opt.solvers import Limits
 
 NONE, PENALTY, TREE = "none", "penalty", "tree"
 WAYS = (NONE, PENALTY, TREE)
-Row = dict[str, Any]
 Watch = Callable[[int, int], None]
 
 
@@ -234,7 +232,7 @@ def scenarios(
     Each is written as it finishes. After Ctrl-C those are returned that come before the first one
     missing: which ones finish early must not depend on what they cost.
     """
-    store = _Store(folder, spec)
+    store = Store(folder, spec.name)
     rows: list[Row] = []
     try:
         watch(0, count)
@@ -247,72 +245,8 @@ def scenarios(
 
 
 def _computed(
-    spec: Spec, count: int, policies: Sequence[str], jobs: int, store: _Store
+    spec: Spec, count: int, policies: Sequence[str], jobs: int, store: Store
 ) -> Iterator[Row]:
     """Rows in order, each kept as it comes, also those that come early."""
     tasks = [(spec, number, policies, store.load(number)) for number in range(count)]
     yield from in_order(scenario, tasks, jobs, seen=store.kept)
-
-
-def kept_penalty(folder: Path | None, spec: Spec, fit: Callable[[], Penalty]) -> Penalty:
-    """The penalty in the folder of a run, or a fitted one, which is then written there.
-
-    ``spec`` is that of the run without its penalty.
-    """
-    if folder is None:
-        return fit()
-    path = folder / "penalty.json"
-    if path.exists():
-        try:
-            found = json.loads(path.read_bytes())
-            fits = found["run"] == spec.name
-            vector = np.array(found["coefficients"], float)
-            horizons = tuple(int(ahead) for ahead in found["horizons"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InvalidInput("is not the penalty of a bound", file=str(path)) from None
-        if not fits:
-            raise InvalidInput("is the penalty of another run", file=str(path))
-        return Penalty.of(spec.instance.system, vector, horizons)
-    penalty = fit()
-    _Store(folder, spec)
-    write_document(path, {"run": spec.name, **penalty.to_document()})
-    return penalty
-
-
-class _Store:
-    """A folder with a file for each scenario; none, if there is no folder."""
-
-    def __init__(self, folder: Path | None, spec: Spec) -> None:
-        self.folder, self.spec = folder, spec.name
-        if folder is None:
-            return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"cannot be made: {error.strerror}", file=str(folder)) from None
-
-    def load(self, number: int) -> Row | None:
-        if self.folder is None or not (path := self._path(number)).exists():
-            return None
-        try:
-            row = json.loads(path.read_bytes())
-            fits = (
-                row["spec"] == self.spec
-                and row["scenario"] == number
-                and row["policies"] is not None
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InvalidInput("is not a scenario of a bound", file=str(path)) from None
-        if not fits:
-            rule = "is a scenario of another run: another instance, way, seed, penalty or version"
-            raise InvalidInput(rule, file=str(path))
-        return dict(row)
-
-    def kept(self, row: Row) -> Row:
-        if self.folder is not None:
-            write_document(self._path(row["scenario"]), row)
-        return row
-
-    def _path(self, number: int) -> Path:
-        assert self.folder is not None
-        return self.folder / f"scenario-{number:04d}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 
 from torta_opt.allocation.learning.ppo import Trainer
+from torta_opt.allocation.policies.weight_files import stem_of
 from torta_opt.io import InvalidInput
 from torta_opt.io.writing import write_bytes
 
@@ -21,7 +23,7 @@ def has_checkpoint(output: str | os.PathLike[str]) -> bool:
     Weights without a checkpoint are a finished network, which a new start would overwrite: raises
     InvalidInput.
     """
-    stem = Path(os.fspath(output).removesuffix(".safetensors"))
+    stem = stem_of(output)
     checkpoint = checkpoint_file(stem)
     if checkpoint.exists():
         return True
@@ -52,21 +54,47 @@ def write_checkpoint(
 
 
 def read_checkpoint(stem: Path, trainer: Trainer) -> tuple[float, float, list[dict[str, float]]]:
+    """Best score, score of the untrained network, curve; the trainer is as it was.
+
+    Raises InvalidInput, after which the trainer may be anything.
+    """
     path = checkpoint_file(stem)
     try:
         tensors = load(path.read_bytes())
         plain = json.loads(bytes(tensors.pop("plain").numpy()).decode())
+        is_whole, made = _is_whole(plain), plain["made"]
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", file=str(path)) from None
     except Exception:  # its kind depends on how the file is damaged
-        raise InvalidInput("is not a checkpoint of train", file=str(path)) from None
-    if plain["made"] != _made(trainer):
+        raise _no_checkpoint(path) from None
+    if made != _made(trainer):
         raise InvalidInput("is a checkpoint of another training", file=str(path))
+    if not is_whole:
+        raise _no_checkpoint(path)
     cut = len("forecast.")
     own = {k[cut:]: v for k, v in tensors.items() if k.startswith("forecast.")}
-    trainer.networks.forecast.load_state_dict(own)
-    trainer.restore(tensors, plain)
+    try:
+        trainer.networks.forecast.load_state_dict(own)
+        trainer.restore(tensors, plain)
+    except Exception:  # likewise
+        raise _no_checkpoint(path) from None
     return plain["best"], plain["base"], plain["curve"]
+
+
+def _is_whole(plain: dict[str, Any]) -> bool:
+    """Whether the numbers that training goes on with are numbers; what is missing raises."""
+    counts = [plain["done"], plain["episodes"]]
+    rows = [value for row in plain["curve"] for value in row.values()]
+    numbers = [plain["best"], plain["base"], *plain["estimates"].values()]
+    return (
+        all(type(n) is int and n >= 0 for n in counts)
+        and all(type(n) in (int, float) for n in rows)
+        and all(type(n) is float and math.isfinite(n) for n in numbers)
+    )
+
+
+def _no_checkpoint(path: Path) -> InvalidInput:
+    return InvalidInput("is not a checkpoint of train", file=str(path))
 
 
 def _made(trainer: Trainer) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from torta_opt.allocation.policies.neural.files import (
     new_networks,
     save_networks,
 )
+from torta_opt.allocation.policies.weight_files import stem_of
 from torta_opt.io import InvalidInput
 from torta_opt.io.status import DONE, INTERRUPTED
 from torta_opt.io.writing import write_bytes
@@ -92,7 +93,7 @@ def train(
     checkpoint comes before the first weights, so training that was killed at any moment resumes.
     """
     task, options = task or Task(), options or Options()
-    stem = Path(os.fspath(output).removesuffix(".safetensors"))
+    stem = stem_of(output)
     envs = batches(instances, task, options, seed)
     whole = dataclasses.replace(task, episode_slots=None)
     jury = BatchedMacro(validation or instances, whole, seed)

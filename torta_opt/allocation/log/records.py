@@ -13,6 +13,7 @@ Times are seconds from the start of slot 0, or from the moment that ``start_s`` 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +108,8 @@ def read_replicas(
         if number < 0:
             raise row.fault(f"{number} must be at least 0", "replicas")
         # what changes within a slot counts from the next one on
-        slot = max(0, int(np.ceil(seconds[n] * 1000 / system.slot_ms - 1e-9)))
+        since = min(max(float(seconds[n]) / system.slot_s, 0.0), float(instance.slots))
+        slot = math.ceil(since - 1e-9)
         k = _position(row, "type", types) if typed else 0
         counts[slot:, j * len(types) + k if typed else j, m] = number
     if not typed:

@@ -18,14 +18,16 @@ from torta_opt.io.text import as_cell
 from torta_opt.io.writing import whole_folder, write_all
 
 
-def write_plan(
-    plan: Plan, folder: str | os.PathLike[str], exports: dict[str, bytes] | None = None
-) -> list[str]:
-    """Write the tables, plan.json and the exported files; all of them or none. Returns them."""
+def plan_files(plan: Plan, exports: dict[str, bytes] | None = None) -> dict[str, bytes]:
+    """Contents by name: the tables, plan.json and the exported files."""
     tables = {**plan.tables, "bill": plan.bill, "priced": plan.priced}
     contents = {f"{name}.csv": csv_bytes(table) for name, table in tables.items()}
     contents["plan.json"] = (json.dumps(plan_document(plan), allow_nan=False) + "\n").encode()
-    contents |= exports or {}
+    return contents | (exports or {})
+
+
+def write_plan(folder: str | os.PathLike[str], contents: dict[str, bytes]) -> list[str]:
+    """Write the files of a plan, all of them or none. Returns them."""
     target = Path(folder)
     with whole_folder(target) as place:
         for name in contents:

@@ -34,6 +34,14 @@ def models_folder() -> Path:
     return Path(os.environ.get("TORTA_MODELS", found))
 
 
+def stem_of(path: str | os.PathLike[str]) -> Path:
+    """NAME of NAME, NAME.safetensors or NAME.json: what the files of a part begin with."""
+    text = os.fspath(path)
+    for ending in (".safetensors", ".json"):
+        text = text.removesuffix(ending)
+    return Path(text)
+
+
 def find_weights(name: str) -> Path:
     """A file, or a name in the folder of models; without its ending."""
     path = Path(name.removesuffix(".safetensors"))

@@ -51,7 +51,7 @@ class Settings:
         for name in ("gpus", "replicas"):
             value = getattr(self, name)
             if value is not None and not (type(value) is int and 1 <= value <= 100_000):
-                raise InvalidInput("must be a whole number of at least 1", field=name)
+                raise InvalidInput("must be a whole number in [1, 100000]", field=name)
         for name in ("input_tokens", "output_tokens", "target_s", "ttft_s", "tpot_s"):
             value = getattr(self, name)
             if value is None:

@@ -116,8 +116,8 @@ def build_site(path: str | os.PathLike[str]) -> tuple[Instance, SiteReport]:
             up=interruptions(site, fleet, len(arrivals)),
         )
         instance = with_site_carbon(site, instance)
-    except InvalidInput as error:
-        raise error.within(site.file) from None
+    except InvalidInput as error:  # of a file that the site names, if the error says so
+        raise error.within(error.file or site.file) from None
     return instance, SiteReport(tuple(chosen), tuple(left_out), fleet, (*fleet.notes, *notes))
 
 

@@ -81,10 +81,13 @@ def class_shares(site: Site) -> dict[str, list[tuple[int, float]]]:
 
 
 def check_shares(site: Site, faults: Faults) -> None:
-    """Classes without a share are left something by those with one."""
+    """Classes without a share are left something by those with one, and some share is not 0."""
     for position, kind in enumerate(site.document.classes):
         others = [k.share for k in site.document.classes if k.model == kind.model]
         given = math.fsum(share for share in others if share is not None)
+        if None not in others and given == 0:
+            rule = f"is 0 for every class of {kind.model}, so its requests would be lost"
+            faults.add(f"classes[{position}].share", rule, "share = ...")
         if kind.share is None and given >= 1:
             faults.add(
                 f"classes[{position}].share",

@@ -159,7 +159,7 @@ def _check(
     if not 1 <= requests <= MOST_REQUESTS:
         raise InvalidInput(f"must lie in 1 to {MOST_REQUESTS}", field="requests")
     if rate_per_s is not None and not 0 < rate_per_s < 1e6:
-        raise InvalidInput("must lie between 0 and 1000000", field="rate")
+        raise InvalidInput("must be above 0 and below 1000000", field="rate")
     if delays not in DELAY_SETTINGS:
         raise InvalidInput(f"must be one of {', '.join(DELAY_SETTINGS)}", field="delays")
     if give_up_s is not None and not 0 <= give_up_s < float("inf"):

@@ -54,7 +54,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 2_000_000
-    assert peak < 5 * text.BLOCK_BYTES  # of 72 MB
+    assert peak < 6 * text.BLOCK_BYTES  # of 72 MB; 4.9 blocks on Python 3.11, 5.1 on 3.14
 
 
 def test_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:

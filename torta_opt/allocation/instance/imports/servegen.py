@@ -39,7 +39,7 @@ from torta_opt.io import InvalidInput
 from torta_opt.io.structure import Structure
 
 MAX_DATASET_BYTES = 256 << 20
-MAX_CV = 1000.0
+MIN_CV, MAX_CV = 1e-6, 1000.0  # below, the shape of a Gamma law is too large to draw from
 MAX_SUMS = 20_000_000  # of token counts of two kinds of input
 MULTIMODAL = (
     "input tokens are the sum of text, image, audio and video tokens, each drawn by itself; "
@@ -164,7 +164,7 @@ def _client_rates(
         names = [str(name).strip() for name in table.get("client", np.full(count, client))]
         cvs = _numbers(table["cv"]) if "cv" in table else np.ones(count)
         times, rates = table["time"].tolist(), table["rate"].tolist()
-        bad_cv = (table["rate"] > 0) & ~((cvs > 0) & (cvs <= MAX_CV))
+        bad_cv = (table["rate"] > 0) & ~((cvs >= MIN_CV) & (cvs <= MAX_CV))
         refuse_where(own, table["line"], bad_cv, partial(_cv_rule, table))
         for i in np.flatnonzero(~bad_cv):
             key = (names[i], times[i])
@@ -182,7 +182,7 @@ def _client_rates(
 
 
 def _cv_rule(table: Mapping[str, np.ndarray], i: int) -> str:
-    return f"cv {str(table['cv'][i])[:40]!r} is not a number in (0, {MAX_CV:g}]"
+    return f"cv {str(table['cv'][i])[:40]!r} is not a number in [{MIN_CV:g}, {MAX_CV:g}]"
 
 
 def _numbers(cells: np.ndarray) -> np.ndarray:

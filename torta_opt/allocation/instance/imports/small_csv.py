@@ -49,10 +49,11 @@ class Row:
 
     def whole(self, title: str) -> int:
         cell = self.text(title)
-        digits = cell.strip().removeprefix("-")
+        text = cell.strip()  # also of control characters, which int() does not take
+        digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
             raise self.fault(f"{cell!r:.40} is not a whole number", title)
-        return int(cell)
+        return int(text)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torta_opt.allocation.policies.weight_files import reading
+from torta_opt.allocation.policies.weight_files import reading, stem_of
 from torta_opt.io import InvalidInput, read_document
 from torta_opt.io.files import document_bytes
 from torta_opt.io.writing import write_all
@@ -69,7 +68,7 @@ def save_networks(networks: Networks, path: str | os.PathLike[str]) -> None:
     """Write ``path``.safetensors and ``path``.json."""
     from safetensors.torch import save
 
-    stem = _stem(path)
+    stem = stem_of(path)
     tensors = {
         f"{part}.{name}": tensor.detach().cpu().half().contiguous()
         for part in STORED
@@ -83,7 +82,7 @@ def load_networks(path: str | os.PathLike[str], regions: Sequence[str] | None = 
     """The networks in a file; refused unless they fit ``regions``. Raises InvalidInput."""
     from safetensors.torch import load
 
-    stem = _stem(path)
+    stem = stem_of(path)
     weights = stem.with_name(stem.name + ".safetensors")
     card = read_document(stem.with_name(stem.name + ".json"), {FORMAT: VERSION})
     _check_card(card, str(stem) + ".json")
@@ -149,10 +148,3 @@ def _check_card(card: dict[str, Any], file: str) -> None:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:3], "…"] if len(names) > 3 else names)
-
-
-def _stem(path: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path)
-    for ending in (".safetensors", ".json"):
-        text = text.removesuffix(ending)
-    return Path(text)
