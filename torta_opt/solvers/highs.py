@@ -38,6 +38,7 @@ _FIRST_ORDER = ("pdlp", "hipdlp")
 _NAMES = {"simplex": "simplex", "ipm": "ipx", "hipo": "hipo"}
 _WORK = {"simplex": "simplex_iteration_limit", "ipm": "ipm_iteration_limit"}
 _WORK["hipo"] = _WORK["ipm"]
+_FAR = ("mip_heuristic_run_feasibility_jump", "mip_heuristic_run_root_reduced_cost")
 _UNBOUNDED = "proved by a feasible point and a primal ray"
 # Tolerances of the interior point method, and of rows and bounds.
 DEFAULT_TOLERANCE, HIPO_TOLERANCE = (1e-8, 1e-7), (1e-9, 1e-9)
@@ -294,6 +295,7 @@ def solve_milp(
     on_progress: Callable[[Progress], Any] | None = None,
     relaxation: str = "auto",
     cost_size: float = 1.0,
+    far: bool = True,
 ) -> Result:
     """Solve a mixed-integer program by branch and bound.
 
@@ -304,6 +306,9 @@ def solve_milp(
                  ipm is through in seconds
     cost_size    what a typical cost is inside HiGHS, whose tolerances of costs are absolute: small
                  programs can do with more than 1
+    far          look for points far from the relaxation as well (feasibility jump, reduced costs at
+                 the root): half of the time of a small program, and no gain where bounds of its
+                 integers are narrow
     """
     limits = limits or Limits()
     found = without_solver(problem)
@@ -324,6 +329,8 @@ def solve_milp(
     set_option(highs, "random_seed", limits.seed)
     if limits.work is not None:
         set_option(highs, "mip_max_nodes", limits.work)
+    for name in _FAR:
+        set_option(highs, name, far)
     if start is not None:
         given = np.flatnonzero(~np.isnan(start)).astype(np.int32)
         check(highs.setSolution(len(given), given, start[given]), "setSolution")

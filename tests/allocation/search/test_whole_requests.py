@@ -42,7 +42,7 @@ def test_less_is_rerouted_on_the_same_servers(planned: tuple[Instance, Schedule]
     after = replanned(instance, before, merged_of(instance), on_slot=told.append)
     verify(instance, after).raise_if_broken("replanned")
     was, now = evaluate(instance, before), evaluate(instance, after)
-    assert now.costs["rerouting"] < 0.7 * was.costs["rerouting"]
+    assert now.costs["rerouting"] < 0.9 * was.costs["rerouting"]
     assert now.cost < was.cost
     assert (after.command == before.command).all()
     assert (after.command_model == before.command_model).all()
@@ -85,6 +85,7 @@ def test_interrupted_it_keeps_what_is_planned(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(whole_requests, "whole_cells", noted)
+    monkeypatch.setattr(whole_requests, "cheaper_parts", lambda _, planned, before: planned)
     with pytest.raises(PlanInterrupted) as caught:
         replanned(instance, before, merged_of(instance), on_slot=stop)
     kept = caught.value.schedule

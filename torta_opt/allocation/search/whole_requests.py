@@ -46,7 +46,7 @@ from torta_opt.solvers import Limits, SolverFailed, solve_lp
 AHEAD = 1  # further slots of a window
 OWN = ("queue", "deadline")  # rows of q that speak of its own slot
 SOME = 1e-3  # requests
-NEAREST = 12  # regions with servers to which an origin may send, beside those that it used
+NEAREST = 6  # regions with servers to which an origin may send, beside those that it used
 
 
 def replanned(
@@ -144,7 +144,7 @@ class _Plan:
         hot = instance.system.hot_permille * state.processing // 1000
         data = self._data(hot)
         window = request_window(data)
-        found = solve_lp(window.problem, "simplex").raise_if_interrupted()
+        found = solve_lp(window.problem, "ipm").raise_if_interrupted()
         if found.x is None or found.row_dual is None:
             raise SolverFailed("the requests of a slot were not planned, though all may expire")
         whole = whole_cells(window, data, found.x, found.row_dual)
