@@ -16,7 +16,7 @@ from torta_opt.allocation.instance.data import OFF, Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.data import Schedule
-from torta_opt.allocation.search import whole_requests
+from torta_opt.allocation.search import request_plan, whole_requests
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
 from torta_opt.allocation.search.whole_cells import WholeSlot, whole_cells, whole_program
 from torta_opt.allocation.search.whole_requests import replanned, waiting_usd
@@ -84,7 +84,7 @@ def test_interrupted_it_keeps_what_is_planned(
         assert done == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(whole_requests, "whole_cells", noted)
+    monkeypatch.setattr(request_plan, "whole_cells", noted)
     monkeypatch.setattr(whole_requests, "cheaper_parts", lambda _, planned, before: planned)
     with pytest.raises(PlanInterrupted) as caught:
         replanned(instance, before, merged_of(instance), on_slot=stop)

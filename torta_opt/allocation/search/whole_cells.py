@@ -6,17 +6,22 @@ are columns f[j,c] of their own, and z[n] are integers:
     minimise    cost of z, hot, q, more and expired, in this slot and later, + κ·Σ_j (over + under)
                 − what hot requests of the next slot save
     subject to  (hull), (hot_served)
-                reused[p,c] ≤ h·Σ z of pool p        reused[p,c] ≤ Σ z of the next slot's linear program
+                reused[p,c] ≤ h·Σ z of pool p,  and what p processes in the next slot of the
+                                                                                  linear program
                 q[j,c] + more[j,c] + expired[j,c] + Σ z − f[j,c] = W[j,c]       Σ_j f[j,c] = D[c]
                 q[j,c] + more[j,c] − f[j,c] ≤ W[j,c] not due        expired[j,c] ≤ W[j,c] due
                 q[j,c] ≤ what waits in the linear program, rounded up
                 Σ_c f[j,c] − over[j] + under[j] = what the linear program sends to j
 
 What a column costs later is what the duals of the window's later slots say, but for hot requests of
-the next slot: a dual prices one more of them however many there are, so they are counted. ``more`` waits beyond
-what the linear program has room for later, and is charged as if it expired. κ is for requests that
-are re-routed if a region gets more or less in all. Within the facets of a cell, whole amounts of up
-to two classes can be divided among its servers.
+the next slot: a dual prices one more of them, however many there are, so they are counted. ``more``
+waits beyond what the linear program has room for later, and is charged as if it expired. κ is for
+requests that are re-routed if a region gets more or less in all. Within the facets of a cell, whole
+amounts of up to two classes can be divided among its servers.
+
+Integers stay near the relaxation: no further than the requests that take the time of a cell's
+largest one. Beyond lie points that are hardly ever better, and finding them takes ten times as
+long.
 """
 
 from __future__ import annotations
