@@ -134,7 +134,8 @@ def _hot_later(window: Window, data: WindowData, x: np.ndarray) -> _HotLater:
     both = np.intersect1d(number[0], then)
     here, there = np.isin(number[0], both), np.isin(then, both)
     most = np.zeros(len(both))
-    np.add.at(most, np.searchsorted(both, then[there]), x[window.later[there]])
+    processed = np.maximum(x[window.later[there]], 0.0)  # a solver may fall a little below
+    np.add.at(most, np.searchsorted(both, then[there]), processed)
     own = np.flatnonzero(here)
     share = np.full(len(own), data.instance.system.hot_permille / 1000)
     entries = share, (np.searchsorted(both, number[0][own]), own)
@@ -175,7 +176,7 @@ def _most(window: Window, data: WindowData, x: np.ndarray, due: np.ndarray) -> n
     parts = [
         there[kind],
         np.minimum(data.hot, there[kind]),
-        np.where(stays, np.ceil(x[window.q] - WHOLE), 0.0),
+        np.where(stays, np.maximum(np.ceil(x[window.q] - WHOLE), 0.0), 0.0),
         np.where(stays, all_of, 0.0),
         np.where(stays, due, all_of),
         system.allowed.T.astype(np.int64) @ arrivals,
