@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.search import merged_plan as merged
 from torta_opt.allocation.search.merged_plan import plan_merged
+from torta_opt.allocation.search.slot_routing import Router
 from torta_opt.solvers import Limits, Result, Status, solve_lp
 
 
@@ -92,3 +94,27 @@ def test_ctrl_c_in_the_bound_leaves_no_plan() -> None:
 
 def test_nothing_within_the_limit_is_nothing() -> None:
     assert plan_merged(generate("paper/polska", slots=64), limits=Limits(seconds=0)) is None
+
+
+def test_once_time_is_up_no_program_is_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time ends with the first answer: it becomes a legal schedule without further programs."""
+    instance = generate("paper/polska", slots=6)
+    found = merged_bound(instance)
+    limit, told, solved = Limits(seconds=1000), [], []
+
+    def slow(*arguments: Any, **options: Any) -> Result:
+        solved.append(True)
+        monkeypatch.setattr(time, "perf_counter", lambda: began + 2000)
+        return solve_lp(*arguments, **options)
+
+    def never(*arguments: Any) -> None:
+        raise AssertionError("a program after the end of time")
+
+    began = time.perf_counter()
+    monkeypatch.setattr(merged, "solve_lp", slow)
+    monkeypatch.setattr(Router, "slot", never)
+    schedule = plan_merged(instance, found, limit, lambda: told.append(True))
+    assert solved == [True]
+    assert told
+    assert schedule is not None
+    verify(instance, schedule).raise_if_broken("merged")

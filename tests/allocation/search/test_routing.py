@@ -36,6 +36,11 @@ def test_routing_delivers_what_was_planned() -> None:
             assert (routed.sum(axis=2) == instance.arrivals).all()
             assert (routed.sum(axis=1) == inflow).all()
             assert not routed[:, ~allowed].any()
+        routed = route(instance, inflow, until=0.0)
+        assert (routed.sum(axis=2) == instance.arrivals).all()
+        assert not routed[:, ~allowed].any()
+        if allowed.all():
+            assert (routed.sum(axis=1) == inflow).all()
 
 
 def test_pricing_finds_the_best_over_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:

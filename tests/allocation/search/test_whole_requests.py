@@ -16,8 +16,9 @@ from torta_opt.allocation.instance.data import OFF, Instance
 from torta_opt.allocation.instance.generate import generate
 from torta_opt.allocation.schedule import evaluate, verify
 from torta_opt.allocation.schedule.data import Schedule
-from torta_opt.allocation.search import whole_requests
+from torta_opt.allocation.search import request_plan, whole_requests
 from torta_opt.allocation.search.merged_plan import PlanInterrupted, plan_merged
+from torta_opt.allocation.search.request_window import Window, WindowData
 from torta_opt.allocation.search.whole_cells import WholeSlot, whole_cells, whole_program
 from torta_opt.allocation.search.whole_requests import replanned, waiting_usd
 from torta_opt.solvers import Limits, Problem, solve_lp
@@ -42,7 +43,7 @@ def test_less_is_rerouted_on_the_same_servers(planned: tuple[Instance, Schedule]
     after = replanned(instance, before, merged_of(instance), on_slot=told.append)
     verify(instance, after).raise_if_broken("replanned")
     was, now = evaluate(instance, before), evaluate(instance, after)
-    assert now.costs["rerouting"] < 0.7 * was.costs["rerouting"]
+    assert now.costs["rerouting"] < 0.9 * was.costs["rerouting"]
     assert now.cost < was.cost
     assert (after.command == before.command).all()
     assert (after.command_model == before.command_model).all()
@@ -84,7 +85,8 @@ def test_interrupted_it_keeps_what_is_planned(
         assert done == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(whole_requests, "whole_cells", noted)
+    monkeypatch.setattr(request_plan, "whole_cells", noted)
+    monkeypatch.setattr(whole_requests, "cheaper_parts", lambda _, planned, before: planned)
     with pytest.raises(PlanInterrupted) as caught:
         replanned(instance, before, merged_of(instance), on_slot=stop)
     kept = caught.value.schedule
@@ -94,6 +96,24 @@ def test_interrupted_it_keeps_what_is_planned(
     assert (kept.routing[1] == before.routing[1]).all()
     assert asked == [kept.processing[0].sum()]
     assert asked[0] > 0.9 * before.processing[0].sum()
+
+
+def test_answers_a_little_below_zero_are_zero(
+    planned: tuple[Instance, Schedule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Solvers keep bounds to within a tolerance; what follows from an answer has to be feasible."""
+    instance, before = planned
+
+    def slack_everywhere(
+        window: Window, data: WindowData, x: np.ndarray, dual: np.ndarray
+    ) -> WholeSlot:
+        problem = whole_program(window, data, x - 1e-5, dual)
+        assert (problem.col_upper >= 0).all()
+        return whole_cells(window, data, np.where(x > 0, x, -1e-12), dual)
+
+    monkeypatch.setattr(request_plan, "whole_cells", slack_everywhere)
+    after = replanned(instance, before, merged_of(instance))
+    verify(instance, after).raise_if_broken("replanned")
 
 
 def test_a_waiting_request_costs_what_one_more_costs(planned: tuple[Instance, Schedule]) -> None:

@@ -318,7 +318,7 @@ def _by_counting(search: _Search, block: Block, chosen: np.ndarray) -> Assigned:
         bound = float((cost * x).sum())
     else:
         alone = restricted(problem, block)
-        result = solve_milp(alone, search.left(), heuristics=False).raise_if_interrupted()
+        result = solve_milp(alone, search.left(), heuristics="none").raise_if_interrupted()
         x, bound = result.x, result.bound
     if x is None:
         return replace(_NOTHING, bound=bound)

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -73,6 +74,9 @@ def plan_merged(
     rounding = ServerRounding(_charge_spread(program, found.dual), found.x, found.dual)
     best: Result | None = None
     for discount in DISCOUNTS:
+        if best is not None and time.perf_counter() >= ends:
+            on_limit()
+            break
         servers = rounding.rounded(discount)
         if servers is None:
             continue
@@ -82,8 +86,8 @@ def plan_merged(
         if answer.status in (Status.FEASIBLE, Status.BOUND_ONLY):
             on_limit()
         if answer.status is Status.INTERRUPTED:
-            raise PlanInterrupted(_planned(instance, merged, best))
-    return _planned(instance, merged, best)
+            raise PlanInterrupted(_planned(instance, merged, best, ends))
+    return _planned(instance, merged, best, ends)
 
 
 def requests_on(
@@ -131,10 +135,13 @@ def _requests(
     return solve_forward(problem, program.row_slot, program.column_slot, solve)
 
 
-def _planned(instance: Instance, merged: MergedProgram, best: Result | None) -> Schedule | None:
+def _planned(
+    instance: Instance, merged: MergedProgram, best: Result | None, ends: float
+) -> Schedule | None:
     if best is None or best.x is None:
         return None
-    return split_plan(instance, merged, merged.program.values(best.x))
+    until = time.monotonic() + ends - time.perf_counter()
+    return split_plan(instance, merged, merged.program.values(best.x), until=until)
 
 
 def _charge_spread(program: AllocationProgram, dual: np.ndarray) -> AllocationProgram:
@@ -148,10 +155,12 @@ def split_plan(
     merged: MergedProgram,
     values: dict[str, np.ndarray],
     named: tuple[np.ndarray, np.ndarray] | None = None,
+    until: float = math.inf,
 ) -> Schedule:
     """A schedule of the instance from an answer of its merged program with whole servers.
 
     named   commands and their models, where it is known which servers they are
+    until   from then on (``time.monotonic()``) requests are routed without programs
     """
     dropped = _set_aside(merged.program.instance, values["expired"][:, 0])
     served = dataclasses.replace(
@@ -171,7 +180,7 @@ def split_plan(
     waiting, deadlines = served.initial.backlog[0], served.system.deadline_slots
     inflow = inflow_of(served.arrivals[:, 0], waiting, work, deadlines)
     inflow = send_rest(instance, work, inflow)
-    routing = route(instance, inflow)
+    routing = route(instance, inflow, until=until)
     processing = clip_to_available(instance, routing, plan.processing)
     return dataclasses.replace(plan, routing=routing, processing=processing, method=METHOD)
 

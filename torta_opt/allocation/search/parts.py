@@ -9,19 +9,26 @@ are re-routed and fewer are hot, so the result need not be cheaper than both.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
 from torta_opt.allocation.instance.data import Instance
 from torta_opt.allocation.schedule.data import Schedule
-from torta_opt.allocation.schedule.step import Decision, initial_state, slot_data, step
+from torta_opt.allocation.schedule.step import (
+    Decision,
+    StepResult,
+    initial_state,
+    slot_data,
+    step,
+)
 
 
 def cheaper_parts(instance: Instance, one: Schedule, other: Schedule) -> Schedule:
     """``one`` with the parts of ``other`` that cost less; both legal, with the same commands."""
-    cost, waits = _played(instance, one)
-    other_cost, other_waits = _played(instance, other)
+    cost, waits = _priced(instance, one)
+    other_cost, other_waits = _priced(instance, other)
     same = [(a == b).all() for a, b in zip(waits, other_waits, strict=True)]
     ends = [0, *(t + 1 for t in range(instance.slots - 1) if same[t]), instance.slots]
     routing, processing = one.routing.copy(), one.processing.copy()
@@ -32,9 +39,18 @@ def cheaper_parts(instance: Instance, one: Schedule, other: Schedule) -> Schedul
     return dataclasses.replace(one, routing=routing, processing=processing)
 
 
-def _played(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, list[np.ndarray]]:
+def _priced(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, list[np.ndarray]]:
     """(T,) cost of each slot, and (R, C, A) what waits at its end."""
-    state, costs, waits = initial_state(instance), [], []
+    costs, waits = [], []
+    for result in played(instance, schedule):
+        costs.append(result.cost)
+        waits.append(result.state.waiting)
+    return np.array(costs), waits
+
+
+def played(instance: Instance, schedule: Schedule) -> Iterator[StepResult]:
+    """What each slot of a schedule costs and leaves, one after the other."""
+    state = initial_state(instance)
     for t in range(instance.slots):
         decision = Decision(
             schedule.routing[t],
@@ -44,6 +60,4 @@ def _played(instance: Instance, schedule: Schedule) -> tuple[np.ndarray, list[np
         )
         result = step(instance.system, state, slot_data(instance, t), decision)
         state = result.state
-        costs.append(result.cost)
-        waits.append(state.waiting)
-    return np.array(costs), waits
+        yield result

@@ -78,15 +78,21 @@ class WindowData:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The program, the number of rows of its first slot, and the columns of that: x (pairs, C),
-    q (R, C), z.
+    """The program of a window.
+
+    rows    number of rows of its first slot
+    reuse   numbers of its rows (reuse) of the second slot
+    x, q, z columns of its first slot: (pairs, C), (R, C), (n,)
+    later   columns z of its second slot, none where that is beyond the horizon
     """
 
     problem: Problem
     rows: int
+    reuse: np.ndarray
     x: np.ndarray
     q: np.ndarray
     z: np.ndarray
+    later: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +113,9 @@ def request_window(data: WindowData) -> Window:
     for k in range(1, len(data.servers)):
         builder.add_slot(k)
     first = builder.columns[0]
-    return Window(builder.problem(), rows, first.x, first.q, first.z)
+    none = np.zeros(0, np.int64)
+    later = builder.columns[1].z if len(data.servers) > 1 else none
+    return Window(builder.problem(), rows, builder.reuse, first.x, first.q, first.z, later)
 
 
 @dataclass(eq=False)
@@ -119,6 +127,7 @@ class _Builder:
     most: list[np.ndarray] = field(default_factory=list)
     lower: list[np.ndarray] = field(default_factory=list)
     upper: list[np.ndarray] = field(default_factory=list)
+    reuse: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     width: int = 0
     height: int = 0
 
@@ -233,6 +242,8 @@ class _Builder:
         used[cells.pool, cells.kind] = True
         row = np.full(shape, -1)
         row[used] = self._rows(-np.inf, np.zeros(int(used.sum())))
+        if k == 1:
+            self.reuse = row[used]
         add(row[cells.pool, cells.kind], now.hot, 1)
         add(row[before.pool, before.kind], self.columns[k - 1].z, -share)
 

@@ -6,6 +6,7 @@ there, slot by slot, at the least cost of network, transfer and re-routing (``sl
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -93,7 +94,13 @@ def inflow_of(
     return inflow
 
 
-def route(instance: Instance, inflow: np.ndarray, *, branch_until: float = 0.0) -> np.ndarray:
+def route(
+    instance: Instance,
+    inflow: np.ndarray,
+    *,
+    branch_until: float = 0.0,
+    until: float = math.inf,
+) -> np.ndarray:
     """(T, R, R, C) whole requests from origins to regions that receive ``inflow`` (T, R, C).
 
     Slot by slot at the least cost of network, transfer and re-routing since the slot before. Where
@@ -101,12 +108,33 @@ def route(instance: Instance, inflow: np.ndarray, *, branch_until: float = 0.0) 
 
     branch_until   until then (``time.monotonic()``) flows are made whole with re-routing in mind:
                    less of it, in twice the time
+    until          from then on (the same clock) no program is solved: requests stay at home where
+                   they are to be processed, and fill the other regions in order
     """
     routing = np.zeros((*instance.arrivals.shape[:2], *inflow.shape[1:]), np.int64)
     router = Router(instance)
     before = instance.initial.routing
     for t in range(instance.slots):
-        branch = time.monotonic() < branch_until
-        routing[t] = router.slot(instance.arrivals[t], inflow[t], before, branch)
+        now = time.monotonic()
+        if now < until:
+            routing[t] = router.slot(instance.arrivals[t], inflow[t], before, now < branch_until)
+        else:
+            routing[t] = _in_order(instance.system.allowed, instance.arrivals[t], inflow[t])
         before = routing[t].sum(axis=2)
     return routing
+
+
+def _in_order(allowed: np.ndarray, arrivals: np.ndarray, inflow: np.ndarray) -> np.ndarray:
+    """(R, R, C) requests of one slot to regions that receive ``inflow`` (R, C): those at home
+    first, then all others in order. What may go to none of them goes where it may.
+    """
+    home = np.arange(len(arrivals))
+    routed = np.zeros((len(home), *arrivals.shape), np.int64)
+    routed[home, home] = np.where(allowed[home, home, None], np.minimum(arrivals, inflow), 0)
+    left, room = arrivals - routed[home, home], inflow - routed[home, home]
+    for i, c in np.argwhere(left):
+        sent = fill_first(left[i, c], np.where(allowed[i], room[:, c], 0))
+        room[:, c] -= sent
+        sent[np.argmax(allowed[i])] += left[i, c] - sent.sum()
+        routed[i, :, c] += sent
+    return routed
