@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -133,6 +133,7 @@ def joined(
         told += slots
         on_slot(told)
 
+    results: Iterator[Planned]
     if worker_count(workers, len(chunks)) == 1 and not is_elsewhere():
         results = (planned_chunk(chunk, ends, tell) for chunk in chunks)
     else:

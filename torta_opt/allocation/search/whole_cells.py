@@ -58,9 +58,8 @@ def whole_cells(window: Window, data: WindowData, x: np.ndarray, dual: np.ndarra
     if relaxed is None:
         raise SolverFailed("a program in which all may wait or expire was not solved")
     nearby = near(problem, relaxed, exchanged(data))
-    found = (
-        solve_milp(nearby, Limits(gap=NEAR, work=NODES), heuristics="near").raise_if_interrupted().x
-    )
+    limits = Limits(gap=NEAR, work=NODES)
+    found = solve_milp(nearby, limits, heuristics="near").raise_if_interrupted().x
     if found is None:  # its root alone may find nothing
         found = solve_milp(problem, Limits(gap=NEAR, work=MORE_NODES)).raise_if_interrupted().x
     if found is None:
