@@ -8,7 +8,7 @@ import numpy as np
 
 from torta_opt.allocation.instance import Instance
 from torta_opt.allocation.policies.forecasters import Perfect
-from torta_opt.allocation.policies.open_loop import SAMPLES, OpenLoop
+from torta_opt.allocation.policies.open_loop import SAMPLES, SETTLED, OpenLoop
 from torta_opt.allocation.policies.registry import create
 from torta_opt.io import InvalidInput
 
@@ -18,6 +18,9 @@ class ToldDemand:
 
     arrivals   (T, R, C) requests
     """
+
+    has_level = True  # what is told has no level to be learnt first,
+    seen = SETTLED  # and plans made from it are no bet on few slots
 
     def __init__(self, arrivals: np.ndarray):
         demand = arrivals.sum(axis=1).astype(float)

@@ -20,6 +20,7 @@ from torta_opt.allocation.formulations.user_constraint import UserConstraint
 from torta_opt.allocation.instance import Instance, save_instance
 from torta_opt.allocation.schedule import Schedule, evaluate, save_schedule
 from torta_opt.family import BoundMethod
+from torta_opt.gaps import run as gap_run
 from torta_opt.io import InvalidInput, VerificationFailed
 from torta_opt.results import BoundResult
 
@@ -404,7 +405,7 @@ class TestSideBySide:
                 yield number, work(*tasks[number])
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(gaps, "as_finished", interrupted)
+        monkeypatch.setattr(gap_run, "as_finished", interrupted)
         report = gaps.gap(torta_opt.generate("small/loading"), self.NAMES, jobs=2)
         assert report.status == "interrupted"
         assert [row.policy for row in report.results] == ["round_robin", "greedy_forecast"]
